@@ -1,0 +1,1 @@
+"""Ionian: Modal's programming model as software that anyone can run."""
