@@ -1,0 +1,39 @@
+"""Containers: what a worker tells the agent inside at its start, and hears from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Begin:
+    """Worker → agent, its first message ("go"): who it is and what it runs. Secrets come here, never by argv."""
+
+    container_id: str
+    function_id: str
+    app_id: str
+    module: str
+    qualname: str
+    definition: str
+    serialized: str = ""  # a path inside the container
+    is_generator: bool = False
+    environment: str = "main"
+    env: dict[str, str] = field(default_factory=dict)  # the whole environment of user code
+    functions: dict[str, str] = field(default_factory=dict)  # tag → id of the app's functions
+    workdir: str = "/root"
+    client_python: str = ""
+    image_id: str = ""
+
+
+@dataclass
+class Ready:
+    """Agent → worker: user code is imported, inputs may come."""
+
+    python: str
+
+
+@dataclass
+class Failed:
+    """Agent → worker: user code did not import; the payload is the pickled failure."""
+
+    message: str

@@ -1,0 +1,155 @@
+"""Workers: what server and worker say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .spec import FunctionSpec, ImageSpec
+
+
+@dataclass
+class Device:
+    """A GPU that a worker offers: its CDI name ("nvidia.com/gpu=0"), model and memory."""
+
+    name: str
+    model: str
+    memory_mib: int = 0
+
+
+@dataclass
+class Capacity:
+    """What a worker has to give."""
+
+    cpu_milli: int
+    memory_mib: int
+    devices: list[Device] = field(default_factory=list)
+    ignore_gpu: bool = False  # --no-gpu: a gpu= is dropped, and said
+
+
+@dataclass
+class Held:
+    """Inputs of one call that a container has: dispatched and without a confirmed result."""
+
+    call_id: str
+    index: list[int]
+    attempt: list[int]
+
+
+@dataclass
+class Running:
+    """A container that lives on a worker, for its inventory."""
+
+    number: int  # the worker's own number of it: never used twice in a worker's life
+    container_id: str
+    function_id: str
+    app_id: str
+    ready: bool
+    held: list[Held] = field(default_factory=list)
+
+
+@dataclass
+class Inventory:
+    """A worker's first message after Welcome: what it has. Unconfirmed results follow as batches."""
+
+    worker_id: str
+    name: str
+    capacity: Capacity
+    containers: list[Running] = field(default_factory=list)
+
+
+@dataclass
+class StartContainer:
+    """Server → worker. `number` was chosen by the server and names the container in batches."""
+
+    number: int
+    container_id: str
+    app_id: str
+    environment: str
+    function: FunctionSpec
+    secrets: dict[str, str] = field(default_factory=dict)  # never stored, logged or passed by argv
+    devices: list[str] = field(default_factory=list)
+
+
+@dataclass
+class StopContainer:
+    """Server → worker: idle (it ends by itself, within `grace_s` seconds) or not wanted any more (grace 0)."""
+
+    number: int
+    grace_s: float = 0.0
+    reason: str = ""
+
+
+@dataclass
+class TakeBack:
+    """Server → worker: give back what this container has not claimed."""
+
+    number: int
+
+
+@dataclass
+class TakenBack:
+    """Worker → server: these were never run; they may be dispatched again as if nothing had been."""
+
+    number: int
+    inputs: list[Held] = field(default_factory=list)
+
+
+@dataclass
+class ConfirmResults:
+    """Server → worker: the callers have these batches of results; they need not be kept."""
+
+    seqs: list[int]
+
+
+@dataclass
+class Usage:
+    """What a container used from its start until now."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    memory_gib_s: float = 0.0
+    gpu_s: float = 0.0
+
+
+@dataclass
+class ContainerState:
+    """Worker → server: a container is ready, or has ended.
+
+    `ended` tells what became of it: "stopped" (as asked), "exit" (user code ended the process), "signal", "memory"
+    (over its limit), "timeout" (an input ran too long: `running`), "import" (the user's code did not import: the
+    payload is the pickled failure), "startup" (it was not ready in time) or "start" (the container could not be made).
+    """
+
+    number: int
+    state: Literal["starting", "ready", "ended"]
+    ended: str = ""
+    detail: str = ""  # a sentence for the user
+    running: list[Held] = field(default_factory=list)  # claimed, and lost with the container: may have run
+    unclaimed: list[Held] = field(default_factory=list)  # taken back: never run
+    usage: Usage = field(default_factory=Usage)
+    safety: str = ""  # which layers of isolation are active
+    soft_memory: bool = False
+
+
+@dataclass
+class MakeImage:
+    """Server → worker: build what is missing of an image. BuildStep messages tell how it goes."""
+
+    image_id: str
+    image: ImageSpec
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # secret id → values
+
+
+@dataclass
+class FromContainer:
+    """Worker → server: user code asked for something; the payload is its message or batch, one entry."""
+
+    number: int
+
+
+@dataclass
+class ToContainer:
+    """Server → worker: the answer; the payload is one entry."""
+
+    number: int
