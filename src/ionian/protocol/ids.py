@@ -6,13 +6,14 @@ import os
 import time
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 CALL_ID_LENGTH = 29  # "fc-" and 26 characters
 
 
 def ulid() -> str:
     """A new ULID: sorts by the millisecond in which it was made."""
-    value = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
-    return "".join(ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    value = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    return "".join([PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def new_id(prefix: str) -> str:

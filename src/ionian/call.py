@@ -1,0 +1,256 @@
+"""The caller's side of a call: sends inputs, keeps them until their results are in hand, takes results.
+
+The call path is synchronous frames with an async face: a batch of results is put into one queue by the link's
+thread and everything else (pickling, ordering) happens in the thread that asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from . import link as links
+from .protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
+from .protocol.ids import new_id
+from .protocol.wire import INPUTS, MAX_INLINE
+from .serialization import dumps, load_failure, loads
+
+if TYPE_CHECKING:
+    from .function import Function
+
+    AnyFunction = Function[Any, Any]
+
+Row = tuple[int, int, int, bytes]  # index, code, micros, payload
+
+
+class Call:
+    """One call of a function: one input for `.remote`, many for `.map`."""
+
+    def __init__(self, function: AnyFunction, notify: Callable[[], None] | None = None) -> None:
+        function.hydrate()
+        self.call_id = new_id("fc")
+        self.function_id: str = function.function_id
+        self.parent = _parent()
+        self.opened = False  # by the link, for the connection that is up
+        self.results: SimpleQueue[Batch | BaseException] = SimpleQueue()
+        self.unfinished: dict[int, tuple[int, bytes]] = {}  # index → code and payload, to send again
+        self.unfinished_bytes = 0
+        self._notify = notify  # called on the link's thread when results are there
+        self._link = links.current()
+        self._link.open_call(self)
+
+    def send(self, first: int, payloads: list[bytes]) -> None:
+        """Sends inputs; `first` is the index of the first of them."""
+        codes = [0] * len(payloads)
+        for at, payload in enumerate(payloads):
+            if len(payload) > MAX_INLINE:
+                payloads[at] = f"{self._link.store_blob(payload)} {len(payload)}".encode()
+                codes[at] = BLOB
+            self.unfinished[first + at] = (codes[at], payloads[at])
+            self.unfinished_bytes += len(payloads[at])
+        self._link.send_inputs(self, pack_inputs(self.call_id, range(first, first + len(payloads)), codes, payloads))
+
+    def unsent(self) -> Iterator[bytes]:
+        """The inputs without a result, packed: what a new connection has to send again."""
+        rows = list(self.unfinished.items())
+        for at in range(0, len(rows), 256):
+            some = rows[at : at + 256]
+            payloads = [payload for _, (_, payload) in some]
+            yield pack_inputs(self.call_id, [index for index, _ in some], [code for _, (code, _) in some], payloads)
+
+    def receive(self, batch: Batch | BaseException) -> None:
+        """Takes results from the link's thread."""
+        self.results.put(batch)
+        if self._notify is not None:
+            self._notify()
+
+    def rows(self, batch: Batch | BaseException) -> list[Row]:
+        """The rows of a batch that are news; a result that came twice is dropped."""
+        if isinstance(batch, BaseException):
+            raise batch
+        unfinished = self.unfinished
+        fresh: list[Row] = []
+        for index, code, micros, payload in zip(batch.index, batch.code, batch.micros, batch.payloads(), strict=True):
+            if code & 0xFF == YIELD:
+                if index in unfinished:
+                    fresh.append((index, code, micros, payload))
+                continue
+            sent = unfinished.pop(index, None)
+            if sent is not None:
+                self.unfinished_bytes -= len(sent[1])
+                fresh.append((index, code, micros, payload))
+        return fresh
+
+    def value(self, code: int, payload: bytes) -> Any:
+        """The result of a row. Raises what the function raised, or why it has no result."""
+        if code & BLOB:
+            digest, size = payload.decode().split()
+            payload = self._link.load_blob(digest, int(size))
+        kind = code & 0xFF
+        if kind in (OK, YIELD):
+            return loads(payload)
+        if kind == ERROR:
+            raise load_failure(payload)
+        raise lost(payload)
+
+    def close(self) -> None:
+        """Ends the call: what has no result yet is not wanted any more."""
+        self._link.close_call(self, finished=not self.unfinished)
+
+
+def pack_inputs(call_id: str, index: Any, code: list[int], payloads: list[bytes]) -> bytes:
+    """Inputs as one entry."""
+    return Batch(call_id, index, [len(p) for p in payloads], b"".join(payloads), code=code).pack(INPUTS)
+
+
+def lost(payload: bytes) -> BaseException:
+    """The exception for a result that Ionian made, not the function."""
+    from . import exception
+
+    failure = json.loads(payload)
+    kind = getattr(exception, failure["type"], exception.RemoteError)
+    return kind(failure["message"])
+
+
+def _parent() -> str:
+    from .execution import current_input_id
+
+    return current_input_id() or ""
+
+
+# --- one input
+
+
+def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Runs one input and returns its result, or raises its exception."""
+    payload = dumps((args, kwargs))
+    call = Call(function)
+    try:
+        call.send(0, [payload])
+        while True:
+            for _, code, _, result in call.rows(call.results.get()):
+                return call.value(code, result)
+    finally:
+        call.close()
+
+
+async def run_async(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`run` for a coroutine."""
+    payload = dumps((args, kwargs))
+    waiter = Waiter()
+    call = Call(function, waiter.notify)
+    try:
+        call.send(0, [payload])
+        while True:
+            for _, code, _, result in call.rows(await waiter.get(call)):
+                return call.value(code, result)
+    finally:
+        call.close()
+
+
+class Waiter:
+    """Lets a coroutine wait for results that another thread brings."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wakes the coroutine; called on the link's thread."""
+        self._loop.call_soon_threadsafe(self._event.set)
+
+    async def get(self, call: Call) -> Batch | BaseException:
+        """The next batch of results of the call."""
+        while True:
+            batch = await self.get_or_none(call)
+            if batch is not None:
+                return batch
+
+    async def get_or_none(self, call: Call) -> Batch | BaseException | None:
+        """The next batch, or None where something else woke the coroutine."""
+        if call.results.empty():
+            self._event.clear()
+            if call.results.empty():
+                await self._event.wait()
+        return None if call.results.empty() else call.results.get()
+
+
+# --- generators
+
+
+class _Items:
+    """Puts the items of a generator in order and knows when all are there."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._early: dict[int, Any] = {}
+        self._next = 0
+        self._total: int | None = None
+        self._error: BaseException | None = None
+
+    def add(self, batch: Batch | BaseException) -> list[Any]:
+        """Takes a batch; returns the items that are due."""
+        for _, code, number, payload in self._call.rows(batch):
+            if code & 0xFF == YIELD:
+                self._early[number] = self._call.value(code, payload)
+            elif code & 0xFF == DONE:
+                self._total = number
+            else:
+                self._end(code, payload)
+        due: list[Any] = []
+        while self._next in self._early:
+            due.append(self._early.pop(self._next))
+            self._next += 1
+        return due
+
+    def _end(self, code: int, payload: bytes) -> None:
+        try:
+            self._call.value(code, payload)
+        except BaseException as error:
+            self._error = error
+        self._total = self._next + len(self._early)
+
+    def ended(self) -> bool:
+        """Whether every item was given. Raises what ended the generator early."""
+        if self._total is None or self._next < self._total:
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+
+def generate(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+    """Runs a generator function and yields its items as they come."""
+    payload = dumps((args, kwargs))
+    call = Call(function)
+    items = _Items(call)
+    try:
+        call.send(0, [payload])
+        while not items.ended():
+            yield from items.add(call.results.get())
+    finally:
+        call.close()
+
+
+async def generate_async(
+    function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncIterator[Any]:
+    """`generate` for a coroutine."""
+    payload = dumps((args, kwargs))
+    waiter = Waiter()
+    call = Call(function, waiter.notify)
+    items = _Items(call)
+    try:
+        call.send(0, [payload])
+        while not items.ended():
+            for item in items.add(await waiter.get(call)):
+                yield item
+    finally:
+        call.close()
+
+
+__all__ = ["ERROR", "LOST", "OK", "Call", "Waiter", "generate", "generate_async", "lost", "run", "run_async"]

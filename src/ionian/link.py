@@ -1,0 +1,92 @@
+"""How an object of the SDK reaches the server: one small interface with two implementations.
+
+On the user's side it is the stream (`client/connection.py`), in a container the agent's socket
+(`container/link.py`), where the worker passes it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from .call import Call
+
+M = TypeVar("M")
+
+
+class Link(Protocol):
+    """The way to the server. Safe to use from any thread."""
+
+    def request(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        """Sends a request and waits for its answer. Raises the `ionian.exception` that the server names."""
+        ...
+
+    async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        """The same for a coroutine."""
+        ...
+
+    def post(self, message: Any, payload: bytes = b"") -> None:
+        """Sends what wants no answer."""
+        ...
+
+    def subscribe(self, kind: type[M], handler: Callable[[M, bytes], None]) -> Callable[[], None]:
+        """Calls `handler(message, payload)` on the link's thread for each such message; returns how to stop."""
+        ...
+
+    def open_call(self, call: Call) -> None:
+        """Registers a call: its results go to `call.receive`, and it is sent again after a lost connection."""
+        ...
+
+    def send_inputs(self, call: Call, entry: bytes) -> None:
+        """Sends a packed batch of inputs; opens the call on the server where that was not done yet."""
+        ...
+
+    def close_call(self, call: Call, *, finished: bool) -> None:
+        """Forgets a call. Unless all of it is `finished`, the server drops what has not started."""
+        ...
+
+    def store_blob(self, content: bytes) -> str:
+        """Keeps content too large for a message; returns its digest."""
+        ...
+
+    def load_blob(self, digest: str, size: int) -> bytes:
+        """The content of a blob."""
+        ...
+
+
+class Progress(Protocol):
+    """What shows how a map is doing."""
+
+    def update(self, done: int, total: int | None) -> None:
+        """So many results are in the caller's hands; `total` is None while inputs are still read."""
+        ...
+
+    def close(self) -> None:
+        """The map has ended."""
+        ...
+
+
+class _Current:
+    link: Link | None = None
+    connect: Callable[[], Link] | None = None
+
+
+progress: Callable[[Any], Progress] | None = None
+"""Set by `enable_output` on a terminal: makes the progress of one map, given the function."""
+
+
+def current() -> Link:
+    """The link of this process; the first use on the user's side connects (and starts a local server)."""
+    if _Current.link is None:
+        if _Current.connect is None:
+            from .client.connection import connect
+
+            return connect()
+        _Current.link = _Current.connect()
+    return _Current.link
+
+
+def use(link: Link | None) -> None:
+    """Makes this the link of the process."""
+    _Current.link = link

@@ -1,0 +1,192 @@
+"""A peer on a stream: entries out in one frame per loop turn, entries in by handler, requests with answers.
+
+Outer ring: picows on the running event loop. Client, server and worker each derive their side from `Peer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from .codec import BadMessage, decode, encode
+from .messages import Failure
+from .wire import CONTROL, MAX_FRAME, entries
+
+FRAME_TARGET = 8 << 20
+"""Entries are joined to a frame until it has this many bytes; a longer queue makes several frames."""
+
+
+class ConnectionLost(ConnectionError):
+    """The stream ended before the answer came."""
+
+
+class Refused(Exception):
+    """The other side answered a request with a Failure."""
+
+    def __init__(self, type: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type
+        self.message = message
+
+
+class Peer(WSListener):
+    """One end of a stream. Subclasses override `opened`, `closed`, `received`, `batch` and `frame_done`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._transport: WSTransport | None = None
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._flushing = False
+        self._paused = False
+        self._requests = 0
+        self._waiting: dict[int, asyncio.Future[tuple[Any, bytes]]] = {}
+
+    # --- for the side that derives
+
+    def opened(self) -> None:
+        """The handshake is done."""
+
+    def closed(self) -> None:
+        """The stream is gone; it will not come back under this object."""
+
+    def received(self, message: Any, request: int, payload: bytes) -> None:
+        """A message that is no answer. `request` > 0 must be answered by `reply` or `refuse`."""
+        raise BadMessage(f"unexpected {type(message).__name__}")
+
+    def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
+        """A batch of inputs or results."""
+        raise BadMessage(f"unexpected batch of kind {kind}")
+
+    def frame_done(self) -> None:
+        """All entries of a frame were handled."""
+
+    # --- sending
+
+    @property
+    def connected(self) -> bool:
+        """Whether something that is sent now has a chance to arrive."""
+        return self._transport is not None
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait here because the other side reads more slowly than we write."""
+        return self._out_size
+
+    def send_entry(self, entry: bytes) -> None:
+        """Queues one packed entry; everything queued in one loop turn leaves in one frame."""
+        self._out.append(entry)
+        self._out_size += len(entry)
+        if not self._flushing and not self._paused:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def send(self, message: Any, payload: bytes | memoryview = b"", request: int = 0) -> None:
+        """Queues a message that wants no answer."""
+        self.send_entry(encode(message, request, payload))
+
+    def reply(self, request: int, message: Any, payload: bytes | memoryview = b"") -> None:
+        """Answers a request."""
+        if request > 0:
+            self.send(message, payload, -request)
+
+    def refuse(self, request: int, type: str, message: str) -> None:
+        """Answers a request with a failure of that class of ionian.exception."""
+        self.reply(request, Failure(type, message))
+
+    def request(self, message: Any, payload: bytes | memoryview = b"") -> asyncio.Future[tuple[Any, bytes]]:
+        """Sends a request; the future holds the answer and its payload, or Refused, or ConnectionLost."""
+        future: asyncio.Future[tuple[Any, bytes]] = self._loop.create_future()
+        if self._transport is None:
+            future.set_exception(ConnectionLost("the stream is closed"))
+            return future
+        self._requests += 1
+        self._waiting[self._requests] = future
+        self.send(message, payload, self._requests)
+        return future
+
+    def disconnect(self) -> None:
+        """Ends the stream after what was queued is sent."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.disconnect()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        out, self._out, self._out_size = self._out, [], 0
+        transport = self._transport
+        if transport is None or not out:
+            return
+        if len(out) == 1:
+            transport.send(WSMsgType.BINARY, out[0])
+            return
+        frame: list[bytes] = []
+        size = 0
+        for entry in out:
+            if size and size + len(entry) > FRAME_TARGET:
+                transport.send(WSMsgType.BINARY, b"".join(frame))
+                frame, size = [], 0
+            frame.append(entry)
+            size += len(entry)
+        transport.send(WSMsgType.BINARY, b"".join(frame))
+
+    # --- picows
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self.opened()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._transport = None
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(ConnectionLost("the stream was closed before the answer came"))
+        self.closed()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._out:
+            self._flush()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.disconnect()
+            return
+        if frame.msg_type != WSMsgType.BINARY:
+            return
+        for kind, header, payload in entries(frame.get_payload_as_bytes()):
+            if kind != CONTROL:
+                self.batch(kind, header, payload)
+                continue
+            message, request = decode(header)
+            if request < 0:
+                self._answered(-request, message, bytes(payload))
+            else:
+                self.received(message, request, bytes(payload))
+        self.frame_done()
+
+    def _answered(self, request: int, message: Any, payload: bytes) -> None:
+        future = self._waiting.pop(request, None)
+        if future is None or future.done():
+            return
+        if isinstance(message, Failure):
+            future.set_exception(Refused(message.type, message.message))
+        else:
+            future.set_result((message, payload))
+
+
+WS_OPTIONS: dict[str, Any] = {
+    "max_frame_size": MAX_FRAME,
+    "enable_auto_ping": True,
+    "auto_ping_idle_timeout": 15,
+    "auto_ping_reply_timeout": 30,
+    "read_buffer_init_size": 1 << 18,
+}
+"""How every stream is opened: pings after 15 s of silence, gone after 30 s more without an answer."""

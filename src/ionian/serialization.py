@@ -1,0 +1,174 @@
+"""Values and failures as bytes: pickle protocol 4 (3.10 to 3.14 read it), cloudpickle for what pickle cannot name."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+PROTOCOL = 4
+
+
+def dumps(value: Any) -> bytes:
+    """A value as bytes. Raises SerializationError where it can't be pickled."""
+    if not _main_is_importable():
+        return _dumps_by_value(value)
+    try:
+        return pickle.dumps(value, PROTOCOL)
+    except Exception:
+        return _dumps_by_value(value)
+
+
+def _main_is_importable() -> bool:
+    """False in a notebook or REPL: what is defined there can only travel by value."""
+    return hasattr(sys.modules.get("__main__"), "__file__") or "ionian.container.agent" in sys.modules
+
+
+def _dumps_by_value(value: Any) -> bytes:
+    import cloudpickle
+
+    from .exception import SerializationError
+
+    try:
+        return cloudpickle.dumps(value, protocol=PROTOCOL)
+    except Exception as error:
+        raise SerializationError(
+            f"expected a value that can be pickled, got one that holds something else: {error}"
+        ) from error
+
+
+def loads(data: bytes | memoryview) -> Any:
+    """The value again. Raises DeserializationError, naming the module that is missing here."""
+    try:
+        return pickle.loads(data)
+    except ModuleNotFoundError as error:
+        from .exception import DeserializationError
+
+        raise DeserializationError(
+            f"the value holds an object of the module {error.name!r}, which is not installed here; install it here "
+            "too, or return plain Python values"
+        ) from error
+    except Exception as error:
+        from .exception import DeserializationError
+
+        raise DeserializationError(f"the value can't be unpickled here: {type(error).__name__}: {error}") from error
+
+
+# --- failures
+
+Frames = list[tuple[str, int, str, str]]  # file, line, function, source line
+
+
+def dump_failure(error: BaseException, *, hide: str = "", where: str = "") -> bytes:
+    """An exception with its traceback. Frames of files that start with `hide` are left out, as not the user's;
+    `where` (a container id) marks the others."""
+    return pickle.dumps(_failure(error, hide, where, depth=0), PROTOCOL)
+
+
+def _failure(error: BaseException, hide: str, where: str, depth: int) -> dict[str, Any]:
+    try:
+        pickled: bytes | None = dumps(error)
+        pickle.loads(pickled)
+    except Exception:
+        pickled = None
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return {
+        "type": type(error).__qualname__,
+        "module": type(error).__module__,
+        "message": _text(error),
+        "exception": pickled,
+        "frames": _frames(error.__traceback__, hide, where),
+        "notes": list(getattr(error, "__notes__", [])),
+        "cause": _failure(cause, hide, where, depth + 1) if cause is not None and depth < 5 else None,
+        "direct": error.__cause__ is not None,
+    }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__qualname__} whose text can't be had>"
+
+
+def _frames(traceback: TracebackType | None, hide: str, where: str) -> Frames:
+    import linecache
+
+    frames: Frames = []
+    while traceback is not None:
+        code: CodeType = traceback.tb_frame.f_code
+        name = code.co_filename
+        if not hide or not name.startswith(hide):
+            line = linecache.getline(name, traceback.tb_lineno, traceback.tb_frame.f_globals)
+            frames.append((f"<{where}>:{name}" if where else name, traceback.tb_lineno, code.co_name, line))
+        traceback = traceback.tb_next
+    return frames
+
+
+def load_failure(data: bytes | memoryview) -> BaseException:
+    """The exception again, of its own type where that exists here, with the remote frames as its traceback."""
+    return _restore(pickle.loads(data))
+
+
+def _restore(failure: dict[str, Any]) -> BaseException:
+    error = _exception(failure)
+    error.__traceback__ = _traceback(failure["frames"])
+    for note in failure["notes"]:
+        if note not in getattr(error, "__notes__", []) and hasattr(error, "add_note"):
+            error.add_note(note)
+    if failure["cause"] is not None:
+        cause = _restore(failure["cause"])
+        if failure["direct"]:
+            error.__cause__ = cause
+        else:
+            error.__context__ = cause
+    return error
+
+
+def _exception(failure: dict[str, Any]) -> BaseException:
+    reason = "it can't be pickled"
+    if failure["exception"] is not None:
+        try:
+            error = pickle.loads(failure["exception"])
+            if isinstance(error, BaseException):
+                return error
+        except Exception as problem:
+            reason = f"{type(problem).__name__}: {problem}"
+    from .exception import RemoteError
+
+    name = failure["type"] if failure["module"] == "builtins" else f"{failure['module']}.{failure['type']}"
+    error = RemoteError(f"{name}: {failure['message']}")
+    if hasattr(error, "add_note"):
+        error.add_note(f"({name} could not be brought here: {reason})")
+    return error
+
+
+def _traceback(frames: Frames) -> TracebackType | None:
+    """Traceback objects for frames of another process: code that raises at the right line of the right name."""
+    import linecache
+
+    traceback: TracebackType | None = None
+    for name, line, function, source in reversed(frames):
+        cached = linecache.cache.get(name)
+        lines = list(cached[2]) if cached is not None and len(cached) == 4 else []
+        lines.extend([""] * (line - len(lines)))
+        lines[line - 1] = source
+        linecache.cache[name] = (len(lines), None, lines, name)
+        made = TracebackType(traceback, _frame(name, line, function), 0, line)
+        traceback = made
+    return traceback
+
+
+def _frame(name: str, line: int, function: str) -> FrameType:
+    code = compile("\n" * (line - 1) + "raise error", name, "exec").replace(co_name=function)
+    try:
+        exec(code, {"error": _Marker(), "__name__": function, "__file__": name})
+    except _Marker as marker:
+        assert marker.__traceback__ is not None and marker.__traceback__.tb_next is not None
+        return marker.__traceback__.tb_next.tb_frame
+    raise AssertionError("the frame's code did not raise")
+
+
+class _Marker(Exception):
+    """Raised to make a frame."""
