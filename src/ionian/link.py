@@ -87,6 +87,11 @@ def current() -> Link:
     return _Current.link
 
 
+def connect_by(connect: Callable[[], Link]) -> None:
+    """Makes this the way in which the link is made on first use."""
+    _Current.connect = connect
+
+
 def use(link: Link | None) -> None:
     """Makes this the link of the process."""
     _Current.link = link

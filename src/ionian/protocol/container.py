@@ -37,3 +37,23 @@ class Failed:
     """Agent → worker: user code did not import; the payload is the pickled failure."""
 
     message: str
+
+
+DATA_FD = 100
+"""Inputs and results: a SOCK_SEQPACKET whose packets are one entry each (RUN in, RESULTS out)."""
+
+SIDE_FD = 101
+"""What user code asks for, and the first messages: a stream of entries."""
+
+CELL_FD = 102
+"""16 bytes of `CELL` and a call id, shared with the worker: which input runs now, and since when."""
+
+CELL_FORMAT = "<QI"  # CLOCK_MONOTONIC nanoseconds at which the input started (0: none runs), its index
+CELL_CALL_AT = 16  # the call id lies behind it
+CELL_SIZE = 64
+
+PACKET_MAX = 64 << 10
+"""A larger entry's payload travels as a file descriptor (a memfd) beside its header."""
+
+RING = "/ionian"
+"""Where `ionian` and `cloudpickle` lie in every container, read-only."""

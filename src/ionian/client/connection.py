@@ -1,0 +1,351 @@
+"""The stream to the server, on a thread of its own: results in, inputs out, and everything again after a cut.
+
+The user's thread packs and unpacks; the loop only moves bytes. What the server has not yet answered is kept by its
+`Call` and is sent again, under the same ids, on the next connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import uvloop
+from picows import ws_connect
+
+from .. import exception, link
+from ..call import Call
+from ..protocol.apps import FollowApp
+from ..protocol.batch import Batch
+from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.codec import BadMessage, encode
+from ..protocol.ids import new_id
+from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
+from ..protocol.stream import WS_OPTIONS, ConnectionLost, Peer, Refused
+from ..protocol.wire import OUTPUTS
+from ..version import VERSION
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+LAZY_S = 0.02
+"""Confirmations and ends of calls ride on the next thing sent, or go after this time."""
+
+PATIENCE_S = 60.0
+"""For so long a lost server is looked for before the calls under way fail."""
+
+BLOB_CHUNK = 1 << 20
+
+Target = tuple[str, str]  # url, token
+
+
+class _Stream(Peer):
+    """The client's end of one connection."""
+
+    def __init__(self, owner: Connection) -> None:
+        super().__init__()
+        self._owner = owner
+        self._seq = 0
+        self.welcome: Welcome | None = None
+
+    def closed(self) -> None:
+        self._owner.lost(self)
+
+    def received(self, message: Any, request: int, payload: bytes) -> None:
+        self._owner.dispatch(message, payload)
+
+    def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
+        if kind != OUTPUTS:
+            raise BadMessage(f"expected outputs, got a batch of kind {kind}")
+        batch = Batch.unpack(header, payload)
+        self._seq = batch.seq
+        call = self._owner.calls.get(batch.call_id)
+        if call is not None:
+            call.receive(batch)
+
+    def frame_done(self) -> None:
+        if self._seq:
+            self._owner.confirm(self._seq)
+            self._seq = 0
+
+
+class Connection:
+    """The `Link` of the user's side."""
+
+    def __init__(self, find: Callable[[], Target]) -> None:
+        self._find = find  # where the server is; starts one if need be
+        self._peer_id = new_id("cl")
+        self.calls: dict[str, Call] = {}
+        self._stream: _Stream | None = None
+        self._bulk: _Stream | None = None
+        self._bulk_lock: asyncio.Lock | None = None
+        self._up: asyncio.Event | None = None
+        self._failure: BaseException | None = None
+        self._closing = False
+        self._outbox: deque[bytes] = deque()
+        self._lazy: deque[bytes] = deque()
+        self._draining = False
+        self._confirmed = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._handlers: dict[type, list[Callable[[Any, bytes], None]]] = {}
+        self._follows: dict[str, FollowApp] = {}
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="ionian-link", daemon=True)
+        self._thread.start()
+        try:
+            self._submit(self._connect()).result()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- Link
+
+    def request(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        return self._submit(self._request(message, payload)).result()
+
+    async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        return await asyncio.wrap_future(self._submit(self._request(message, payload)))
+
+    def post(self, message: Any, payload: bytes = b"") -> None:
+        if isinstance(message, FollowApp):
+            self._follows[message.app_id] = message
+        self._send(encode(message, 0, payload))
+
+    def subscribe(self, kind: type[M], handler: Callable[[M, bytes], None]) -> Callable[[], None]:
+        handlers = self._handlers.setdefault(kind, [])
+        handlers.append(handler)
+        return lambda: handlers.remove(handler)
+
+    def open_call(self, call: Call) -> None:
+        if self._failure is not None:
+            raise exception.ConnectionError(str(self._failure))
+        self.calls[call.call_id] = call
+
+    def send_inputs(self, call: Call, entry: bytes) -> None:
+        if not call.opened:
+            call.opened = True
+            entry = encode(OpenCall(call.call_id, call.function_id, call.parent)) + entry
+        self._send(entry)
+
+    def close_call(self, call: Call, *, finished: bool) -> None:
+        self.calls.pop(call.call_id, None)
+        entry = encode(CloseCall(call.call_id))
+        if finished:
+            self._lazy.append(entry)  # the timer of its confirmation takes it along
+        else:
+            self._send(entry)
+
+    def store_blob(self, content: bytes) -> str:
+        return self._submit(self._store_blob(content)).result()
+
+    def load_blob(self, digest: str, size: int) -> bytes:
+        return self._submit(self._load_blob(digest, size)).result()
+
+    def close(self) -> None:
+        """Ends the connection and its thread; what was queued is sent first."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.call_soon_threadsafe(self._shut)
+        self._thread.join(timeout=5)
+
+    # --- the thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _shut(self) -> None:
+        self._drain()
+        for stream in (self._stream, self._bulk):
+            if stream is not None:
+                stream.disconnect()
+        self._loop.call_later(0.01, self._loop.stop)
+
+    def _send(self, entry: bytes) -> None:
+        self._outbox.append(entry)
+        if not self._draining:
+            self._draining = True
+            self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        self._draining = False
+        stream = self._stream
+        if stream is None:
+            self._outbox.clear()  # calls are sent again when a connection is back
+            return
+        lazy, outbox = self._lazy, self._outbox
+        if self._confirmed:
+            stream.send(Confirm(self._confirmed))
+            self._confirmed = 0
+        while lazy:
+            stream.send_entry(lazy.popleft())
+        while outbox:
+            stream.send_entry(outbox.popleft())
+
+    def confirm(self, seq: int) -> None:
+        """Results up to `seq` are here."""
+        self._confirmed = seq
+        if self._timer is None:
+            self._timer = self._loop.call_later(LAZY_S, self._lazily)
+
+    def _lazily(self) -> None:
+        self._timer = None
+        self._drain()
+
+    def dispatch(self, message: Any, payload: bytes) -> None:
+        """Gives a message to those who asked for its kind."""
+        for handler in list(self._handlers.get(type(message), ())):
+            handler(message, payload)
+
+    # --- connecting
+
+    async def _connect(self) -> None:
+        self._up = asyncio.Event()
+        self._bulk_lock = asyncio.Lock()
+        self._stream = await self._open("client")
+        self._up.set()
+
+    async def _open(self, role: str) -> _Stream:
+        url, token = await asyncio.to_thread(self._find)
+        try:
+            _, listener = await ws_connect(lambda: _Stream(self), url, **WS_OPTIONS)
+        except Exception as error:
+            raise exception.ConnectionError(f"no server answers at {url}: {error}") from None
+        assert isinstance(listener, _Stream)
+        try:
+            welcome, _ = await listener.request(Hello(role, token, VERSION, self._peer_id))
+        except Refused as refused:
+            listener.disconnect()
+            raise _exception(refused) from None
+        except ConnectionLost:
+            raise exception.ConnectionError(f"the server at {url} closed the connection") from None
+        listener.welcome = welcome
+        return listener
+
+    def lost(self, stream: _Stream) -> None:
+        """A connection ended."""
+        if stream is self._bulk:
+            self._bulk = None
+        if stream is not self._stream or self._closing:
+            return
+        self._stream = None
+        assert self._up is not None
+        self._up.clear()
+        task = self._loop.create_task(self._reconnect())
+        task.add_done_callback(lambda done: done.exception())
+
+    async def _reconnect(self) -> None:
+        end, pause = self._loop.time() + PATIENCE_S, 0.02
+        while not self._closing:
+            try:
+                stream = await self._open("client")
+                break
+            except (exception.AuthError, exception.VersionError) as error:
+                self._fail(error)
+                return
+            except Exception as error:
+                if self._loop.time() > end:
+                    self._fail(error)
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+        else:
+            return
+        self._stream = stream
+        assert self._up is not None
+        self._up.set()
+        self._send_again(stream)
+
+    def _send_again(self, stream: _Stream) -> None:
+        for follow in self._follows.values():
+            stream.send(follow)
+        for call in list(self.calls.values()):
+            call.opened = True
+            stream.send(OpenCall(call.call_id, call.function_id, call.parent, resumed=True))
+            for entry in call.unsent():
+                stream.send_entry(entry)
+        self._drain()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        text = f"the server was lost and did not come back within {PATIENCE_S:.0f} s: {error}"
+        for call in list(self.calls.values()):
+            call.receive(exception.ConnectionError(text))
+        assert self._up is not None
+        self._up.set()
+
+    # --- requests and blobs
+
+    async def _request(self, message: Any, payload: bytes) -> tuple[Any, bytes]:
+        while True:
+            assert self._up is not None
+            await self._up.wait()
+            if self._failure is not None or self._stream is None:
+                raise exception.ConnectionError(f"the server was lost: {self._failure}")
+            try:
+                return await self._stream.request(message, payload)
+            except ConnectionLost:
+                await asyncio.sleep(0.01)  # every request may be repeated
+            except Refused as refused:
+                raise _exception(refused) from None
+
+    async def _bulk_stream(self) -> _Stream:
+        assert self._bulk_lock is not None
+        async with self._bulk_lock:
+            if self._bulk is None:
+                self._bulk = await self._open("blobs")
+            return self._bulk
+
+    async def _store_blob(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        view = memoryview(content)
+        while True:
+            stream = await self._bulk_stream()
+            try:
+                for at in range(0, max(len(content), 1), BLOB_CHUNK):
+                    await stream.request(Blob(digest, len(content), at), view[at : at + BLOB_CHUNK])
+                return digest
+            except ConnectionLost:
+                await asyncio.sleep(0.05)
+            except Refused as refused:
+                raise _exception(refused) from None
+
+    async def _load_blob(self, digest: str, size: int) -> bytes:
+        parts: list[bytes] = []
+        got = 0
+        while got < size:
+            stream = await self._bulk_stream()
+            try:
+                _, part = await stream.request(ReadBlob(digest, got, min(BLOB_CHUNK, size - got)))
+            except ConnectionLost:
+                await asyncio.sleep(0.05)
+                continue
+            except Refused as refused:
+                raise _exception(refused) from None
+            parts.append(part)
+            got += len(part)
+        return b"".join(parts)
+
+
+def _exception(refused: Refused) -> BaseException:
+    kind = getattr(exception, refused.type, exception.RemoteError)
+    return kind(refused.message)
+
+
+def connect() -> link.Link:
+    """The connection of this process, made on first use."""
+    from . import local
+
+    connection = Connection(local.find_server)
+    atexit.register(connection.close)
+    link.use(connection)
+    return connection

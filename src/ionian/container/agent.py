@@ -1,0 +1,105 @@
+"""The agent: pid 2 of a container. Imports the user's function and runs inputs on the main thread.
+
+It starts no thread and no event loop before user code needs one, and reads the socket itself while idle.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import socket
+import sys
+from typing import Any
+
+from .. import execution, link
+from ..protocol.container import CELL_FD, CELL_SIZE, DATA_FD, RING, SIDE_FD, Begin, Failed, Ready
+from ..serialization import dump_failure
+from . import modules
+from .run import Runner
+from .wire import Messages, Packets
+
+HIDE = RING + "/"
+"""Frames of files below this are ours, not the user's."""
+
+
+def main() -> None:
+    """Runs the container until its worker has no more inputs for it."""
+    for fd in (DATA_FD, SIDE_FD, CELL_FD):
+        os.set_inheritable(fd, False)
+    side = Messages(socket.socket(fileno=SIDE_FD))
+    begin = _begin(side)
+    _prepare(begin)
+    execution.enter_container()
+    link.connect_by(lambda: _link(side, begin))
+    runner = Runner(Packets(socket.socket(fileno=DATA_FD)), mmap.mmap(CELL_FD, CELL_SIZE), begin.container_id, HIDE)
+
+    def serve() -> None:
+        """Called where the module is imported, or where it enters app.run() and so will never return."""
+        runner.function = modules.find(begin)
+        side.send(Ready("%d.%d" % sys.version_info[:2]))
+        runner.serve()
+        _leave()
+
+    execution.on_app_run(serve)
+    try:
+        execution.set_importing(True)
+        modules.load(begin)
+        execution.set_importing(False)
+        serve()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _failed(side, begin, error)
+
+
+def _begin(side: Messages) -> Begin:
+    entry = side.receive()
+    if entry is None:
+        os._exit(0)
+    _, _, body = json.loads(entry[1])
+    return Begin(**body)
+
+
+def _prepare(begin: Begin) -> None:
+    os.environ.clear()
+    os.environ.update(begin.env)
+    os.chdir(begin.workdir)
+    sys.argv = [begin.module]
+    modules.install_finders()
+    sys.path[0] = "/root"
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _link(side: Messages, begin: Begin) -> Any:
+    from .link import ContainerLink
+
+    return ContainerLink(side, begin)
+
+
+def _failed(side: Messages, begin: Begin, error: BaseException) -> None:
+    import traceback
+
+    from .hints import explain
+
+    explain(error, begin)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(HIDE)]
+    text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(type(error), error)])
+    print(text, end="", file=sys.stderr, flush=True)
+    side.send(Failed(f"{type(error).__name__}: {error}"), 0, dump_failure(error, hide=HIDE, where=begin.container_id))
+    os._exit(1)
+
+
+def _leave() -> None:
+    """Ends the process as Python would, without unwinding the frames below: they are the user's import."""
+    import atexit
+    import threading
+
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

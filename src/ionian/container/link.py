@@ -1,0 +1,122 @@
+"""The `Link` inside a container: requests and calls go over the agent's side socket, and the worker passes them on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from .. import exception
+from ..call import Call
+from ..protocol.batch import Batch
+from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.container import Begin
+from ..protocol.messages import Blob, ReadBlob
+from ..protocol.wire import CONTROL, OUTPUTS
+from .wire import Messages
+
+M = TypeVar("M")
+BLOB_CHUNK = 1 << 20
+MODULES = ("messages", "calls", "apps")
+
+
+class ContainerLink:
+    """Made when user code first asks for something; starts the thread that reads the answers."""
+
+    def __init__(self, side: Messages, begin: Begin) -> None:
+        self.functions = dict(begin.functions)
+        self._side = side
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._waiting: dict[int, SimpleQueue[tuple[Any, bytes] | None]] = {}
+        self._calls: dict[str, Call] = {}
+        threading.Thread(target=self._read, name="ionian-link", daemon=True).start()
+
+    def request(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        answer: SimpleQueue[tuple[Any, bytes] | None] = SimpleQueue()
+        with self._lock:
+            self._requests += 1
+            number = self._requests
+            self._waiting[number] = answer
+            self._side.send(message, number, payload)
+        reply = answer.get()
+        if reply is None:
+            raise exception.ConnectionError("the container's worker is gone")
+        if type(reply[0]).__name__ == "Failure":
+            raise getattr(exception, reply[0].type, exception.RemoteError)(reply[0].message)
+        return reply
+
+    async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        import asyncio
+
+        return await asyncio.get_running_loop().run_in_executor(None, self.request, message, payload)
+
+    def post(self, message: Any, payload: bytes = b"") -> None:
+        with self._lock:
+            self._side.send(message, 0, payload)
+
+    def subscribe(self, kind: type[M], handler: Callable[[M, bytes], None]) -> Callable[[], None]:
+        return lambda: None  # nothing is sent to a container that it did not ask for
+
+    def open_call(self, call: Call) -> None:
+        self._calls[call.call_id] = call
+
+    def send_inputs(self, call: Call, entry: bytes) -> None:
+        with self._lock:
+            if not call.opened:
+                call.opened = True
+                self._side.send(OpenCall(call.call_id, call.function_id, call.parent))
+            self._side.send_entry(entry)
+
+    def close_call(self, call: Call, *, finished: bool) -> None:
+        self._calls.pop(call.call_id, None)
+        self.post(CloseCall(call.call_id))
+
+    def store_blob(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        for at in range(0, max(len(content), 1), BLOB_CHUNK):
+            self.request(Blob(digest, len(content), at), content[at : at + BLOB_CHUNK])
+        return digest
+
+    def load_blob(self, digest: str, size: int) -> bytes:
+        parts: list[bytes] = []
+        for at in range(0, size, BLOB_CHUNK):
+            parts.append(self.request(ReadBlob(digest, at, min(BLOB_CHUNK, size - at)))[1])
+        return b"".join(parts)
+
+    def _read(self) -> None:
+        while True:
+            entry = self._side.receive()
+            if entry is None:
+                break
+            kind, header, payload = entry
+            if kind == CONTROL:
+                self._answered(header, payload)
+            elif kind == OUTPUTS:
+                batch = Batch.unpack(memoryview(header), payload)
+                call = self._calls.get(batch.call_id)
+                if call is not None:
+                    call.receive(batch)
+                self.post(Confirm(batch.seq))
+        for waiting in list(self._waiting.values()):
+            waiting.put(None)
+        for call in list(self._calls.values()):
+            call.receive(exception.ConnectionError("the container's worker is gone"))
+
+    def _answered(self, header: bytes, payload: bytes) -> None:
+        name, request, body = json.loads(header)
+        waiting = self._waiting.pop(-request, None)
+        if waiting is not None:
+            waiting.put((_message(name)(**body), payload))
+
+
+def _message(name: str) -> Any:
+    for module in MODULES:
+        found = getattr(importlib.import_module(f"ionian.protocol.{module}"), name, None)
+        if found is not None:
+            return found
+    raise ValueError(f"the worker sent a {name}, which this version does not know")

@@ -1,0 +1,112 @@
+"""The agent's two sockets: packets of inputs and results, and the side stream of messages."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any
+
+from ..protocol.container import PACKET_MAX
+from ..protocol.wire import CONTROL, PREFIX, PREFIX_SIZE, entries, pack_entry
+
+BUFFER = 256 << 10
+FD_SPACE = socket.CMSG_SPACE(4)
+
+
+class Packets:
+    """A SOCK_SEQPACKET end: one entry a packet; a large payload travels as a descriptor."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray(BUFFER)
+        self._view = memoryview(self._buffer)
+
+    def receive(self) -> tuple[int, memoryview, memoryview | bytes] | None:
+        """The next packet's kind, header and payload; None when no more will come."""
+        size, ancillary, _, _ = self._sock.recvmsg_into([self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+        if size == 0:
+            return None
+        if not ancillary:
+            return next(entries(self._view[:size]))
+        kind, header_size, payload_size = PREFIX.unpack_from(self._buffer)
+        header = self._view[PREFIX_SIZE : PREFIX_SIZE + header_size]
+        return kind, header, read_fd(descriptor(ancillary), payload_size)
+
+    def send(self, kind: int, header: bytes, payload: bytes) -> None:
+        """Sends one packet; waits while the other side is behind."""
+        if len(header) + len(payload) <= PACKET_MAX:
+            self._sock.send(pack_entry(kind, header, payload))
+            return
+        fd = memory_file(payload)
+        try:
+            socket.send_fds(self._sock, [PREFIX.pack(kind, len(header), len(payload)) + header], [fd])
+        finally:
+            os.close(fd)
+
+
+def descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The descriptor that came with a packet."""
+    fds = array.array("i")
+    fds.frombytes(ancillary[0][2][:4])
+    return fds[0]
+
+
+def memory_file(payload: bytes | memoryview) -> int:
+    """A descriptor of an unnamed file in memory that holds the payload."""
+    fd = os.memfd_create("payload")
+    view = memoryview(payload)
+    while view:
+        view = view[os.write(fd, view) :]
+    return fd
+
+
+def read_fd(fd: int, size: int) -> bytes:
+    """The content of a descriptor, which is closed."""
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        os.lseek(fd, 0, os.SEEK_SET)
+        parts: list[bytes] = []
+        while size > 0:
+            part = file.read(min(size, 64 << 20))
+            if not part:
+                raise EOFError(f"expected {size} bytes more in a passed file")
+            parts.append(part)
+            size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Messages:
+    """A stream end: entries, one behind the other."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def receive(self) -> tuple[int, bytes, bytes] | None:
+        """The next entry's kind, header and payload; None at the end of the stream."""
+        prefix = self._exactly(PREFIX_SIZE)
+        if prefix is None:
+            return None
+        kind, header_size, payload_size = PREFIX.unpack(prefix)
+        header, payload = self._exactly(header_size), self._exactly(payload_size)
+        return None if header is None or payload is None else (kind, header, payload)
+
+    def send(self, message: Any, request: int = 0, payload: bytes = b"") -> None:
+        """Sends one message."""
+        body = message.__dict__
+        header = json.dumps([type(message).__name__, request, body], separators=(",", ":"))
+        self.send_entry(pack_entry(CONTROL, header.encode(), payload))
+
+    def send_entry(self, entry: bytes) -> None:
+        """Sends one packed entry."""
+        self._sock.sendall(entry)
+
+    def _exactly(self, size: int) -> bytes | None:
+        parts: list[bytes] = []
+        while size:
+            part = self._sock.recv(min(size, 1 << 20))
+            if not part:
+                return None
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
