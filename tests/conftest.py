@@ -1,0 +1,93 @@
+"""What all suites share: the time of each suite, and the check that a run leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+RUN = "IONIAN_TEST_RUN"
+"""Every process that a test starts inherits this variable, so what outlives the run is found by it."""
+
+GRACE_S = 10.0
+"""How long what is ending on its own may take after the last test."""
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """True in the process that reports: the only one, or the one that the xdist workers answer to."""
+    return not hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if is_controller(config):
+        os.environ[RUN] = secrets.token_hex(8)
+
+
+def leftovers(run: str) -> dict[int, str]:
+    """The processes of a run that are still there: pid → command line."""
+    needle = f"{RUN}={run}".encode()
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if needle in (entry / "environ").read_bytes().split(b"\0"):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found[int(entry.name)] = command.strip()
+        except OSError:  # it ended meanwhile, or belongs to somebody else
+            continue
+    return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Ends what the run left behind, and makes it an error of the run."""
+    if not is_controller(session.config):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    deadline = time.monotonic() + GRACE_S
+    left = leftovers(os.environ[RUN])
+    while left and time.monotonic() < deadline:
+        time.sleep(0.2)
+        left = leftovers(os.environ[RUN])
+    if not left:
+        return
+    for pid in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if reporter is not None:
+        lines = [f"{pid}: {command}" for pid, command in left.items()]
+        report = pytest.TestReport(
+            nodeid="processes left behind",
+            location=("tests/conftest.py", 0, "processes left behind"),
+            keywords={},
+            outcome="failed",
+            longrepr="expected every process that the tests started to have ended, got:\n" + "\n".join(lines),
+            when="teardown",
+        )
+        reporter.stats.setdefault("error", []).append(report)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The time of each suite: what its tests took, one behind the other."""
+    seconds: dict[str, float] = defaultdict(float)
+    counts: dict[str, int] = defaultdict(int)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if not isinstance(report, pytest.TestReport) or not report.nodeid.startswith("tests/"):
+                continue
+            suite = report.nodeid.split("/")[1]
+            seconds[suite] += report.duration
+            counts[suite] += report.when == "call"
+    if seconds:
+        terminalreporter.section("suites")
+        for suite in seconds:
+            terminalreporter.line(f"{suite:<12} {counts[suite]:>5} tests {seconds[suite]:>8.1f} s")
