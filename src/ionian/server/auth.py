@@ -1,0 +1,180 @@
+"""Who may do what: tokens, actors, and `authorise`, the one place that decides."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ionian.protocol.ids import new_id, ulid
+from ionian.protocol.stream import Refused
+
+from .state import StateFolder
+
+if TYPE_CHECKING:
+    from .store import Store  # not at run time: a client makes its local token without a database library
+
+Kind = Literal["client", "worker", "container", "nobody"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever sent a message. A container acts as its app in its app's environment, not as who started the app."""
+
+    kind: Kind
+    id: str  # the peer ("cl-…", "wo-…"), or the container ("ta-…")
+    environment: str = ""  # "": every environment
+    app_id: str = ""  # of a container
+    token_id: str = ""
+
+
+NOBODY = Actor("nobody", "")
+"""A peer before its Hello was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a message is about. Empty: of no environment, of no app (worker affairs, content without an owner)."""
+
+    environment: str = ""
+    app_id: str = ""
+
+
+ALLOWED: dict[Kind, frozenset[str]] = {
+    "nobody": frozenset({"Hello"}),
+    "client": frozenset(
+        {
+            *("CreateApp", "StopApp", "PublishApp", "BuildImage", "FindVolume", "PutSecret", "FollowApp"),
+            *("OpenCall", "CloseCall", "Confirm", "FindFunction", "INPUTS"),
+            *("FindBlobs", "Blob", "ReadBlob"),
+        }
+    ),
+    "worker": frozenset(
+        {
+            *("Inventory", "ContainerState", "TakenBack", "FromContainer", "Log", "BuildStep", "RESULTS"),
+            *("FindBlobs", "Blob", "ReadBlob"),
+        }
+    ),
+    "container": frozenset(
+        {
+            *("OpenCall", "CloseCall", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
+            *("FindBlobs", "Blob", "ReadBlob"),
+        }
+    ),
+}
+"""The messages that each kind of peer may send unasked, by name; INPUTS and RESULTS are the batches.
+What is not here is refused: a new message is nobody's until it is written down."""
+
+OWN_APP = frozenset({"FindBlobs", "Blob", "ReadBlob"})
+"""What a container may do to its own app alone; anything else it may do in its app's whole environment."""
+
+
+class PermissionDenied(Refused):
+    """The actor may not do this."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("PermissionDeniedError", message)
+
+
+def authorise(actor: Actor, action: str, target: Target) -> None:
+    """Lets a message through or raises PermissionDenied. `action` is the name of its class, or of a batch kind."""
+    if action not in ALLOWED[actor.kind]:
+        raise PermissionDenied(f"a {_name(actor)} may not send {action}")
+    if actor.environment and target.environment and actor.environment != target.environment:
+        raise PermissionDenied(
+            f"{action} concerns environment {target.environment!r}; this {_name(actor)} belongs to {actor.environment!r}"
+        )
+    if actor.kind != "container":
+        return
+    if not actor.environment or not actor.app_id:
+        raise PermissionDenied(f"expected a container of an app, got one of none; it may not send {action}")
+    if action in OWN_APP and target.app_id != actor.app_id:
+        raise PermissionDenied(
+            f"{action} concerns what is not of app {actor.app_id}; its containers may not do that"
+        )
+
+
+def _name(actor: Actor) -> str:
+    return "peer that has not said Hello" if actor.kind == "nobody" else actor.kind
+
+
+# --- tokens: "ti-ID.SECRET"; the store has the id and a hash of the secret
+
+
+def new_token() -> str:
+    """A token that nobody can guess: its secret has 256 random bits, so a plain hash of it is safe to keep."""
+    return f"{new_id('ti')}.{secrets.token_urlsafe(32)}"
+
+
+def admit_token(
+    store: Store, token: str, *, kind: Literal["client", "worker"], environment: str = "", name: str = ""
+) -> str:
+    """From now on the token lets a peer of this kind in; returns its id. A revoked one stays revoked."""
+    token_id, secret = _halves(token)
+    store.tokens.add(token_id, kind=kind, environment=environment, name=name, secret_hash=_hash(secret))
+    return token_id
+
+
+def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
+    """The actor behind a Hello. Raises Refused (AuthError). Role "blobs" is open to clients and workers."""
+    token_id, secret = _halves(token)
+    row = store.tokens.find(token_id)
+    if row is None or not hmac.compare_digest(row.secret_hash, _hash(secret)):
+        raise Refused(
+            "AuthError", "the server does not know this token; check IONIAN_TOKEN, or ask for a new one"
+        )
+    if row.revoked_at is not None:
+        raise Refused("AuthError", f"token {token_id} was revoked; ask for a new one")
+    kind: Kind = "worker" if row.kind == "worker" else "client"
+    if role not in (kind, "blobs"):
+        raise Refused("AuthError", f"expected a token for a {role}, got one for a {kind}")
+    prefix = {"client": "cl-", "worker": "wo-"}[kind]
+    if not peer_id.startswith(prefix):
+        raise Refused("AuthError", f"expected the id of a {kind} ({prefix}…), got {peer_id[:40]!r}")
+    return Actor(kind, peer_id, row.environment, "", token_id)
+
+
+def container_actor(container_id: str, *, environment: str, app_id: str) -> Actor:
+    """What a container is, seen from the server: its worker vouches for its number, the server knows the rest."""
+    return Actor("container", container_id, environment, app_id)
+
+
+def local_token(state: StateFolder, kind: Literal["client", "worker"] = "client") -> str:
+    """The token of this user's own processes on this machine, made where it is missing, in a file for them alone."""
+    file = state.runtime / f"{kind}.token"
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        return _create(file)
+
+
+def _create(file: Path) -> str:
+    temporary = file.with_name(f"{file.name}.{ulid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(new_token() + "\n")
+        try:
+            os.link(temporary, file)  # whole or not at all; of two processes the first wins
+        except FileExistsError:
+            pass
+    finally:
+        temporary.unlink()
+    return file.read_text().strip()
+
+
+def _halves(token: str) -> tuple[str, str]:
+    token_id, dot, secret = token.partition(".")
+    if not (token_id.startswith("ti-") and dot and secret and token.isascii()):
+        raise Refused(
+            "AuthError", "expected a token like ti-….SECRET; set IONIAN_TOKEN, or see `ionian server status`"
+        )
+    return token_id, secret
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""Apps: CreateApp, PublishApp, StopApp."""
+
+from __future__ import annotations
+
+from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, PublishApp, StopApp
+from ionian.protocol.calls import AppFunctions
+from ionian.protocol.stream import Refused
+
+from ..auth import Actor, Target, authorise
+from ..store.functions import AppIsOver, FunctionIdTaken
+from ..store.schema import App
+from .context import Context, in_thread
+from .names import check_id, check_name, environment_of
+from .specs import check_references, check_specs, digests_of
+
+
+async def create_app(
+    actor: Actor, message: CreateApp, _: bytes, context: Context
+) -> tuple[AppCreated, bytes]:
+    """Makes an app, or finds it made by the same client before its connection was lost."""
+    authorise(actor, "CreateApp", Target(message.environment))
+    environment = await environment_of(actor, message.environment, context)
+    check_id("ap", message.app_id)
+    check_name("an app", message.name)
+    app = await in_thread(
+        context.store.apps.create,
+        message.app_id,
+        environment=environment,
+        name=message.name,
+        detach=message.detach,
+        client=actor.id,
+    )
+    if (app.environment, app.name, app.client) != (environment, message.name, actor.id):
+        raise Refused("AlreadyExistsError", f"app id {message.app_id} belongs to another app; make a new id")
+    if app.state == "stopped":
+        raise _over(app)
+    return AppCreated(app.app_id, environment), b""
+
+
+async def publish_app(
+    actor: Actor, message: PublishApp, _: bytes, context: Context
+) -> tuple[AppFunctions, bytes]:
+    """Takes the functions of an app, after a look at all that they refer to."""
+    app = await app_of(actor, "PublishApp", message.app_id, context)
+    check_specs(message.functions)
+    await in_thread(check_references, app, message.functions, context)
+    digests = {digest for spec in message.functions for digest in digests_of(spec)}
+    await in_thread(context.store.blob_grants.allow, app.app_id, app.environment, digests)
+    try:
+        app = await in_thread(context.store.functions.publish, app.app_id, message.functions)
+    except AppIsOver:
+        raise _over(app) from None
+    except FunctionIdTaken as taken:
+        raise Refused(
+            "AlreadyExistsError", f"function id {taken} belongs to another app; make a new id"
+        ) from None
+    await context.engine.publish(app, message.functions)
+    return AppFunctions(app.app_id, {spec.tag: spec.function_id for spec in message.functions}), b""
+
+
+async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -> tuple[AppUsage, bytes]:
+    """Ends an app; of a detached one, which runs on, only the session ends."""
+    app = await app_of(actor, "StopApp", message.app_id, context)
+    if app.state != "detached":
+        await end_app(app.app_id, message.reason or "stopped by its client", context)
+    return await in_thread(context.store.usage.of_app, app.app_id), b""
+
+
+async def end_app(app_id: str, reason: str, context: Context) -> None:
+    """Stops an app whoever wants it, and drops its secrets. In the store first: a restart doesn't revive it."""
+    await in_thread(context.store.apps.stop, app_id, reason)
+    await context.engine.stop_app(app_id, reason)
+    await in_thread(context.store.apps.purge, app_id)
+
+
+async def app_of(actor: Actor, action: str, app_id: str, context: Context) -> App:
+    """The app that a message names, once it is certain that the actor may do this to it."""
+    app = await in_thread(context.store.apps.find, app_id)
+    authorise(actor, action, Target() if app is None else Target(app.environment, app.app_id))
+    if app is None:
+        raise Refused("NotFoundError", f"there is no app {app_id[:80]!r}")
+    return app
+
+
+def _over(app: App) -> Refused:
+    reason = f" ({app.reason})" if app.reason else ""
+    return Refused("ConflictError", f"app {app.name} ({app.app_id}) was stopped{reason}; run it again")

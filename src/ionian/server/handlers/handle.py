@@ -1,0 +1,50 @@
+"""From a message to its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ionian.protocol.apps import CreateApp, FindVolume, PublishApp, PutSecret, StopApp
+from ionian.protocol.calls import FindFunction
+from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
+from ionian.protocol.stream import Refused
+
+from ..auth import Actor
+from ..state import StateError
+from ..store import StoreError
+from ..store.database import StoreFull
+from .apps import create_app, publish_app, stop_app
+from .blobs import find_blobs, read_blob, write_blob
+from .context import Context
+from .functions import find_function
+from .secrets import put_secret
+from .volumes import find_volume
+
+Handler = Callable[[Actor, Any, bytes, Context], Awaitable[tuple[Any, bytes]]]
+
+HANDLED: dict[type, Handler] = {
+    CreateApp: create_app,
+    PublishApp: publish_app,
+    StopApp: stop_app,
+    PutSecret: put_secret,
+    FindVolume: find_volume,
+    FindFunction: find_function,
+    FindBlobs: find_blobs,
+    Blob: write_blob,
+    ReadBlob: read_blob,
+}
+"""The messages that are answered from here. Each handler authorises its actor itself: it knows the target."""
+
+
+async def handle(actor: Actor, message: Any, payload: bytes, context: Context) -> tuple[Any, bytes]:
+    """The answer to a request and its payload. Raises Refused.
+
+    Chunks of one blob must be given in order (each call reaches the upload's queue before it first waits).
+    """
+    try:
+        return await HANDLED[type(message)](actor, message, payload, context)
+    except (StoreFull, OSError) as error:
+        raise Refused("ResourceExhaustedError", f"the server: {error}") from error
+    except (StoreError, StateError) as error:
+        raise Refused("InternalFailure", f"the server: {error}") from error

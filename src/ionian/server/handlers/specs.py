@@ -1,0 +1,142 @@
+"""What a published function must be. The client checks the same where it is written; this guards the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from posixpath import normpath
+
+from ionian.protocol.spec import FunctionSpec
+from ionian.protocol.stream import Refused
+
+from ..blobs import DIGEST
+from ..store.schema import App
+from .context import Context
+from .names import check_id
+
+TAG = re.compile(r"[\w.<>\[\], -]{1,200}\Z")
+IMAGE_ID = re.compile(r"im-[0-9A-Za-z]{26}\Z")
+DAY_S = 24 * 3600.0
+FUNCTIONS_MAX = 10_000
+
+
+def check_specs(specs: Sequence[FunctionSpec]) -> None:
+    """Refuses a set of functions with one that no container could run."""
+    if len(specs) > FUNCTIONS_MAX:
+        raise Refused(
+            "InvalidError", f"expected up to {FUNCTIONS_MAX:,} functions in an app, got {len(specs):,}"
+        )
+    tags: set[str] = set()
+    ids: set[str] = set()
+    for spec in specs:
+        if spec.tag in tags or spec.function_id in ids:
+            raise Refused("InvalidError", f"expected each function once in an app, got {spec.tag!r} twice")
+        tags.add(spec.tag)
+        ids.add(spec.function_id)
+        check_spec(spec)
+
+
+def check_spec(spec: FunctionSpec) -> None:
+    """Refuses a function that no container could run."""
+    check_id("fu", spec.function_id)
+    _expect(bool(TAG.match(spec.tag)), spec, "name", "1 to 200 characters of a Python name", spec.tag)
+    _expect(bool(IMAGE_ID.match(spec.image_id)), spec, "image", "an id like im-…", spec.image_id)
+    _check_times(spec)
+    _check_resources(spec)
+    _check_scaling(spec)
+    _check_paths(spec)
+    for name, value in spec.env.items():
+        good = bool(name) and "=" not in name and "\0" not in name + value
+        _expect(good, spec, "env", "names without '=' and values without NUL characters", name)
+    for digest in digests_of(spec):
+        _expect(bool(DIGEST.match(digest)), spec, "files", "SHA-256 digests", digest)
+
+
+def _check_times(spec: FunctionSpec) -> None:
+    for name, seconds in (("timeout", spec.timeout_s), ("startup_timeout", spec.startup_timeout_s)):
+        _expect(1 <= seconds <= DAY_S, spec, name, "1 to 86400 seconds", seconds)
+
+
+def _check_resources(spec: FunctionSpec) -> None:
+    wanted = spec.resources
+    _expect(wanted.cpu_milli >= 1, spec, "cpu", "at least 0.001 cores", wanted.cpu_milli / 1000)
+    _expect(wanted.memory_mib >= 1, spec, "memory", "at least 1 MiB", wanted.memory_mib)
+    for name, request, limit in (
+        ("cpu", wanted.cpu_milli, wanted.cpu_limit_milli),
+        ("memory", wanted.memory_mib, wanted.memory_limit_mib),
+    ):
+        _expect(
+            limit == 0 or limit >= request, spec, name, f"a limit at or over the request of {request}", limit
+        )
+    _expect(
+        wanted.ephemeral_disk_mib >= 0, spec, "ephemeral_disk", "0 MiB or more", wanted.ephemeral_disk_mib
+    )
+    for gpu in wanted.gpus:
+        _expect(bool(gpu.model) and 1 <= gpu.count <= 64, spec, "gpu", "a model and a count of 1 to 64", gpu)
+
+
+def _check_scaling(spec: FunctionSpec) -> None:
+    scaling = spec.scaling
+    _expect(scaling.min_containers >= 0, spec, "min_containers", "0 or more", scaling.min_containers)
+    _expect(scaling.max_containers >= 0, spec, "max_containers", "0 or more", scaling.max_containers)
+    _expect(scaling.buffer_containers >= 0, spec, "buffer_containers", "0 or more", scaling.buffer_containers)
+    _expect(
+        scaling.max_containers == 0 or scaling.min_containers <= scaling.max_containers,
+        spec,
+        "min_containers",
+        f"no more than max_containers ({scaling.max_containers})",
+        scaling.min_containers,
+    )
+    window = scaling.scaledown_window_s
+    _expect(0 < window <= DAY_S, spec, "scaledown_window", "over 0 and up to 86400 seconds", window)
+
+
+def _check_paths(spec: FunctionSpec) -> None:
+    for file in spec.mounts:
+        _expect(_absolute(file.path), spec, "files", "absolute paths without . and ..", file.path)
+    seen: set[str] = set()
+    for mount in spec.volumes:
+        good = _absolute(mount.path) and mount.path != "/" and mount.path not in seen
+        _expect(good, spec, "volumes", "different absolute paths below /", mount.path)
+        seen.add(mount.path)
+
+
+def _absolute(path: str) -> bool:
+    return path.startswith("/") and not path.startswith("//") and "\0" not in path and normpath(path) == path
+
+
+def _expect(good: bool, spec: FunctionSpec, name: str, expected: str, got: object) -> None:
+    if not good:
+        raise Refused(
+            "InvalidError",
+            f"function {spec.tag[:200]!r}, {name}: expected {expected}, got {str(got)[:200]!r}",
+        )
+
+
+def digests_of(spec: FunctionSpec) -> Iterator[str]:
+    """Every blob that a function's containers and its image are made of."""
+    if spec.serialized:
+        yield spec.serialized
+    for file in spec.mounts:
+        yield file.digest
+    for instruction in spec.image.instructions:
+        for file in instruction.files:
+            yield file.digest
+
+
+def check_references(app: App, specs: Sequence[FunctionSpec], context: Context) -> None:
+    """Refuses functions that refer to blobs, volumes or secrets that are not there. Blocks."""
+    missing = context.blobs.missing({digest for spec in specs for digest in digests_of(spec)})
+    if missing:
+        raise Refused(
+            "NotFoundError", f"{len(missing)} files of the app were not sent, one is {missing[0]}; run again"
+        )
+    volumes = {mount.volume_id for spec in specs for mount in spec.volumes}
+    for volume_id in sorted(context.store.volumes.missing(app.environment, volumes)):
+        raise Refused(
+            "NotFoundError", f"there is no volume {volume_id[:80]!r} in environment {app.environment!r}"
+        )
+    secrets = {secret_id for spec in specs for secret_id in spec.secret_ids}
+    known = context.store.secrets.find(app.app_id, sorted(secrets))
+    for secret_id in sorted(secrets - set(known)):
+        raise Refused("NotFoundError", f"app {app.name} has no secret {secret_id[:80]!r}; send it first")

@@ -1,0 +1,137 @@
+"""The connection to SQLite or PostgreSQL: durable commits, one writer at a time, errors in a sentence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+BUSY_TIMEOUT_S = 30
+"""How long a write waits for another process (a backup, an administrator's shell) that holds SQLite's lock."""
+
+
+class StoreError(Exception):
+    """The store can't be opened or used. The message says why and what to do."""
+
+
+class StoreFull(StoreError):
+    """The disk of the database has no room."""
+
+
+class Database:
+    """Sessions on one database. Safe to use from any thread; blocks, so never call it on an event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """A session that sees one state of the store."""
+        with explained(self.engine), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """A session that is committed, and synced to disk, when the block ends; rolled back where it raises.
+
+        One at a time in this process: SQLite has one writer anyway, and what reads first and writes then
+        ("is there such a volume? else make it") needs no further locks.
+        """
+        with (
+            explained(self.engine),
+            self._writing,
+            self.writing_connection() as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            session.commit()
+
+    @contextmanager
+    def writing_connection(self) -> Generator[Connection]:
+        """A connection whose transactions take the write lock when they begin and not when they first write.
+
+        Without that, SQLite refuses a transaction that read before another one wrote, whatever its time-out.
+        """
+        with self.engine.connect() as connection:
+            yield connection.execution_options(ionian_write=True)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ArgumentError("")
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except ArgumentError:
+        shown = url.split("@")[-1]
+        raise StoreError(
+            f"expected a database URL such as sqlite:////folder/state.db or postgresql://user@host/name, got {shown!r}"
+        ) from None
+    except ImportError:
+        raise StoreError("PostgreSQL needs its driver; install it: pip install 'ionian[postgres]'") from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    with explained(engine), engine.connect():
+        pass
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # BEGIN is ours: the module's own comes late and never is IMMEDIATE
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
+            "journal_mode = WAL",
+            "synchronous = FULL",  # NORMAL, usual with WAL, loses acknowledged commits when the machine dies
+            "foreign_keys = ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        write = connection.get_execution_options().get("ionian_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    _ = connected, begun
+
+
+def sqlite_folder(url: str) -> Path | None:
+    """The folder of a SQLite database's file; None for another database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database).absolute().parent
+
+
+@contextmanager
+def explained(engine: Engine) -> Generator[None]:
+    """Failures of the database itself (gone, full, not a database, busy) as a StoreError that names it."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        reason = str(error.orig).strip().splitlines()[0]
+        if "disk is full" in reason or "No space left" in reason:
+            raise StoreFull(
+                f"the disk of the database {where} is full; free some space there, then try again"
+            ) from None
+        raise StoreError(f"can't use the database {where}: {reason}") from None

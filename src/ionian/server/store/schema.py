@@ -1,0 +1,132 @@
+"""The tables, as typed rows. A change here comes with a migration in `migrations/versions`; a test compares them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Float, ForeignKey, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+
+# Times are seconds since 1970, for display and retention only: deadlines live on monotonic clocks elsewhere.
+
+
+class Row(MappedAsDataclass, DeclarativeBase):
+    """A row of the store; after its transaction it is a plain value."""
+
+    type_annotation_map = {str: String(255), float: Float(), bytes: LargeBinary()}  # noqa: RUF012
+
+
+class Epoch(Row):
+    """One start of the server."""
+
+    __tablename__ = "epochs"
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    started_at: Mapped[float]
+
+
+class Environment(Row):
+    """A name space of apps, volumes and secrets."""
+
+    __tablename__ = "environments"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[float]
+
+
+class App(Row):
+    """An app. `state` is one of protocol.apps.AppState."""
+
+    __tablename__ = "apps"
+    app_id: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(ForeignKey("environments.name"), index=True)
+    name: Mapped[str]
+    detach: Mapped[bool]
+    client: Mapped[str]  # the peer that made it: with its session an app that isn't detached ends
+    state: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+    stopped_at: Mapped[float | None] = mapped_column(default=None)
+    reason: Mapped[str] = mapped_column(Text, default="")
+
+
+class Function(Row):
+    """A function of an app; `spec` is its protocol.spec.FunctionSpec as JSON."""
+
+    __tablename__ = "functions"
+    __table_args__ = (UniqueConstraint("app_id", "tag", name="functions_app_tag"),)
+    function_id: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), index=True)
+    environment: Mapped[str]
+    tag: Mapped[str]
+    spec: Mapped[str] = mapped_column(Text)
+
+
+class Volume(Row):
+    """A volume; its files lie elsewhere, under its id."""
+
+    __tablename__ = "volumes"
+    __table_args__ = (UniqueConstraint("environment", "name", name="volumes_environment_name"),)
+    volume_id: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(ForeignKey("environments.name"))
+    name: Mapped[str]
+    created_at: Mapped[float]
+
+
+class Secret(Row):
+    """A secret of an app, sealed. Its data key is wrapped by the master key that `key_id` names."""
+
+    __tablename__ = "secrets"
+    app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True)
+    secret_id: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+    sealed: Mapped[bytes]
+    created_at: Mapped[float]
+
+
+class BlobGrant(Row):
+    """An app's containers may read this blob."""
+
+    __tablename__ = "blob_grants"
+    app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    environment: Mapped[str]
+    granted_at: Mapped[float]
+
+
+class Worker(Row):
+    """A worker that joined. After a restart the alive ones are waited for before inputs are sent again."""
+
+    __tablename__ = "workers"
+    worker_id: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str]  # "": it serves all
+    name: Mapped[str]
+    token_id: Mapped[str]
+    alive: Mapped[bool] = mapped_column(index=True)
+    last_seen: Mapped[float]
+
+
+class ContainerUsage(Row):
+    """What one container used, from its start to its end."""
+
+    __tablename__ = "usage"
+    container_id: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str]
+    app_id: Mapped[str] = mapped_column(index=True)
+    function_id: Mapped[str]
+    worker_id: Mapped[str]
+    ended_at: Mapped[float] = mapped_column(index=True)
+    wall_s: Mapped[float] = mapped_column(default=0.0)
+    cpu_s: Mapped[float] = mapped_column(default=0.0)
+    memory_gib_s: Mapped[float] = mapped_column(default=0.0)
+    gpu_s: Mapped[float] = mapped_column(default=0.0)
+
+
+class Token(Row):
+    """A token; its secret half is kept as a hash."""
+
+    __tablename__ = "tokens"
+    token_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # "client" or "worker"
+    environment: Mapped[str]  # "": all of them
+    name: Mapped[str]
+    secret_hash: Mapped[str]
+    created_at: Mapped[float]
+    revoked_at: Mapped[float | None] = mapped_column(default=None)

@@ -1,0 +1,42 @@
+"""Tokens of clients and workers; `server/auth.py` makes and checks their secret halves."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import select
+
+from .database import Database
+from .schema import Token
+
+
+class Tokens:
+    """The tokens."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, token_id: str, *, kind: str, environment: str, name: str, secret_hash: str) -> None:
+        """Keeps a token; one that is there already is left as it is, revoked or not."""
+        with self._database.write() as session:
+            if session.get(Token, token_id) is None:
+                session.add(Token(token_id, kind, environment, name, secret_hash, time.time()))
+
+    def find(self, token_id: str) -> Token | None:
+        """A token by its id, revoked ones too."""
+        with self._database.read() as session:
+            return session.get(Token, token_id)
+
+    def revoke(self, token_id: str) -> bool:
+        """Makes a token useless from now on; whether there was such a one."""
+        with self._database.write() as session:
+            token = session.get(Token, token_id)
+            if token is None:
+                return False
+            token.revoked_at = token.revoked_at or time.time()
+            return True
+
+    def all(self) -> list[Token]:
+        """Every token, oldest first."""
+        with self._database.read() as session:
+            return list(session.scalars(select(Token).order_by(Token.created_at, Token.token_id)))
