@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import os
 import secrets
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Actor:
     environment: str = ""  # "": every environment
     app_id: str = ""  # of a container
     token_id: str = ""
+    stream: int = 0  # a peer has up to two; each is an actor of its own
 
 
 NOBODY = Actor("nobody", "")
@@ -102,6 +104,8 @@ def _name(actor: Actor) -> str:
     return "peer that has not said Hello" if actor.kind == "nobody" else actor.kind
 
 
+_streams = itertools.count(1)
+
 # --- tokens: "ti-ID.SECRET"; the store has the id and a hash of the secret
 
 
@@ -135,7 +139,7 @@ def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
     prefix = {"client": "cl-", "worker": "wo-"}[kind]
     if not peer_id.startswith(prefix):
         raise Refused("AuthError", f"expected the id of a {kind} ({prefix}…), got {peer_id[:40]!r}")
-    return Actor(kind, peer_id, row.environment, "", token_id)
+    return Actor(kind, peer_id, row.environment, "", token_id, next(_streams))
 
 
 def container_actor(container_id: str, *, environment: str, app_id: str) -> Actor:

@@ -158,7 +158,10 @@ class BlobWriter:
         self._temporary = temporary
         self._path = path
         self._hash = hashlib.sha256()
-        self._file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+        try:
+            self._file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise self._explained(error) from None
 
     def __enter__(self) -> BlobWriter:
         return self

@@ -45,16 +45,17 @@ async def publish_app(
     check_specs(message.functions)
     await in_thread(check_references, app, message.functions, context)
     digests = {digest for spec in message.functions for digest in digests_of(spec)}
-    await in_thread(context.store.blob_grants.allow, app.app_id, app.environment, digests)
-    try:
-        app = await in_thread(context.store.functions.publish, app.app_id, message.functions)
-    except AppIsOver:
-        raise _over(app) from None
-    except FunctionIdTaken as taken:
-        raise Refused(
-            "AlreadyExistsError", f"function id {taken} belongs to another app; make a new id"
-        ) from None
-    await context.engine.publish(app, message.functions)
+    async with context.app_lock(app.app_id):
+        try:
+            app = await in_thread(context.store.functions.publish, app.app_id, message.functions)
+        except AppIsOver:
+            raise _over(app) from None
+        except FunctionIdTaken as taken:
+            raise Refused(
+                "AlreadyExistsError", f"function id {taken} belongs to another app; make a new id"
+            ) from None
+        await in_thread(context.store.blob_grants.allow, app.app_id, app.environment, digests)
+        await context.engine.publish(app, message.functions)
     return AppFunctions(app.app_id, {spec.tag: spec.function_id for spec in message.functions}), b""
 
 
@@ -68,9 +69,10 @@ async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -
 
 async def end_app(app_id: str, reason: str, context: Context) -> None:
     """Stops an app whoever wants it, and drops its secrets. In the store first: a restart doesn't revive it."""
-    await in_thread(context.store.apps.stop, app_id, reason)
-    await context.engine.stop_app(app_id, reason)
-    await in_thread(context.store.apps.purge, app_id)
+    async with context.app_lock(app_id):
+        await in_thread(context.store.apps.stop, app_id, reason)
+        await context.engine.stop_app(app_id, reason)
+        await in_thread(context.store.apps.purge, app_id)
 
 
 async def app_of(actor: Actor, action: str, app_id: str, context: Context) -> App:

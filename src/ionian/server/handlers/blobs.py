@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from ionian.protocol.messages import Blob, Done, FindBlobs, MissingBlobs, ReadBlob
 from ionian.protocol.stream import Refused
 
-from ..auth import Actor, Target, authorise
+from ..auth import Actor, PermissionDenied, Target, authorise
 from ..blobs import BlobError, DiskFull, NoSuchBlob
+from ..store.schema import App
 from .context import Context, in_thread
-from .uploads import Upload, begin
+from .uploads import Upload
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,46 +38,46 @@ async def find_blobs(
 async def write_blob(actor: Actor, message: Blob, payload: bytes, context: Context) -> tuple[Done, bytes]:
     """Takes a chunk. The answer to the last one says that the blob is synced."""
     authorise(actor, "Blob", own(actor))
-    upload = context.uploads.of(actor, message.digest, first=message.offset == 0)
+    upload = context.uploads.of(actor, message.digest, message.offset)
     async with upload.order:
         if upload.failed is not None:
             raise upload.failed
-        try:
-            finished = await _refusing(_write, upload, message, payload, context)
-        except Refused as refused:
-            upload.failed = refused
-            raise
-        if finished:
-            if actor.kind == "container":
-                await in_thread(
-                    context.store.blob_grants.allow, actor.app_id, actor.environment, [message.digest]
-                )
-            context.uploads.end(actor, message.digest, upload)
+        if not upload.finished:
+            await _take(upload, message, payload, context)
+        if upload.finished:
+            await _share(actor, message.digest, context)
+            context.uploads.end(actor, upload)
     return Done(), b""
 
 
-def _write(upload: Upload, message: Blob, payload: bytes, context: Context) -> bool:
-    """Whether the blob is complete."""
-    if message.offset == 0:
-        upload.writer = begin(context.blobs, message.digest, message.size)
-    writer = upload.writer
-    end = message.offset + len(payload)
-    if writer is None:  # the store has it: the chunks are dropped
-        return end >= message.size
+async def _take(upload: Upload, message: Blob, payload: bytes, context: Context) -> None:
     try:
-        if (message.size, message.offset) != (writer.size, writer.written):
-            raise BlobError(
-                f"expected byte {writer.written} of {writer.size} of blob {message.digest}, "
-                f"got byte {message.offset} of {message.size}; send it again from its start"
-            )
-        writer.write(payload)
-        if end < message.size:
-            return False
-        writer.finish()
-    except BlobError:
-        writer.abandon()
+        await _refusing(upload.write, context.blobs, message, payload)
+    except Refused as refused:
+        upload.failed = refused
         raise
-    return True
+    if upload.failed is not None and upload.writer is not None and not upload.finished:
+        upload.writer.abandon()  # the stream was closed meanwhile
+        raise upload.failed
+
+
+async def _share(actor: Actor, digest: str, context: Context) -> None:
+    """What a container wrote, the other containers of its app may read."""
+    if actor.kind == "container":
+        await in_thread(context.store.blob_grants.allow, actor.app_id, actor.environment, [digest])
+
+
+async def share_blobs(actor: Actor, app: App, digests: Iterable[str], context: Context) -> None:
+    """Lets the containers of `app` read blobs that the actor hands it in an input or a result.
+
+    A container hands on only what its own app may read, else a guessed digest in an input to itself would do.
+    """
+    wanted = set(digests)
+    if actor.kind == "container":
+        lacking = wanted - await in_thread(context.store.blob_grants.allowed, actor.app_id, wanted)
+        if lacking:
+            raise PermissionDenied(f"app {actor.app_id} has no blob {min(lacking)[:80]!r} to hand on")
+    await in_thread(context.store.blob_grants.allow, app.app_id, app.environment, wanted)
 
 
 async def read_blob(actor: Actor, message: ReadBlob, _: bytes, context: Context) -> tuple[Blob, bytes]:

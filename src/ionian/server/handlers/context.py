@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from ionian.protocol.spec import FunctionSpec
 
@@ -43,6 +44,16 @@ class Context:
     secrets: Secrets
     engine: Engine
     uploads: Uploads = field(default_factory=Uploads)
+    _app_locks: WeakValueDictionary[str, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary[str, asyncio.Lock]
+    )
+
+    def app_lock(self, app_id: str) -> asyncio.Lock:
+        """Held while an app changes, so that the engine hears of changes in the order in which the store did."""
+        lock = self._app_locks.get(app_id)
+        if lock is None:
+            lock = self._app_locks[app_id] = asyncio.Lock()
+        return lock
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

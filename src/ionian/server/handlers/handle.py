@@ -44,7 +44,7 @@ async def handle(actor: Actor, message: Any, payload: bytes, context: Context) -
     """
     try:
         return await HANDLED[type(message)](actor, message, payload, context)
-    except (StoreFull, OSError) as error:
-        raise Refused("ResourceExhaustedError", f"the server: {error}") from error
-    except (StoreError, StateError) as error:
-        raise Refused("InternalFailure", f"the server: {error}") from error
+    except StoreFull as error:
+        raise Refused("ResourceExhaustedError", f"the server can't keep this: {error}") from error
+    except (StoreError, StateError, OSError) as error:
+        raise Refused("InternalFailure", f"the server can't do this: {error}") from error

@@ -38,6 +38,12 @@ class Apps:
         with self._database.read() as session:
             return list(session.scalars(select(App).where(App.state.in_(LIVE)).order_by(App.app_id)))
 
+    def live_of(self, client: str) -> list[App]:
+        """The apps of a client that end with its session: those that are neither stopped nor detached."""
+        query = select(App).where(App.client == client, App.state.in_(LIVE), App.state != "detached")
+        with self._database.read() as session:
+            return list(session.scalars(query.order_by(App.app_id)))
+
     def live_named(self, environment: str, name: str) -> list[App]:
         """The apps of a name that are not stopped, newest first: several people may run one at a time."""
         query = select(App).where(App.environment == environment, App.name == name, App.state.in_(LIVE))
@@ -58,3 +64,14 @@ class Apps:
         with self._database.write() as session:
             session.execute(delete(Secret).where(Secret.app_id == app_id))
             session.execute(delete(BlobGrant).where(BlobGrant.app_id == app_id))
+
+    def purge_stopped(self) -> None:
+        """Does the same for every stopped app: a server that was killed may have left something."""
+        stopped = select(App.app_id).where(App.state == "stopped")
+        with self._database.read() as session:
+            left = session.scalars(select(Secret.app_id).where(Secret.app_id.in_(stopped)).distinct()).all()
+            more = session.scalars(
+                select(BlobGrant.app_id).where(BlobGrant.app_id.in_(stopped)).distinct()
+            ).all()
+        for app_id in {*left, *more}:
+            self.purge(app_id)

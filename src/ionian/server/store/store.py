@@ -56,6 +56,7 @@ class Store:
             migrate(database)
             store = cls(database)
             store.environments.create("main")
+            store.apps.purge_stopped()
         except BaseException:
             database.close()
             raise
