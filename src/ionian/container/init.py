@@ -1,0 +1,95 @@
+"""Pid 1 of a container: starts the one program, reaps, passes signals on, reports how it ended.
+
+Run by the image's own Python as a script, so it stays small and imports only modules that are built in: `os` and
+`signal` cost more than all that this file does.
+
+    python -I -S init.py STATUS STDERR [-p FOLDER]… (-m MODULE ARG… | -- PROGRAM ARG…)
+
+STATUS is a socket: one byte goes out when we are up, one byte comes in for "go", and the wait status of the program
+goes out at the end. STDERR is the program's standard error; until "go", descriptor 2 is the worker's own pipe.
+With -m the program is `main()` of a module in this very interpreter, which saves a second start of Python.
+"""
+
+# pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+import _signal  # type: ignore
+import posix
+import sys
+
+ALL = range(1, _signal.NSIG)
+
+
+def main(argv):  # type: ignore[no-untyped-def]
+    status, stderr = int(argv[1]), int(argv[2])
+    # Blocked, a signal waits for sigwait() below; pid 1 would ignore it otherwise.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, ALL)
+    posix.write(status, b"+")
+    if posix.read(status, 1) != b"g":
+        posix._exit(1)  # the worker has gone, or wants us no more
+    program = posix.fork()
+    if program == 0:
+        posix.close(status)
+        posix.dup2(stderr, 2)
+        posix.close(stderr)
+        become(argv[3:])
+        return
+    posix.dup2(status, 3)
+    posix.closerange(4, 65536)
+    for low in (0, 1, 2):
+        posix.close(low)
+    watch(program, 3)
+
+
+def watch(program, status):  # type: ignore[no-untyped-def]
+    while True:
+        number = _signal.sigwait(ALL)
+        if number != _signal.SIGCHLD:
+            try:
+                posix.kill(program, number)
+            except OSError:
+                pass
+            continue
+        while True:
+            try:
+                pid, how = posix.waitpid(-1, posix.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid == program:
+                posix.write(status, b"%d" % how)
+                posix._exit(0)  # the kernel ends what else is in here
+
+
+def become(argv):  # type: ignore[no-untyped-def]
+    posix.setsid()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    folders = []
+    while argv[0] == "-p":
+        folders.append(argv[1])
+        del argv[:2]
+    if argv[0] == "--":
+        execute(argv[1:])
+    sys.path[:0] = folders
+    sys.argv = argv[1:]
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+    __import__(argv[1])
+    sys.modules[argv[1]].main()
+
+
+def execute(argv):  # type: ignore[no-untyped-def]
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python's start has set them to be ignored
+        _signal.signal(number, _signal.SIG_DFL)
+    import os
+
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        posix.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+        posix._exit(126 if isinstance(error, PermissionError) else 127)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,299 @@
+"""The launcher: a small process beside the worker that forks sandboxes.
+
+    worker ──SEQPACKET──▶ launcher ──fork──▶ bwrap (monitor) ──clone──▶ pid 1 of the sandbox
+
+It exists because a fork of the worker would stall the worker's loop, because what must be done between fork and exec
+(cgroup, namespaces, mounts, ids) is not safe in a process with threads, and because everything here dies with it: its
+parent-death signal is the worker's end, bwrap's is ours, and pid 1's is bwrap's.
+
+Run as a script by `python -I -S`; standard library only, imports nothing of ours.
+
+Between fork and exec, the child:
+ 1. joins its cgroups, so that nothing ever runs outside them;
+ 2. opens every source with the worker's own rights and binds it at a short name under a private tmpfs, so that the
+    sandbox's ids need no way through the worker's folders, and overlay options fit in their one page;
+ 3. makes the user namespace (the launcher writes its maps) and becomes uid 0 of it;
+ 4. leaves the worker's session keyring, raises no core files, and executes bwrap.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from typing import Any, NoReturn
+
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+MS_BIND, MS_REC, MS_SLAVE = 4096, 1 << 14, 1 << 19
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP = 1, 24
+CAP_VERSION_3 = 0x20080522
+KEYCTL_JOIN_SESSION_KEYRING = 1
+KEYCTL = {"x86_64": 250, "aarch64": 219}
+CAPSET = {"x86_64": 126, "aarch64": 91}
+ALL_CAPS = range(64)  # past the last one prctl answers EINVAL, and that is the end
+MAX_FDS = 250  # the kernel takes 253 in one message
+# Where sources are staged: the first of these that exists. It is hidden only from bwrap, in a mount namespace of its own.
+STAGES = ("/mnt", "/media", "/srv", "/opt", "/tmp")
+
+libc = ctypes.CDLL(None, use_errno=True)
+MACHINE = os.uname().machine
+
+Request = dict[str, Any]
+
+
+def main() -> None:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    if os.getppid() != int(sys.argv[2]):
+        sys.exit(0)  # the worker died before prctl
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Launcher(control).serve(wake_read)
+
+
+class Launcher:
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.children: dict[int, int] = {}  # pid → id of its request
+
+    def serve(self, wake: int) -> None:
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == wake:
+                    os.read(wake, 4096)
+                    self.reap()
+                elif not self.take():
+                    return
+
+    def take(self) -> bool:
+        """Handles one request; False at the worker's end."""
+        data, fds = receive(self.control)
+        if not data:
+            return False
+        request: Request = json.loads(data)
+        try:
+            getattr(self, "do_" + request["do"])(request, fds)
+        except OSError as error:
+            self.reply(request, failed=f"{request['do']}: {error}")
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return True
+
+    def do_start(self, request: Request, fds: list[int]) -> None:
+        self.run_child(request, lambda sync: become_bwrap(request, fds, sync))
+
+    def do_remove(self, request: Request, fds: list[int]) -> None:
+        self.run_child(request, lambda sync: remove_tree(request, sync))
+
+    def do_kill(self, request: Request, fds: list[int]) -> None:
+        for pid, owner in self.children.items():
+            if owner == request["target"]:
+                os.kill(pid, signal.SIGKILL)  # our child, not yet waited for: the number is still its own
+
+    def run_child(self, request: Request, run: Any) -> None:
+        """Forks; `run` may ask once for the user namespace's maps, and ends by exec or by an error on the pipe."""
+        ours, theirs = socket.socketpair()
+        request["launcher"] = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            in_child(ours, theirs, run)
+        theirs.close()
+        self.children[pid] = request["id"]
+        said = ours.recv(4096)
+        if said == b"map":
+            problem = write_maps(pid, request)
+            ours.send(problem.encode() if problem else b"ok")
+            said = ours.recv(4096)
+        ours.close()
+        self.reply(request, failed=said.decode() if said else "", pid=pid)
+
+    def reap(self) -> None:
+        while self.children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            owner = self.children.pop(pid, None)
+            if owner is not None:
+                self.reply({"id": owner}, ended=status)
+
+    def reply(self, request: Request, **what: object) -> None:
+        self.control.send(json.dumps({"id": request["id"], **what}).encode())
+
+
+def receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    room = socket.CMSG_SPACE(MAX_FDS * array.array("i").itemsize)
+    try:
+        data, ancillary, _, _ = control.recvmsg(1 << 20, room, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:
+        return b"", []
+    fds = array.array("i")
+    for level, kind, payload in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    return data, list(fds)
+
+
+def write_maps(pid: int, request: Request) -> str:
+    """Gives the namespace of `pid` its ids; returns what went wrong, for the one who asked."""
+    try:
+        if request["by_helper"]:
+            for tool, ids in (("newuidmap", request["uids"]), ("newgidmap", request["gids"])):
+                done = subprocess.run([tool, str(pid), *ids.split()], stderr=subprocess.PIPE, check=False)
+                if done.returncode:
+                    return f"{tool} refused: {done.stderr.decode(errors='replace').strip()}"
+            return ""
+        if os.geteuid() != 0:
+            put(f"/proc/{pid}/setgroups", "deny")
+        put(f"/proc/{pid}/uid_map", request["uids"])
+        put(f"/proc/{pid}/gid_map", request["gids"])
+    except OSError as error:
+        return f"the ids of the sandbox could not be mapped: {error}"
+    return ""
+
+
+# --- in the child -------------------------------------------------------------------------------------------------
+
+
+def in_child(ours: socket.socket, sync: socket.socket, run: Any) -> NoReturn:
+    try:
+        signal.set_wakeup_fd(-1)
+        ours.close()
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        run(sync)
+    except BaseException as error:
+        sync.send(str(error).encode()[:4000])
+    os._exit(125)
+
+
+def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
+    for path in request["cgroups"]:
+        put(path, "0")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
+    libc.syscall(KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None)  # over quota: user code can't call keyctl anyway
+    if os.geteuid() == 0:
+        check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
+        stage(request["sources"])
+        enter_user_namespace(sync, CLONE_NEWUSER)
+    else:
+        enter_user_namespace(sync, CLONE_NEWUSER | CLONE_NEWNS)
+        stage(request["sources"])
+    keep_only(request["caps"])
+    place(fds, request["targets"])
+    if os.getppid() != request["launcher"]:
+        os._exit(125)  # the launcher died while we changed ids, which clears the parent-death signal
+    os.execve(request["argv"][0], request["argv"], request["env"])
+
+
+def remove_tree(request: Request, sync: socket.socket) -> None:
+    """Deletes folders, in the namespace that their files' owners live in unless we are root and need none."""
+    if os.geteuid() != 0:
+        enter_user_namespace(sync, CLONE_NEWUSER)
+    os.execvp("rm", ["rm", "-rf", "--one-file-system", "--", *request["paths"]])
+
+
+def open_source(path: str) -> tuple[int, bool]:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise OSError(f"{path} is to be shown in the sandbox, but {error.strerror}") from None
+    return fd, os.path.isdir(f"/proc/self/fd/{fd}")
+
+
+def stage(paths: list[str]) -> None:
+    """Binds the sources at STAGE/0, STAGE/1, … in this mount namespace; opened here, as a bind needs, and all before
+    the stage hides what lies below it."""
+    mount(None, "/", None, MS_REC | MS_SLAVE)
+    sources = [open_source(path) for path in paths]
+    at = next(p for p in STAGES if os.path.isdir(p))
+    mount("tmpfs", at, "tmpfs", 0, "mode=0755,size=64k")
+    for number, (fd, is_dir) in enumerate(sources):
+        target = f"{at}/{number}"
+        if is_dir:
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o600))
+        mount(f"/proc/self/fd/{fd}", target, None, MS_BIND | MS_REC)
+
+
+def enter_user_namespace(sync: socket.socket, flags: int) -> None:
+    check(libc.unshare(flags), "a user namespace (`ionian doctor` says what forbids it)")
+    sync.send(b"map")
+    answer = sync.recv(4096)
+    if answer != b"ok":
+        raise OSError(answer.decode())
+    os.setresgid(0, 0, 0)
+    try:
+        os.setgroups([])
+    except PermissionError:
+        pass  # a plain user's namespace may not; its groups are unmapped then
+    os.setresuid(0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of ids cleared it
+
+
+def keep_only(caps: list[int]) -> None:
+    """Leaves only `caps` in the bounding set; the others reach bwrap as inheritable ones, and it drops them."""
+    everything = 0xFFFFFFFF
+    last = next((c - 1 for c in ALL_CAPS if libc.prctl(23, c, 0, 0, 0) < 0), 63)  # PR_CAPBSET_READ
+    high = (1 << (last - 31)) - 1 if last >= 32 else 0
+    header = struct.pack("Ii", CAP_VERSION_3, 0)
+    sets = struct.pack("6I", everything, everything, everything, high, high, high)
+    check(libc.syscall(CAPSET[MACHINE], header, sets), "inheritable capabilities")
+    for cap in range(last + 1):
+        if cap not in caps:
+            prctl(PR_CAPBSET_DROP, cap)
+
+
+def place(fds: list[int], targets: list[int]) -> None:
+    """Moves each descriptor to its number, inheritable. First out of the way of all targets."""
+    above = max(targets) + 1
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
+    for fd, target in zip(moved, targets, strict=True):
+        os.dup2(fd, target)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    args = [x.encode() if x is not None else None for x in (source, target, kind)]
+    done = libc.mount(*args, ctypes.c_ulong(flags), data.encode() if data else None)
+    check(done, f"mounting {source} at {target}")
+
+
+def prctl(option: int, value: int) -> None:
+    libc.prctl(option, value, 0, 0, 0)
+
+
+def check(result: int, what: str) -> None:
+    if result < 0:
+        raise OSError(f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+def put(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    main()

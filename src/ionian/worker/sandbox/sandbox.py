@@ -1,0 +1,272 @@
+"""A running sandbox: started at its gate, let go, signalled, measured, waited for, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import secrets
+import signal
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import bwrap, cgroup, scratch
+from .idmap import IdMap
+from .meter import Meter
+from .pipes import read_all, read_some, unblocking_pipe
+from .seccomp import build_filter
+from .spawner import Spawner
+from .spec import Exit, ResourceUse, SandboxError, SandboxSpec
+
+FILES = 65_536  # open files a process may have; Python and select() users are slow or wrong with a million
+GO = b"g"
+
+
+async def start(spec: SandboxSpec) -> Sandbox:
+    """Makes a sandbox whose program waits for `go()`. The caller's descriptors may be closed once this returns."""
+    ids = IdMap.current()
+    scratch.prepare(spec.scratch, ids)
+    tree = cgroup.own_tree()
+    group = tree.make(secrets.token_hex(8), spec.limits) if tree else None
+    try:
+        return await _start(spec, ids, group)
+    except BaseException:
+        if group:
+            group.remove()
+        raise
+
+
+async def _start(spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> Sandbox:
+    spawner = Spawner.of_this_loop()
+    with ExitStack() as given, ExitStack() as kept:
+        command, ends = _command(spec, ids, given, kept)
+        number, end = await spawner.run(_request(command, group), ids, command.fds)
+        given.close()
+        try:
+            pid, pidfd = await _first_process(ends)
+            kept.callback(os.close, pidfd)
+            if spec.python and await read_some(ends.gate) != b"+":
+                raise SandboxError(await _complaint(ends))
+        except BaseException as error:
+            spawner.kill(number)
+            await asyncio.shield(end)
+            if isinstance(error, OSError):
+                raise SandboxError(await _complaint(ends)) from None
+            raise
+        os.close(ends.complaints)
+        os.close(ends.info)
+        kept.pop_all()
+        return Sandbox(spec, ids, spawner, number, end, ends.gate, pid, pidfd, group)
+
+
+@dataclass
+class _Ends:
+    """Our ends of what leads into a sandbox. `gate` is the init's status socket, or the pipe that bwrap blocks on."""
+
+    gate: int
+    info: int
+    complaints: int
+
+
+def _command(spec: SandboxSpec, ids: IdMap, given: ExitStack, kept: ExitStack) -> tuple[bwrap.Command, _Ends]:
+    """The bwrap call. `given` closes what the launcher gets a copy of; `kept` our own ends."""
+    command = bwrap.Command(spec)
+    bwrap.describe(command)
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    given.callback(os.close, nothing)
+    command.give(spec.stdin if spec.stdin >= 0 else nothing, 0)
+    command.give(spec.stdout if spec.stdout >= 0 else nothing, 1)
+    stderr = spec.stderr if spec.stderr >= 0 else nothing
+    for inside, fd in spec.pass_fds.items():
+        command.give(fd, inside)
+
+    filter_ = build_filter(as_build=spec.as_build, fake_chown=spec.as_build and ids.count == 1)
+    command.option("--seccomp", str(command.give(_memory(filter_, given))))
+    info, info_inside = unblocking_pipe(given, kept)
+    command.option("--info-fd", str(command.give(info_inside)))
+    complaints, complaints_inside = unblocking_pipe(given, kept)
+    if spec.python:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        gate, theirs_fd = ours.detach(), theirs.detach()
+        given.callback(os.close, theirs_fd)
+        # Until "go", standard error is ours: bubblewrap's and Python's own complaints become the error of start().
+        command.give(complaints_inside, 2)
+        inside = (str(command.give(theirs_fd)), str(command.give(stderr)))
+        program = [spec.python, "-I", "-S", spec.init or bwrap.INIT_INSIDE, *inside]
+        program += [word for folder in spec.python_path for word in ("-p", folder)] + spec.argv
+    else:
+        block, gate = os.pipe2(os.O_CLOEXEC)
+        given.callback(os.close, block)
+        command.give(stderr, 2)
+        command.option("--block-fd", str(command.give(block)))
+        program = spec.argv
+    kept.callback(os.close, gate)
+    options = command.give(_memory(command.packed_options(), given))
+    command.options = ["--args", str(options), "--", *program]
+    return command, _Ends(gate, info, complaints)
+
+
+def _request(command: bwrap.Command, group: cgroup.Cgroup | None) -> dict[str, object]:
+    binary = bwrap.find_bwrap()
+    argv = [command.source(binary.path), *command.options]
+    env = {"LD_LIBRARY_PATH": command.source(binary.libraries)} if binary.libraries else {}
+    return {
+        "do": "start",
+        "cgroups": group.joins if group else [],
+        "sources": command.sources,
+        "targets": command.targets,
+        "caps": sorted(bwrap.BUILD_CAPS.values()) if command.spec.as_build else [],
+        "files": min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        "argv": argv,
+        "env": env,
+    }
+
+
+def _memory(data: bytes, given: ExitStack) -> int:
+    fd = os.memfd_create("ionian")
+    given.callback(os.close, fd)
+    os.write(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+async def _first_process(ends: _Ends) -> tuple[int, int]:
+    """Pid 1 of the sandbox as we see it, and its pidfd, taken while it can't have been reaped and replaced."""
+    text = await read_all(ends.info)
+    if not text:
+        raise SandboxError(await _complaint(ends))
+    pid = int(json.loads(text)["child-pid"])
+    return pid, os.pidfd_open(pid)
+
+
+async def _complaint(ends: _Ends) -> str:
+    said = (await read_all(ends.complaints)).decode(errors="replace").strip()
+    return f"the sandbox did not start: {said or 'bubblewrap ended first; its message is on the standard error given'}"
+
+
+class Sandbox:
+    """A sandbox that runs, or waits for `go()`.
+
+    `pid` and `pidfd` are those of its first process; when that ends, the kernel ends all others in it.
+    """
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        ids: IdMap,
+        spawner: Spawner,
+        number: int,
+        end: asyncio.Future[int],
+        gate: int,
+        pid: int,
+        pidfd: int,
+        group: cgroup.Cgroup | None,
+    ) -> None:
+        self.spec = spec
+        self.pid = pid
+        self.pidfd = pidfd
+        self._ids = ids
+        self._spawner = spawner
+        self._number = number
+        self._gate = gate
+        self._group = group
+        self._killed = False
+        self._meter = Meter(pid, group, spec.limits, over=self.kill)
+        self._exit = asyncio.ensure_future(self._watch(end))
+
+    @property
+    def safety(self) -> str:
+        """The layers of isolation that are active, for the container's record."""
+        return ",".join(
+            [
+                "userns",
+                f"ids={self._ids.count}",
+                "pid-init" if self.spec.python else "pid-bwrap",
+                "seccomp",
+                self._group.safety if self._group else "soft memory",
+                "net host" if self.spec.network else "net none",
+            ]
+        )
+
+    @property
+    def soft_memory(self) -> bool:
+        """Whether the memory limit is kept by sampling, for want of a cgroup."""
+        return self._group is None
+
+    def go(self) -> None:
+        """Lets the program run."""
+        try:
+            os.write(self._gate, GO)
+        except (BrokenPipeError, ConnectionError):
+            pass  # it ended at the gate: wait() tells how
+
+    async def wait(self) -> Exit:
+        """How the program ended, once every process of the sandbox has."""
+        return await asyncio.shield(self._exit)
+
+    def kill(self) -> None:
+        """Ends everything in the sandbox at once."""
+        self._killed = True
+        self._send(self.pidfd, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the program alone; its children hear it only if it passes it on."""
+        if self.spec.python:
+            self._send(self.pidfd, number)  # our init passes it on
+            return
+        # bwrap's own pid 1 passes nothing on.
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            pidfd = os.pidfd_open(int(child))
+            try:
+                self._send(pidfd, number)
+            finally:
+                os.close(pidfd)
+
+    def usage(self) -> ResourceUse:
+        """What it used until now, or until its end."""
+        return self._meter.use()
+
+    async def remove(self) -> None:
+        """Ends it if it runs, then deletes its scratch folder and its cgroup."""
+        if not self._exit.done():
+            self.kill()
+        await self.wait()
+        if self._gate >= 0:
+            os.close(self._gate)
+            os.close(self.pidfd)
+            self._gate = self.pidfd = -1
+        await scratch.remove([self.spec.scratch], self._ids)
+        if self._group:
+            self._group.remove()
+
+    async def _watch(self, end: asyncio.Future[int]) -> Exit:
+        status = await end
+        self._meter.stop()
+        outcome = self._outcome(status)
+        outcome.oom = outcome.code != 0 and (self._meter.exceeded or bool(self._group and self._group.oom_kills()))
+        return outcome
+
+    def _outcome(self, status: int) -> Exit:
+        report = b""
+        if self.spec.python:
+            try:
+                report = os.read(self._gate, 64)
+            except (BlockingIOError, ConnectionError):
+                pass
+        if report:
+            status = int(report)
+        elif self.spec.python or self._killed:
+            return Exit(None, signal.SIGKILL)  # pid 1 itself was killed: by us, the kernel, or with the worker
+        code = os.waitstatus_to_exitcode(status)
+        return Exit(code) if code >= 0 else Exit(None, -code)
+
+    @staticmethod
+    def _send(pidfd: int, number: int) -> None:
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except (ProcessLookupError, OSError):
+            pass  # it has ended

@@ -1,0 +1,68 @@
+"""The scratch folder of a sandbox: what it writes, on disk. And what dead workers have left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import cgroup
+from .idmap import IdMap
+from .spawner import Spawner
+from .spec import SandboxError
+
+OWNER = ".owner"
+
+
+def prepare(folder: Path, ids: IdMap) -> None:
+    """Makes upper/, work/ and tmp/. The folder is closed to others: what a sandbox writes may be setuid."""
+    try:
+        for path, mode in ((folder, 0o700), (folder / "upper", 0o755), (folder / "work", 0o700), (folder / "tmp", 0o1777)):
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(mode)
+            if os.geteuid() == 0:
+                os.chown(path, ids.host_uid, ids.host_gid)
+        (folder / OWNER).write_text(cgroup.worker_name())
+    except OSError as error:
+        raise SandboxError(f"the scratch folder {folder} can't be made: {error.strerror}") from None
+
+
+async def remove(folders: Sequence[Path], ids: IdMap) -> None:
+    """Deletes folders with files of any mapped owner and any mode."""
+    there = [str(f.absolute()) for f in folders if os.path.lexists(f)]
+    if not there:
+        return
+    _, end = await Spawner.of_this_loop().run({"do": "remove", "paths": there}, ids)
+    if await end != 0:
+        left = next((f for f in there if os.path.lexists(f)), None)
+        if left:
+            raise SandboxError(f"{left} could not be deleted; see the worker's standard error for what rm said")
+
+
+async def sweep(root: Path) -> list[Path]:
+    """Deletes what workers that are dead left: their cgroups, and their scratch folders directly below `root`."""
+    roots = cgroup.writable_roots()
+    for folder in dict.fromkeys(roots.folders.values()) if roots else ():
+        for stale in folder.glob("ionian-*-*"):
+            if cgroup.is_stale(stale.name):
+                _remove_groups(stale)
+    left = [f for f in root.iterdir() if _is_left(f)] if root.is_dir() else []
+    await remove(left, IdMap.current())
+    return left
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        return cgroup.is_stale((folder / OWNER).read_text())
+    except OSError:
+        return False
+
+
+def _remove_groups(folder: Path) -> None:
+    for path, _, _ in os.walk(folder, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError:
+            return  # still in use by something that is dying
+
+

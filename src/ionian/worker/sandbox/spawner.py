@@ -1,0 +1,132 @@
+"""The worker's side of the launcher process: asks it to start and remove, hears what ended."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from .idmap import Extent, IdMap
+from .spec import SandboxError
+
+_of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Spawner] = weakref.WeakKeyDictionary()
+
+
+class Spawner:
+    """One launcher process. Its end means that every sandbox of it has ended, too."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in the worker's terminal is the worker's to handle
+            )
+        ours.setblocking(False)
+        self._socket = ours
+        self._ids = count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._gone = False
+        self._loop.add_reader(ours.fileno(), self._readable)
+
+    @classmethod
+    def of_this_loop(cls) -> Spawner:
+        loop = asyncio.get_running_loop()
+        spawner = _of_loop.get(loop)
+        if spawner is None or spawner._gone:
+            spawner = _of_loop[loop] = cls()
+        return spawner
+
+    async def run(self, request: dict[str, Any], ids: IdMap, fds: Sequence[int] = ()) -> tuple[int, asyncio.Future[int]]:
+        """Runs one request: its id, and a future of the wait status of its process."""
+        number = next(self._ids)
+        request |= {
+            "id": number,
+            "uids": extents(ids.uids, ids.by_helper),
+            "gids": extents(ids.gids, ids.by_helper),
+            "by_helper": ids.by_helper,
+        }
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        end: asyncio.Future[int] = self._loop.create_future()
+        self._answers[number], self._ends[number] = answer, end
+        await self._send(request, fds)
+        said = await answer
+        if said["failed"]:
+            self._ends.pop(number, None)
+            raise SandboxError(f"a sandbox could not be made: {said['failed']}")
+        return number, end
+
+    def kill(self, number: int) -> None:
+        """Kills the process of a request, and with it its sandbox."""
+        if not self._gone:
+            try:
+                self._socket.send(json.dumps({"do": "kill", "id": 0, "target": number}).encode())
+            except BlockingIOError:
+                self._loop.call_later(0.01, self.kill, number)
+
+    def close(self) -> None:
+        """Ends the launcher and every sandbox that it started."""
+        self._lost()
+        self._process.kill()
+        self._process.wait()
+
+    async def _send(self, request: dict[str, Any], fds: Sequence[int]) -> None:
+        data = json.dumps(request).encode()
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        while not self._gone:
+            try:
+                self._socket.sendmsg([data], rights)
+                return
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+            except OSError:
+                self._lost()
+        raise SandboxError("the launcher process of this worker has ended; it is started again at the next sandbox")
+
+    def _readable(self) -> None:
+        while not self._gone:
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._lost()
+                return
+            said = json.loads(data)
+            table = self._ends if "ended" in said else self._answers
+            future = table.pop(said["id"], None)
+            if future is not None and not future.done():
+                future.set_result(said["ended"] if "ended" in said else said)
+
+    def _lost(self) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result({"failed": "its launcher process ended"})
+        for end in self._ends.values():
+            if not end.done():
+                end.set_result(signal.SIGKILL)  # as a wait status: they died with the launcher
+
+
+def extents(entries: tuple[Extent, ...], by_helper: bool) -> str:
+    return (" " if by_helper else "\n").join(" ".join(map(str, e)) for e in entries)
