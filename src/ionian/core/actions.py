@@ -1,0 +1,63 @@
+"""What the dispatcher decides, for the shell to carry out. In order: what is said to one peer stays in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..protocol.batch import Batch
+
+
+@dataclass(slots=True)
+class Run:
+    """Send these inputs to a worker (`batch.container` says to which of its containers)."""
+
+    worker_id: str
+    batch: Batch
+
+
+@dataclass(slots=True)
+class Deliver:
+    """Send these results to a caller, who confirms `batch.seq`."""
+
+    caller: str
+    batch: Batch
+
+
+@dataclass(slots=True)
+class Start:
+    """Start a container of a function on a worker."""
+
+    worker_id: str
+    number: int
+    container_id: str
+    function_id: str
+    devices: list[str]
+
+
+@dataclass(slots=True)
+class Stop:
+    """End a container: it is idle (`grace_s` > 0) or not wanted any more (0)."""
+
+    worker_id: str
+    number: int
+    grace_s: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Take:
+    """Ask a worker for what a container has not claimed."""
+
+    worker_id: str
+    number: int
+
+
+@dataclass(slots=True)
+class ConfirmResults:
+    """Tell a worker that these batches of results need not be kept."""
+
+    worker_id: str
+    seqs: list[int]
+
+
+Action = Run | Deliver | Start | Stop | Take | ConfirmResults

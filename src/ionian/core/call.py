@@ -1,0 +1,260 @@
+"""A call: its inputs, in ranges; what waits, what containers have, and the payloads until results are recorded."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from ..protocol.batch import Batch
+from .ledger import ENDED, HELD, QUEUED, UNKNOWN, Ledger, ranges
+
+if TYPE_CHECKING:
+    from .delivery import Caller
+    from .function import Function
+
+RUN_ROWS = 64
+RUN_BYTES = 64 << 10
+"""A Run batch is no longer than this, so that no hop waits behind a big frame; a single longer input goes alone."""
+
+
+NEW, BARE, KNOWN = range(3)
+"""What an input that arrives is: new; in a container, found by an inventory, before its payload came; known."""
+
+
+class Segment:
+    """Inputs that arrived together, of consecutive indexes, kept until the last of them has ended."""
+
+    __slots__ = ("code", "left", "offsets", "payload", "size", "start", "stop")
+
+    def __init__(self, start: int, size: list[int], payload: memoryview, code: list[int] | None) -> None:
+        self.start = start
+        self.stop = start + len(size)
+        self.size = size
+        self.payload = payload
+        self.code = code  # None: all 0
+        self.offsets = [0, *accumulate(size)]
+        self.left = len(size)
+
+    def fit(self, low: int, high: int) -> int:
+        """Where a Run batch that begins at input `low` ends: at `high`, or before it where bytes are many."""
+        at = low - self.start
+        limit = self.offsets[at] + RUN_BYTES
+        if self.offsets[high - self.start] <= limit:
+            return high
+        return max(low + 1, self.start + bisect_right(self.offsets, limit) - 1)
+
+
+class Call:
+    """One call of a function by a caller."""
+
+    __slots__ = (
+        "attempts", "bare", "caller", "closed", "deaths", "first_attempt", "function", "held_back", "holders", "id", "in_ring",
+        "ledger", "queue", "queued", "running", "segments", "starts", "yielded",
+    )  # fmt: skip
+
+    def __init__(self, id: str, function: Function, caller: Caller, first_attempt: int) -> None:
+        self.id = id
+        self.function = function
+        self.caller = caller
+        self.first_attempt = first_attempt  # of an input that was never dispatched in this epoch
+        self.ledger = Ledger()
+        self.queue: deque[tuple[int, int]] = (
+            deque()
+        )  # ranges; what is no longer QUEUED in the ledger is passed over
+        self.queued = 0
+        self.running = 0
+        self.starts: list[int] = []  # of the segments, ascending
+        self.segments: list[Segment] = []
+        self.attempts: dict[
+            int, int
+        ] = {}  # only of inputs that went back to the queue or came from an inventory
+        self.bare: set[int] = (
+            set()
+        )  # a container has it (from an inventory), its payload has not arrived here
+        self.deaths: dict[int, int] = {}  # containers that died of it
+        self.yielded: set[int] = set()  # generators that have delivered an item
+        self.holders: set[tuple[str, int]] = (
+            set()
+        )  # only of a closed call: containers that still have inputs of it
+        self.in_ring = False
+        self.held_back = False  # after a restart, until the inventories are in
+        self.closed = False
+
+    def attempt(self, index: int) -> int:
+        """The number of the newest dispatch of an input that was dispatched."""
+        return self.attempts.get(index, self.first_attempt)
+
+    # Inputs in
+
+    def add(self, batch: Batch) -> int:
+        """Queues the inputs that are new; returns how many. Known ones are passed over."""
+        index, size = batch.index, list(batch.size)
+        count = len(index)
+        if not count:
+            return 0
+        start = index[0]
+        code = list(batch.code) if any(batch.code) else None
+        payload = memoryview(batch.payload)
+        straight = index[-1] - start == count - 1 and list(index) == list(range(start, start + count))
+        if straight and self.ledger.all_are(start, start + count, UNKNOWN):
+            self._enqueue(Segment(start, size, payload, code))
+            return count
+        return self._add_some(index, size, payload, code)
+
+    def _add_some(
+        self, index: Sequence[int], size: list[int], payload: memoryview, code: list[int] | None
+    ) -> int:
+        """Like `add`, where some inputs are known, or their indexes not consecutive."""
+        added, row, at = 0, 0, 0
+        while row < len(index):
+            kind, first, begin = self._kind(index[row]), row, at
+            while (
+                row < len(index)
+                and index[row] == index[first] + row - first
+                and self._kind(index[row]) == kind
+            ):
+                at += size[row]
+                row += 1
+            if kind == KNOWN:
+                continue
+            segment = Segment(
+                index[first], size[first:row], payload[begin:at], None if code is None else code[first:row]
+            )
+            if kind == BARE:
+                self.bare.difference_update(range(segment.start, segment.stop))
+                self._keep(segment)
+            else:
+                self._enqueue(segment)
+                added += segment.left
+        return added
+
+    def _kind(self, index: int) -> int:
+        if index in self.bare:
+            return BARE
+        return NEW if self.ledger.state(index) == UNKNOWN else KNOWN
+
+    def _enqueue(self, segment: Segment) -> None:
+        self._keep(segment)
+        self.ledger.mark(segment.start, segment.stop, QUEUED)
+        self.queue.append((segment.start, segment.stop))
+        self.queued += segment.left
+
+    def _keep(self, segment: Segment) -> None:
+        if not self.starts or segment.start > self.starts[-1]:
+            self.starts.append(segment.start)
+            self.segments.append(segment)
+        else:
+            at = bisect_left(self.starts, segment.start)
+            self.starts.insert(at, segment.start)
+            self.segments.insert(at, segment)
+
+    # Inputs out
+
+    def take(self, limit: int) -> Batch | None:
+        """Up to `limit` inputs from the front of the queue, as a batch to run; None where nothing waits."""
+        while self.queue:
+            start, stop = self.queue.popleft()
+            if not self.ledger.all_are(start, stop, QUEUED):
+                parts = list(self.ledger.ranges(start, stop, QUEUED))
+                self.queue.extendleft(reversed(parts))
+                continue
+            segment = self.segments[bisect_right(self.starts, start) - 1]
+            end = segment.fit(start, min(stop, start + limit, segment.stop))
+            if end < stop:
+                self.queue.appendleft((end, stop))
+            return self._cut(segment, start, end)
+        return None
+
+    def _cut(self, segment: Segment, start: int, stop: int) -> Batch:
+        self.ledger.mark(start, stop, HELD)
+        count = stop - start
+        self.queued -= count
+        self.running += count
+        low, high = start - segment.start, stop - segment.start
+        index = list(range(start, stop))
+        attempt = [self.first_attempt] * count
+        if self.attempts:
+            attempt = [self._next_attempt(number) for number in index]
+        return Batch(
+            self.id,
+            index,
+            segment.size[low:high],
+            segment.payload[segment.offsets[low] : segment.offsets[high]],
+            attempt=attempt,
+            code=None if segment.code is None else segment.code[low:high],
+        )
+
+    def _next_attempt(self, index: int) -> int:
+        last = self.attempts.get(index)
+        if last is None:
+            return self.first_attempt
+        number = self.attempts[index] = max(last + 1, self.first_attempt)
+        return number
+
+    # What becomes of them
+
+    def requeue(self, indexes: list[int]) -> int:
+        """Puts inputs that a container held back to the front; returns how many wait again."""
+        ready: list[int] = []
+        for index in indexes:
+            self.attempts[index] = self.attempt(index)
+            if index in self.bare:  # its payload will come with the caller's next send
+                self.bare.discard(index)
+                self.ledger.mark(index, index + 1, UNKNOWN)
+            else:
+                ready.append(index)
+        parts = ranges(ready)
+        for start, stop in parts:
+            self.ledger.mark(start, stop, QUEUED)
+        self.queue.extendleft(reversed(parts))
+        self.running -= len(indexes)
+        self.queued += len(ready)
+        return len(ready)
+
+    def attach(self, index: int, attempt: int) -> bool:
+        """A container turned out to have this input; returns whether it waited here."""
+        waited = self.ledger.state(index) == QUEUED
+        if waited:
+            self.queued -= 1
+        else:
+            self.bare.add(index)
+        self.ledger.mark(index, index + 1, HELD)
+        self.attempts[index] = attempt
+        self.running += 1
+        return waited
+
+    def end(self, parts: list[tuple[int, int]]) -> None:
+        """Inputs have their result: records it, and lets go of payloads."""
+        for start, stop in parts:
+            self.ledger.mark(start, stop, ENDED)
+            at = max(bisect_right(self.starts, start) - 1, 0)
+            while at < len(self.segments) and (segment := self.segments[at]).start < stop:
+                segment.left -= max(0, min(stop, segment.stop) - max(start, segment.start))
+                if segment.left:
+                    at += 1
+                else:
+                    del self.starts[at], self.segments[at]
+        if self.attempts or self.deaths or self.yielded or self.bare:
+            self._forget(parts)
+
+    def _forget(self, parts: list[tuple[int, int]]) -> None:
+        for start, stop in parts:
+            for index in range(start, stop):
+                self.attempts.pop(index, None)
+                self.deaths.pop(index, None)
+                self.yielded.discard(index)
+                self.bare.discard(index)
+
+    def drop_queue(self) -> list[tuple[int, int]]:
+        """Everything that waits ends here; returns it, as ranges."""
+        dropped: list[tuple[int, int]] = []
+        for start, stop in self.queue:
+            parts = list(self.ledger.ranges(start, stop, QUEUED))
+            self.end(parts)
+            dropped += parts
+        self.queue.clear()
+        self.queued = 0
+        return dropped

@@ -1,0 +1,287 @@
+"""The dispatcher: events go in, actions come out. It does no I/O and reads no clock.
+
+    dispatcher = Dispatcher(epoch=1, known_workers=set())
+    dispatcher.add_function(now, spec, app_id="ap-…", environment="main")
+    dispatcher.open_call(now, call_id, function_id, caller="cl-…")
+    dispatcher.put(now, batch)
+    for action in dispatcher.take():
+        ...
+
+`now` is in seconds, of a monotonic clock. Each method is one event; the work is in the parts: `Flow` (inputs and
+results), `Fleet` (containers), `Recovery` (workers), `Delivery` (callers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..protocol.batch import LOST, Batch
+from ..protocol.calls import CallState
+from ..protocol.ids import new_id
+from ..protocol.messages import Failure
+from ..protocol.spec import FunctionSpec
+from ..protocol.workers import Capacity, ContainerState, Running, TakenBack
+from . import failures
+from .actions import Action
+from .call import Call
+from .delivery import Caller
+from .fleet import Fleet
+from .flow import Flow
+from .function import Function
+from .invariants import check
+from .placement import why_never
+from .recovery import Recovery
+from .state import Core, Settings
+from .usage import Ledgers
+from .worker import State
+
+
+class Dispatcher:
+    """Decides where and when every input of every call runs."""
+
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        known_workers: set[str] | None = None,
+        worker_lost_after_s: float = 60.0,
+        inventory_wait_s: float = 10.0,
+        make_id: Callable[[str], str] = new_id,
+    ) -> None:
+        """`known_workers`: those that were there before this start of the server, and may have inputs."""
+        settings = Settings(worker_lost_after_s=worker_lost_after_s, inventory_wait_s=inventory_wait_s)
+        self.core = Core(epoch, settings, make_id)
+        self.flow = Flow(self.core)
+        self.fleet = Fleet(self.core, self.flow)
+        self.recovery = Recovery(self.core, self.flow, self.fleet, known_workers or set())
+        self.detached: set[str] = set()
+        self._begun = False
+
+    def _at(self, now: float) -> None:
+        if not self._begun:
+            self._begun = True
+            self.recovery.begin(now)
+
+    # Apps
+
+    def add_function(self, now: float, spec: FunctionSpec, app_id: str, environment: str) -> None:
+        """A function can be called from now on. Known again: its options are replaced, its containers stay."""
+        self._at(now)
+        function = self.core.functions.get(spec.function_id)
+        if function is None:
+            function = self.core.functions[spec.function_id] = Function(spec, app_id, environment)
+        else:
+            function.spec = spec
+        self.fleet.wake(now, function)
+
+    def detach_app(self, app_id: str) -> None:
+        """The calls of this app go on without their callers."""
+        self.detached.add(app_id)
+
+    def remove_app(self, now: float, app_id: str) -> None:
+        """An app has ended: its containers are stopped, its calls end."""
+        self._at(now)
+        self.detached.discard(app_id)
+        for function in [f for f in self.core.functions.values() if f.app_id == app_id]:
+            function.removed = True
+            del self.core.functions[function.spec.function_id]
+            self.fleet.waiting.pop(function, None)
+            payload = failures.app_stopped(function.spec)
+            for call in [call for call in self.core.calls.values() if call.function is function]:
+                self.flow.drop_queued(call, LOST, payload)
+                for container in [c for c in function.containers if call.id in c.held]:
+                    for index in sorted(container.held[call.id]):
+                        self.flow.fail_held(container, call, index, LOST, payload)
+                call.closed = True
+                self.flow.free(call)
+            for container in list(function.containers):
+                self.fleet.stop(now, container, 0.0, "its app was stopped")
+
+    def refuse_function(self, now: float, function_id: str, failure: Failure) -> None:
+        """A function can't run (its image does not build): what waits for it ends with that error."""
+        self._at(now)
+        function = self.core.functions.get(function_id)
+        if function is not None:
+            self.flow.fail_queued(function, LOST, failures.failure(failure.type, failure.message))
+
+    def image_state(self, now: float, worker_id: str, image_id: str, *, there: bool) -> None:
+        """A worker has an image, or has it no more: containers go first where their image is."""
+        self._at(now)
+        worker = self.core.workers.get(worker_id)
+        if worker is not None:
+            (worker.images.add if there else worker.images.discard)(image_id)
+
+    # Callers
+
+    def open_call(
+        self, now: float, call_id: str, function_id: str, caller: str, resumed: bool = False
+    ) -> bool:
+        """A call begins, or its caller is back with it. False: there is no such function.
+
+        `resumed`: its inputs may have been sent to an earlier epoch, so the inventories are waited for.
+        """
+        self._at(now)
+        function = self.core.functions.get(function_id)
+        if function is None:
+            return False
+        if call_id not in self.core.calls:
+            owner = self.core.delivery.caller(caller)
+            call = Call(call_id, function, owner, self.core.first_attempt)
+            call.held_back = resumed and not self.recovery.settled
+            owner.calls.add(call_id)
+            self.core.calls[call_id] = call
+            self.recovery.opened(now, call)
+        return True
+
+    def put(self, now: float, batch: Batch) -> int:
+        """Inputs of an open call; returns how many are new. Sending some again is harmless."""
+        return self.flow.put(now, batch)
+
+    def close_call(self, now: float, call_id: str) -> None:
+        """The caller wants no more of a call: nothing of it starts any more, what runs of it is ended."""
+        call = self.core.calls.get(call_id)
+        if call is not None and not call.closed:
+            self.flow.close(now, call)
+
+    def confirm(self, now: float, caller: str, seq: int) -> None:
+        """The caller has all that was delivered to it up to `seq`."""
+        owner = self.core.delivery.callers.get(caller)
+        if owner is not None:
+            self.core.delivery.confirm(owner, seq)
+
+    def caller_gone(self, now: float, caller: str) -> None:
+        """The caller's connection is lost. Its results are kept a while, then its calls end."""
+        self._at(now)
+        owner = self.core.delivery.callers.get(caller)
+        if owner is None:
+            return
+        owner.present = False
+        owner.gone_at = now
+
+        def check(then: float) -> None:
+            if not owner.present and owner.gone_at == now:
+                self._drop(then, owner)
+
+        self.core.timers.at(now + self.core.settings.caller_lost_after_s, check)
+
+    def caller_back(self, now: float, caller: str) -> None:
+        """The caller is connected again: what it has not confirmed is delivered again."""
+        owner = self.core.delivery.callers.get(caller)
+        if owner is not None and not owner.dropped:
+            self.core.delivery.back(owner)
+
+    def drop_caller(self, now: float, caller: str) -> None:
+        """The caller has ended and will not come back."""
+        owner = self.core.delivery.callers.get(caller)
+        if owner is not None:
+            owner.present = False
+            self._drop(now, owner)
+
+    def _drop(self, now: float, caller: Caller) -> None:
+        if caller.dropped:
+            return
+        self.core.delivery.drop(caller)
+        for call in [self.core.calls[id] for id in caller.calls]:
+            if call.function.app_id in self.detached:
+                self._close_when_done(now, call)
+            else:
+                self.flow.close(now, call)
+
+    def _close_when_done(self, now: float, call: Call) -> None:
+        """A call that nobody waits for ends when its inputs have."""
+        if call.closed:
+            return
+        if not call.queued and not call.running:
+            self.flow.close(now, call)
+        else:
+            self.core.timers.at(now + 10.0, lambda then: self._close_when_done(then, call))
+
+    # Workers
+
+    def worker_joined(
+        self, now: float, worker_id: str, capacity: Capacity, containers: list[Running] | None = None
+    ) -> None:
+        """A worker is connected. Its unconfirmed results are to follow, then the ends of containers."""
+        self._at(now)
+        self.recovery.joined(now, worker_id, capacity, containers or [])
+
+    def worker_gone(self, now: float, worker_id: str, *, dead: bool = False) -> None:
+        """A worker's connection is lost; `dead`: its process and with it its containers are known to be gone."""
+        self._at(now)
+        self.recovery.gone(now, worker_id, dead)
+
+    def container_state(
+        self, now: float, worker_id: str, state: ContainerState, payload: bytes = b""
+    ) -> None:
+        """A container is ready or has ended; the payload is the pickled failure of an import."""
+        worker = self.core.workers.get(worker_id)
+        container = worker.containers.get(state.number) if worker is not None else None
+        if container is None:
+            return
+        if state.state == "ready":
+            self.fleet.ready(now, container)
+        elif state.state == "ended":
+            self.fleet.ended(now, container, state, payload)
+
+    def taken_back(self, now: float, worker_id: str, message: TakenBack) -> None:
+        """The answer to a Take; also to a Run for a container that the worker has no more."""
+        worker = self.core.workers.get(worker_id)
+        container = worker.containers.get(message.number) if worker is not None else None
+        if container is not None:
+            held = {held.call_id: set(held.index) for held in message.inputs}
+            self.flow.taken_back(now, container, held)
+
+    def results(self, now: float, worker_id: str, batch: Batch) -> None:
+        """Results of one call from one container. The batch becomes the dispatcher's own."""
+        worker = self.core.workers.get(worker_id)
+        if worker is not None:
+            self.flow.results(now, worker, batch)
+
+    # Time, and what comes out
+
+    def next_tick(self) -> float | None:
+        """When `tick` wants to be called; None: not before the next event."""
+        return self.core.timers.next()
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        self.core.timers.run(now)
+
+    def take(self) -> list[Action]:
+        """What is to be done now; to be asked for after every event."""
+        actions = self.core.actions
+        if not actions:
+            return []
+        taken = actions[:]
+        actions.clear()
+        return taken
+
+    # Questions
+
+    def state_of(self, function_id: str) -> CallState | None:
+        """How a function is doing, and what it waits for."""
+        function = self.core.functions.get(function_id)
+        if function is None:
+            return None
+        return CallState(
+            function_id,
+            containers=function.count(State.READY),
+            starting=function.count(State.STARTING),
+            queued=function.queued,
+            running=function.running,
+            waiting_for=function.waiting_for if function.queued else "",
+        )
+
+    def why_never(self, spec: FunctionSpec) -> str:
+        """Why no connected worker could ever run this function: a sentence, or ""."""
+        workers = [worker.node.capacity for worker in self.core.workers.values()]
+        return why_never(workers, spec.resources)
+
+    @property
+    def usage(self) -> Ledgers:
+        """What ended containers have used."""
+        return self.core.usage
+
+    def check(self) -> None:
+        """Raises AssertionError where the books don't add up; for tests."""
+        check(self.core)

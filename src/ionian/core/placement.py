@@ -1,0 +1,167 @@
+"""Where a container can be: what workers have, what is taken, and why nothing fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..protocol.spec import GpuRequest, Resources
+from ..protocol.workers import Capacity, Device
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What one container takes of a worker."""
+
+    cpu_milli: int = 0
+    memory_mib: int = 0
+    devices: list[str] = field(default_factory=list[str])
+
+
+class Node:
+    """What a worker has, and what is left of it. Requests are reserved; limits are not."""
+
+    __slots__ = ("capacity", "cpu_milli", "devices", "memory_mib", "starting")
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self.cpu_milli = capacity.cpu_milli
+        self.memory_mib = capacity.memory_mib
+        self.devices = {device.name: device for device in capacity.devices}
+        self.starting = 0
+
+    @property
+    def most_starting(self) -> int:
+        """How many containers may start at once: imports are work, and too many at a time are all late."""
+        return max(4, self.capacity.cpu_milli // 500)
+
+    def change(self, capacity: Capacity, kept: Iterable[Reservation]) -> None:
+        """The worker came back, perhaps with other resources; what is kept there stays reserved."""
+        self.capacity = capacity
+        self.cpu_milli, self.memory_mib = capacity.cpu_milli, capacity.memory_mib
+        self.devices = {device.name: device for device in capacity.devices}
+        for reservation in kept:
+            self.take(reservation)
+
+    def find(self, resources: Resources) -> Reservation | None:
+        """What a container of these resources would take here now; None where it doesn't fit."""
+        if resources.cpu_milli > self.cpu_milli or resources.memory_mib > self.memory_mib:
+            return None
+        if not resources.gpus or self.capacity.ignore_gpu:
+            return Reservation(resources.cpu_milli, resources.memory_mib)
+        for request in resources.gpus:
+            devices = pick_devices(request, self.devices.values())
+            if devices:
+                return Reservation(resources.cpu_milli, resources.memory_mib, devices)
+        return None
+
+    def take(self, reservation: Reservation) -> None:
+        """Reserves it."""
+        self.cpu_milli -= reservation.cpu_milli
+        self.memory_mib -= reservation.memory_mib
+        for name in reservation.devices:
+            self.devices.pop(name, None)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Frees it."""
+        self.cpu_milli += reservation.cpu_milli
+        self.memory_mib += reservation.memory_mib
+        wanted = set(reservation.devices)
+        self.devices.update({d.name: d for d in self.capacity.devices if d.name in wanted})
+
+    def free_share(self) -> float:
+        """How free it is, 0 to 1, by its scarcer resource."""
+        return min(
+            self.cpu_milli / max(1, self.capacity.cpu_milli),
+            self.memory_mib / max(1, self.capacity.memory_mib),
+        )
+
+
+def choose(nodes: Iterable[Node], resources: Resources, *, preferred: Iterable[Node] = ()) -> Node | None:
+    """The node for a container: the most free one that has room; among `preferred` (they have the image) first.
+
+    A function that wants no GPU goes where there are none, if it can.
+    """
+    fitting = [node for node in nodes if node.starting < node.most_starting and node.find(resources)]
+    if not fitting:
+        return None
+    liked = set(preferred)
+
+    def rank(node: Node) -> tuple[bool, bool, float]:
+        spares_gpus = bool(resources.gpus) or not node.capacity.devices
+        return node in liked, spares_gpus, node.free_share()
+
+    return max(fitting, key=rank)
+
+
+def model_matches(request: GpuRequest, device: Device) -> bool:
+    """Whether a device is what was asked: its model, a memory size of it ("A100" is met by "A100-80GB"), or an
+    upgrade where the request is not exact (an H200 for an H100)."""
+    asked, model = request.model.upper(), device.model.upper()
+    if asked in ("ANY", model):
+        return True
+    if request.exact:
+        return False
+    return model.startswith(asked + "-") or (asked == "H100" and model == "H200")
+
+
+def pick_devices(request: GpuRequest, devices: Iterable[Device]) -> list[str]:
+    """Names of as many devices of one model as asked; empty where there are not enough. The asked model itself
+    comes before its upgrades, the smaller memory before the larger."""
+    by_model: dict[str, list[Device]] = {}
+    for device in devices:
+        if model_matches(request, device):
+            by_model.setdefault(device.model, []).append(device)
+    enough = [group for group in by_model.values() if len(group) >= request.count]
+    if not enough:
+        return []
+    best = min(
+        enough, key=lambda group: (group[0].model.upper() != request.model.upper(), group[0].memory_mib)
+    )
+    return sorted(device.name for device in best)[: request.count]
+
+
+def why_never(capacities: Iterable[Capacity], resources: Resources) -> str:
+    """Why no worker could hold such a container, even an empty one: a sentence; "" where one could."""
+    known = list(capacities)
+    if not known:
+        return "no worker is connected: start one with `ionian worker`"
+    if any(Node(capacity).find(resources) for capacity in known):
+        return ""
+    cpu = max(capacity.cpu_milli for capacity in known)
+    memory = max(capacity.memory_mib for capacity in known)
+    if resources.cpu_milli > cpu:
+        return f"it asks for {resources.cpu_milli / 1000:g} cores, and the largest worker has {cpu / 1000:g}"
+    if resources.memory_mib > memory:
+        return f"it asks for {resources.memory_mib} MiB of memory, and the largest worker has {memory} MiB"
+    if resources.gpus:
+        return _why_no_gpu(known, resources)
+    return "no single worker has that many cores and that much memory together"
+
+
+def _why_no_gpu(capacities: list[Capacity], resources: Resources) -> str:
+    asked = " or ".join(
+        request.model + (f":{request.count}" if request.count > 1 else "") for request in resources.gpus
+    )
+    offers: dict[str, int] = {}
+    for capacity in capacities:
+        own: dict[str, int] = {}
+        for device in capacity.devices:
+            own[device.model] = own.get(device.model, 0) + 1
+        for model, count in own.items():
+            offers[model] = max(count, offers.get(model, 0))
+    if not offers:
+        return f"it asks for the GPU {asked}, and no worker has a GPU: `--no-gpu` runs it on the CPU"
+    there = ", ".join(f"{model} (up to {count})" for model, count in sorted(offers.items()))
+    return f"it asks for the GPU {asked}, and the workers have {there}: `--no-gpu` runs it on the CPU"
+
+
+def why_not_now(capacities: Iterable[Capacity], resources: Resources) -> str:
+    """Why a container has to wait for room that workers have in principle: a sentence."""
+    never = why_never(capacities, resources)
+    if never:
+        return never
+    asked = f"{resources.cpu_milli / 1000:g} cores and {resources.memory_mib} MiB"
+    if resources.gpus:
+        asked += f" and the GPU {' or '.join(request.model for request in resources.gpus)}"
+    return f"no worker has {asked} free: it waits until other containers end"

@@ -1,0 +1,233 @@
+"""Workers that join, vanish and come back, and the first seconds after a start of the server.
+
+What a worker has is never guessed: until it was out of reach for `worker_lost_after_s`, or has said what it has,
+its inputs stay where they are.
+"""
+
+from __future__ import annotations
+
+from ..protocol.workers import Capacity, ContainerState, Running
+from .actions import Stop
+from .call import Call
+from .fleet import Fleet
+from .flow import Flow
+from .function import Function
+from .ledger import QUEUED, UNKNOWN
+from .placement import Node, Reservation
+from .state import Core
+from .worker import Container, State, Worker
+
+SUPERSEDED = "its inputs were run elsewhere while its worker was out of reach"
+
+
+class Recovery:
+    """Matches what workers say with what the server knows."""
+
+    def __init__(self, core: Core, flow: Flow, fleet: Fleet, known_workers: set[str]) -> None:
+        self.core = core
+        self.flow = flow
+        self.fleet = fleet
+        self.awaited = set(known_workers)
+        self.settled = not known_workers  # the inventories are in, or were waited for long enough
+        self.lost: dict[str, dict[int, Container]] = {}  # containers of lost workers, should they come back
+
+    def begin(self, now: float) -> None:
+        """The server has started."""
+        settings = self.core.settings
+        if not self.settled:
+            self.core.timers.at(now + settings.inventory_wait_s, self._settle)
+        self.core.timers.at(now + settings.unopened_s, self._drop_unopened)
+
+    # After a start
+
+    def _settle(self, now: float) -> None:
+        if self.settled:
+            return
+        self.settled = True
+        self.awaited.clear()
+        for call in [call for call in self.core.calls.values() if call.held_back]:
+            self.flow.release(now, call)
+
+    def opened(self, now: float, call: Call) -> None:
+        """A call is opened (again): what workers have of it is attached to it."""
+        for index, (container, attempt) in self.core.early_held.pop(call.id, {}).items():
+            call.attach(index, attempt)
+            call.function.running += 1
+            container.function = call.function
+        for worker, batch in self.core.early_results.pop(call.id, []):
+            worker.unconfirmed.discard(batch.seq)
+            self.flow.results(now, worker, batch)
+
+    def _drop_unopened(self, now: float) -> None:
+        """Nobody came for these."""
+        for batches in self.core.early_results.values():
+            for worker, batch in batches:
+                worker.unconfirmed.discard(batch.seq)
+                self.core.delivery.release(worker, batch.seq)
+        self.core.early_results.clear()
+        for call_id, rows in self.core.early_held.items():
+            for container in {container: None for container, _ in rows.values()}:
+                container.drop(call_id, set(rows))
+                self.fleet.stop(now, container, 0.0, "its caller is gone")
+        self.core.early_held.clear()
+
+    # Workers
+
+    def joined(self, now: float, worker_id: str, capacity: Capacity, containers: list[Running]) -> None:
+        """A worker is connected and says what it has."""
+        worker = self.core.workers.get(worker_id)
+        if worker is None:
+            worker = self.core.workers[worker_id] = Worker(worker_id, Node(capacity))
+            lost = self.lost.pop(worker_id, {})
+        else:
+            worker.node.change(capacity, [c.reservation for c in worker.containers.values()])
+            lost = {}
+        worker.present = True
+        reported = {running.number: running for running in containers}
+        for container in list(worker.containers.values()):
+            self._compare(now, container, reported.pop(container.number, None))
+        for running in reported.values():
+            self._adopt(now, worker, running, lost.get(running.number))
+        self.awaited.discard(worker_id)
+        if not self.awaited:
+            self._settle(now)
+        for function in {c.function: None for c in worker.containers.values()}:
+            self.flow.fill(now, function)
+            self.fleet.idle(now, function)
+        for function in self.core.functions.values():
+            self.fleet.wake(now, function)
+
+    def _compare(self, now: float, container: Container, running: Running | None) -> None:
+        """A container that both know: what it lacks was lost on the way to it."""
+        container.taking = False
+        if running is None:
+            self._missing(now, container)
+            return
+        there = {held.call_id: set(held.index) for held in running.held}
+        lacking = {id: rows - there.get(id, set()) for id, rows in container.held.items()}
+        self.flow.back_to_queue(container, lacking)
+        if container.state is State.STOPPING:
+            grace = 0.0 if container.doomed else self.core.settings.stop_grace_s
+            self.core.actions.append(Stop(container.worker.id, container.number, grace, "asked before"))
+        elif running.ready:
+            self.fleet.ready(now, container)
+        container.function.place(container, now)
+        for id in list(container.held):
+            call = self.core.calls.get(id)
+            if call is not None and call.closed:
+                self.flow.take_back(now, container)
+
+    def _missing(self, now: float, container: Container) -> None:
+        """Never started there, or ended meanwhile: then its last results and its end are on their way."""
+        if not container.held:
+            self.fleet.remove(container)
+            return
+        container.state = State.STOPPING if container.state is not State.STARTING else container.state
+        container.function.place(container, now)
+
+        def give_up(then: float) -> None:
+            if container.state is not State.GONE and container.worker.present:
+                self.fleet.ended(then, container, ContainerState(container.number, "ended", "stopped"), b"")
+
+        self.core.timers.at(now + self.core.settings.missing_container_s, give_up)
+
+    def _adopt(self, now: float, worker: Worker, running: Running, before: Container | None) -> None:
+        """A container that only the worker knows: from before a start of the server, or given up as lost."""
+        function = self.core.functions.get(running.function_id)
+        old = all(attempt < self.core.first_attempt for held in running.held for attempt in held.attempt)
+        if function is None or (before is None and not old):
+            self.core.actions.append(Stop(worker.id, running.number, 0.0, "the server does not know it"))
+            return
+        reservation = worker.node.find(function.spec.resources)
+        if reservation is None:  # more than there is: it runs all the same
+            reservation = Reservation(function.spec.resources.cpu_milli, function.spec.resources.memory_mib)
+        container = Container(worker, running.number, running.container_id, function, reservation)
+        self.fleet.adopt(container)
+        worker.node.starting += 1
+        superseded = False
+        for held in running.held:
+            for index, attempt in zip(held.index, held.attempt, strict=True):
+                if before is None or index in before.held.get(held.call_id, ()):
+                    superseded |= not self._attach(container, held.call_id, index, attempt)
+        if running.ready:
+            container.worker.node.starting -= 1
+            container.state = State.READY
+            container.was_ready = True
+            container.tune()
+            container.progress_at = now
+        if superseded or (before is not None and before.doomed):
+            self.fleet.stop(now, container, 0.0, SUPERSEDED)
+        elif container.outstanding:
+            self.flow.take_back(
+                now, container
+            )  # how fast it is has been forgotten: it is asked to start afresh
+        container.function.place(container, now)
+
+    def _attach(self, container: Container, call_id: str, index: int, attempt: int) -> bool:
+        """An input turned out to be in a container; False where it was run elsewhere meanwhile."""
+        call = self.core.calls.get(call_id)
+        if call is None:
+            if attempt >= self.core.first_attempt:
+                return False  # its call was closed
+            self.core.early_held.setdefault(call_id, {})[index] = (container, attempt)
+        else:
+            state = call.ledger.state(index)
+            if call.closed or state not in (UNKNOWN, QUEUED) or attempt < call.attempts.get(index, 0):
+                return False
+            waited = call.attach(index, attempt)
+            call.function.running += 1
+            if waited and not call.held_back:
+                call.function.queued -= 1
+                if not call.queued and call.in_ring:
+                    call.in_ring = False
+                    call.function.ring.remove(call)
+        container.held.setdefault(call_id, set()).add(index)
+        container.outstanding += 1
+        return True
+
+    def gone(self, now: float, worker_id: str, dead: bool) -> None:
+        """The connection is lost; `dead`: the worker is known to have ended, and its containers with it."""
+        worker = self.core.workers.get(worker_id)
+        if worker is None:
+            return
+        worker.present = False
+        worker.gone_at = now
+        if dead:
+            self._lose(now, worker, dead=True)
+            return
+        for container in worker.containers.values():
+            container.function.place(container, now)
+
+        def check(then: float) -> None:
+            same = self.core.workers.get(worker_id) is worker
+            if same and not worker.present and worker.gone_at == now:
+                self._lose(then, worker, dead=False)
+
+        self.core.timers.at(now + self.core.settings.worker_lost_after_s, check)
+
+    def _lose(self, now: float, worker: Worker, *, dead: bool) -> None:
+        """The worker's inputs run elsewhere from now on."""
+        del self.core.workers[worker.id]
+        functions: dict[Function, None] = {}
+        kept: dict[int, Container] = {}
+        for container in list(worker.containers.values()):
+            functions[container.function] = None
+            memory = Container(
+                worker, container.number, container.id, container.function, container.reservation
+            )
+            memory.held = {id: set(rows) for id, rows in container.held.items()}
+            memory.doomed = container.doomed
+            kept[container.number] = memory
+            self.fleet.remove(container)
+            self.fleet.requeue_all(container)
+        if not dead and kept:
+            self.lost[worker.id] = kept
+            forget_at = now + 60 * self.core.settings.worker_lost_after_s
+            self.core.timers.at(forget_at, lambda _: self._forget(worker.id, kept))
+        for function in functions:
+            self.flow.fill(now, function)
+            self.fleet.wake(now, function)
+
+    def _forget(self, worker_id: str, kept: dict[int, Container]) -> None:
+        if self.lost.get(worker_id) is kept:
+            del self.lost[worker_id]

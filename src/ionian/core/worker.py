@@ -1,0 +1,146 @@
+"""A worker and its containers, as the dispatcher knows them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from .placement import Node, Reservation
+
+if TYPE_CHECKING:
+    from .function import Function
+
+WORK_AHEAD_US = 2_000
+"""A Run batch holds about this much work: what a straggler can make wait, and ten times a round trip."""
+
+NO_WORK_AHEAD_US = 50_000
+"""Inputs slower than this are given one at a time: the round trip no longer matters, where they run does."""
+
+WORTH_SENDING_US = 200
+"""Short queues are split evenly, but not in batches of less work than this: a batch costs each hop as much."""
+
+MOST_ROWS = 256
+BATCH_ROWS = 64
+HEAVY_BYTES = 256 << 10
+"""A container whose last batch was larger than this has one ahead and no more: memory, and frames, stay bounded."""
+
+
+class State(IntEnum):
+    """Of a container."""
+
+    STARTING = 0
+    READY = 1
+    STOPPING = 2  # told to stop; counts until it has ended
+    GONE = 3
+
+
+class Worker:
+    """One worker; `present` while it is connected."""
+
+    __slots__ = (
+        "containers",
+        "gone_at",
+        "id",
+        "images",
+        "lost",
+        "next_number",
+        "node",
+        "present",
+        "unconfirmed",
+    )
+
+    def __init__(self, id: str, node: Node) -> None:
+        self.id = id
+        self.node = node
+        self.containers: dict[int, Container] = {}
+        self.present = True
+        self.gone_at = 0.0
+        self.unconfirmed: set[int] = set()  # batches of results that the callers have not confirmed yet
+        self.images: set[str] = set()
+
+
+class Container:
+    """One container: what it has, and how much it may be given."""
+
+    __slots__ = (
+        "batch",
+        "doomed",
+        "function",
+        "heavy",
+        "held",
+        "id",
+        "idle_since",
+        "least",
+        "limit",
+        "number",
+        "outstanding",
+        "pace_us",
+        "progress_at",
+        "reservation",
+        "slowed",
+        "state",
+        "taking",
+        "was_ready",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(
+        self, worker: Worker, number: int, id: str, function: Function, reservation: Reservation
+    ) -> None:
+        self.worker = worker
+        self.number = number
+        self.id = id
+        self.function = function
+        self.reservation = reservation
+        self.state = State.STARTING
+        self.was_ready = False
+        self.held: dict[str, set[int]] = {}  # call → its inputs here, without a result
+        self.outstanding = 0  # inputs in `held`
+        self.progress_at = 0.0
+        self.idle_since = 0.0
+        self.pace_us = -1.0  # unknown
+        self.batch = 1  # rows of the next Run batch
+        self.least = 1  # rows that are worth a batch of their own
+        self.limit = 1  # rows outstanding at most
+        self.heavy = False
+        self.taking = False  # asked to give back; nothing is sent meanwhile
+        self.slowed = False  # gave back: nothing more until what it runs has ended
+        self.doomed = False  # to be stopped as soon as its worker is back
+
+    def learn(self, micros: float) -> None:
+        """A result took this long: slower counts at once, faster by and by."""
+        pace = self.pace_us
+        self.pace_us = micros if micros >= pace else 0.7 * pace + 0.3 * micros
+        self.tune()
+
+    def tune(self) -> None:
+        """Sets how much it is given, from its pace."""
+        pace = self.pace_us
+        if pace < 0 or pace > NO_WORK_AHEAD_US or self.function.spec.single_use:
+            self.batch = self.limit = self.least = 1
+            return
+        rows = WORK_AHEAD_US / max(pace, 1.0)
+        self.batch = int(min(max(rows, 1), BATCH_ROWS))
+        self.least = int(min(max(WORTH_SENDING_US / max(pace, 1.0), 1), BATCH_ROWS))
+        self.limit = int(min(max(3 * rows, 2), MOST_ROWS))  # what it runs and two batches ahead
+
+    def room(self) -> int:
+        """Rows that it may be given now; 0 until a whole batch fits, so that batches stay large."""
+        if self.state is not State.READY or self.taking or self.slowed or not self.worker.present:
+            return 0
+        if self.heavy:
+            return 1 if self.outstanding < 2 and self.limit > self.outstanding else 0
+        free = self.limit - self.outstanding
+        return self.batch if free >= self.batch else 0
+
+    def drop(self, call_id: str, indexes: set[int]) -> set[int]:
+        """Takes inputs off it; returns those that it had."""
+        held = self.held.get(call_id)
+        if held is None:
+            return set()
+        had = held & indexes
+        held -= had
+        self.outstanding -= len(had)
+        if not held:
+            del self.held[call_id]
+        return had
