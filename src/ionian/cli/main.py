@@ -1,0 +1,72 @@
+"""The `ionian` command. Each subcommand is a module that is loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from ..version import __version__
+
+COMMANDS = {
+    "run": "Run a function or local entrypoint of an app.",
+    "python": "Run a Python script that runs an app itself.",
+    "server": "Start, stop or look at a server.",
+    "worker": "Lend this machine to a server.",
+    "doctor": "See what this machine can do, and what to do about the rest.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules beside this one, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f".{cmd_name}", __package__).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ionian")
+def group() -> None:
+    """Ionian: Modal's programming model as software that anyone can run."""
+
+
+def main() -> None:
+    """The entry point. A program's own failure ends it with 1, Ctrl-C with 130, a wrong command line with 2."""
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        _leave(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        _leave(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _leave(130)
+    except Exception as error:
+        from ..client.output.tracebacks import show
+
+        show(error)
+        _leave(1)
+    _leave(0)
+
+
+def _leave(code: int) -> None:
+    for file in (sys.stdout, sys.stderr):
+        try:
+            file.flush()
+        except (OSError, ValueError):  # the reader went away: nothing to tell, and no second error at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1 if file is sys.stdout else 2)
+    sys.exit(code)

@@ -1,0 +1,124 @@
+"""What `ionian run` shall run: a reference such as `app.py::embed`, and the object that it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import click
+
+from ..client import entry
+
+
+class Reference(NamedTuple):
+    """`place` is a file or, with -m, a module; `name` what stands behind `::`, or ""."""
+
+    place: str
+    name: str
+    is_module: bool
+
+
+class Runnable(NamedTuple):
+    """What a reference may mean: `target` is a function, or a local entrypoint where `entrypoint` says so."""
+
+    app: Any
+    name: str
+    target: Any
+    entrypoint: bool
+    at_module_level: bool
+
+    @property
+    def rank(self) -> int:
+        """Which kind is meant where none is named: 0 before 3."""
+        return (0 if self.at_module_level else 2) + (0 if self.entrypoint else 1)
+
+
+def parse(text: str, *, is_module: bool) -> Reference:
+    """Splits a reference. Raises UsageError where it is none."""
+    place, separator, name = text.partition("::")
+    if not place or (separator and not name) or "::" in name:
+        raise click.UsageError(f"expected file.py, file.py::function or -m module::function, got {text!r}")
+    if not is_module and not place.endswith(".py") and not Path(place).is_file():
+        hint = f"; for a module write: ionian run -m {text}" if "/" not in place else ""
+        raise click.UsageError(f"expected a Python file, got {place!r}{hint}")
+    if is_module and (place.endswith(".py") or "/" in place):
+        raise click.UsageError(
+            f"expected a module's dotted name after -m, got {place!r}; leave -m away for a file"
+        )
+    return Reference(place, name, is_module)
+
+
+def load(reference: Reference) -> ModuleType:
+    """Imports the module of a reference."""
+    if reference.is_module:
+        return entry.load_module(reference.place)
+    return entry.load_file(Path(reference.place))
+
+
+def resolve(module: ModuleType, reference: Reference) -> Runnable:
+    """The one thing that a reference means. Raises UsageError, naming the choices, where it isn't one."""
+    choices = runnables(module)
+    if reference.name:
+        return _named(choices, reference)
+    if not choices:
+        raise click.UsageError(
+            f"{reference.place} defines nothing to run: neither an @app.local_entrypoint() nor an @app.function()"
+        )
+    best = min(choice.rank for choice in choices)
+    top = _distinct([choice for choice in choices if choice.rank == best])
+    if len(top) > 1:
+        raise click.UsageError(_which(reference, top))
+    return top[0]
+
+
+def runnables(module: ModuleType) -> list[Runnable]:
+    """Everything in a module that can be run: its variables, and what its apps have registered."""
+    from ..app import App, LocalEntrypoint
+    from ..function import Function
+
+    found: list[Runnable] = []
+    apps: dict[int, tuple[str, Any]] = {}
+    for name, value in list(vars(module).items()):
+        if isinstance(value, App):
+            apps.setdefault(id(value), (name, value))
+        elif isinstance(value, (Function, LocalEntrypoint)) and value.app is not None:
+            found.append(Runnable(value.app, name, value, isinstance(value, LocalEntrypoint), True))
+    for name, app in apps.values():
+        for tag, value in app.registered_entrypoints.items():
+            found.append(Runnable(app, f"{name}.{tag}", value, True, False))
+        for tag, value in app.registered_functions.items():
+            found.append(Runnable(app, f"{name}.{tag}", value, False, False))
+    return found
+
+
+def _named(choices: list[Runnable], reference: Reference) -> Runnable:
+    name = reference.name
+    matches = [choice for choice in choices if choice.name == name]
+    if not matches:
+        matches = [
+            choice
+            for choice in choices
+            if not choice.at_module_level and choice.name.partition(".")[2] == name
+        ]
+    matches = _distinct(matches)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise click.UsageError(_which(reference, matches))
+    if choices:
+        names = ", ".join(dict.fromkeys(choice.name for choice in choices if choice.at_module_level))
+        raise click.UsageError(
+            f"{reference.place} has nothing named {name!r} to run; it has {names or 'none by name'}"
+        )
+    raise click.UsageError(f"{reference.place} has nothing named {name!r} to run, nor anything else")
+
+
+def _distinct(choices: list[Runnable]) -> list[Runnable]:
+    return list({id(choice.target): choice for choice in reversed(choices)}.values())[::-1]
+
+
+def _which(reference: Reference, choices: list[Runnable]) -> str:
+    flag = "-m " if reference.is_module else ""
+    lines = "\n".join(f"  ionian run {flag}{reference.place}::{choice.name}" for choice in choices)
+    return f"{reference.place} defines several things to run; say which:\n{lines}"

@@ -1,0 +1,40 @@
+"""What every command that runs a program has in common: its options, the alias, output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def options(function: F) -> F:
+    """The options of such a command."""
+    function = click.option("-e", "--env", "environment", default=None, help="The environment to run in.")(
+        function
+    )
+    function = click.option("--timestamps", is_flag=True, help="Show when each line was printed.")(function)
+    return click.option("--no-gpu", is_flag=True, help="Run functions that ask for a GPU without one.")(
+        function
+    )
+
+
+@contextmanager
+def started(
+    *, quiet: bool = False, environment: str | None = None, timestamps: bool = False, no_gpu: bool = False
+) -> Iterator[None]:
+    """The state in which a user's program runs: `import modal` means Ionian, and output is on."""
+    from ..alias import install_alias
+    from ..client.output import enable_output
+
+    if environment:
+        os.environ["IONIAN_ENVIRONMENT"] = environment
+    if no_gpu:
+        os.environ["IONIAN_NO_GPU"] = "1"
+    install_alias()
+    with enable_output(show_progress=not quiet, timestamps=timestamps):
+        yield

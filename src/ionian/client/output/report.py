@@ -1,0 +1,175 @@
+"""What the run of an app shows: its steps, its containers' output, and what it used."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Any
+
+from ...protocol.apps import AppUsage, BuildStep, ContainerNews, Log
+from ...protocol.calls import CallState
+from .lines import LineAssembler
+from .progress import MapProgress
+from .screen import Line, Row, Screen, now_text
+from .words import count, duration
+
+STREAM_STYLES = {1: "", 2: "red", 3: "yellow"}
+
+
+class Report:
+    """Turns the messages of a run into lines and rows. The handlers run on the connection's thread."""
+
+    def __init__(self, screen: Screen, *, show_progress: bool = True, timestamps: bool = False) -> None:
+        self.screen = screen
+        self.show_progress = show_progress
+        self.timestamps = timestamps
+        self._assemblers: dict[tuple[str, int], tuple[LineAssembler, str]] = {}
+        self._containers: dict[str, dict[str, str]] = {}  # function → container → state
+        self._functions: set[str] = set()
+        self._reasons: dict[str, str] = {}  # function id → why it waits
+        self._numbers = itertools.count()
+        self._builds: dict[str, tuple[float, BuildStep, str]] = {}
+        self._lock = threading.Lock()
+
+    # -- messages of the server
+
+    def log(self, message: Log, payload: bytes) -> None:
+        """Output of a container, cut anywhere."""
+        with self._lock:
+            self._know(message.function, message.container_id)
+            key = (message.container_id, message.fd)
+            if key not in self._assemblers:
+                self._assemblers[key] = (LineAssembler(), message.function)
+            lines = self._assemblers[key][0].feed(payload)
+            self._write(lines, message.function, message.container_id, message.fd)
+
+    def container(self, message: ContainerNews, payload: bytes = b"") -> None:
+        """A container starts, is ready, or has ended: then its last line is shown without a newline, too."""
+        del payload
+        with self._lock:
+            states = self._know(message.function, message.container_id)
+            states[message.container_id] = message.state
+            if message.state in ("gone", "failed"):
+                self._flush(message.container_id)
+                if message.detail and message.state == "failed":
+                    self.say(f"{message.function}: {message.detail}", "yellow", always=True)
+
+    def build_step(self, message: BuildStep, payload: bytes = b"") -> None:
+        """An image is being built."""
+        del payload
+        if not self.show_progress:
+            return
+        place = f"{message.step}/{message.steps}"
+        if message.state == "log":
+            self._build_log(message)
+        elif message.state == "source":
+            self.say(f"  {message.text}", "dim")
+        elif message.state == "cached":
+            self.say(f"= {place} {message.text} (cached)", "dim")
+        elif message.state == "done":
+            self.say(f"✓ {place} {message.text} ({duration(message.seconds)})")
+            self._builds.pop(message.image_id, None)
+            self.screen.drop(message.image_id)
+        else:
+            self._builds[message.image_id] = (time.monotonic(), message, "")
+            self.screen.show(message.image_id, lambda: self._build_row(message.image_id))
+            if not self.screen.live:
+                self.say(f"  {place} {message.text} …")
+
+    def call_state(self, message: CallState, payload: bytes = b"") -> None:
+        """How a call's function is doing; a reason to wait is said once."""
+        del payload
+        reason = message.waiting_for
+        if reason != self._reasons.get(message.function_id, ""):
+            self._reasons[message.function_id] = reason
+            if reason:
+                self.say(f"Waiting: {reason}", "yellow")
+
+    # -- what the runner and the call engine tell
+
+    def say(self, text: str, style: str = "", *, always: bool = False) -> None:
+        """A message of ours; `quiet` silences those that only tell how it goes."""
+        if self.show_progress or always:
+            self.screen.say(text, style)
+
+    def expect(self, functions: list[str]) -> None:
+        """The functions of the app: with several, each line names its own."""
+        self._functions.update(functions)
+
+    def end_builds(self, image_id: str) -> None:
+        """A build has ended, well or not: its row goes."""
+        self._builds.pop(image_id, None)
+        self.screen.drop(image_id)
+
+    def map_progress(self, function: Any) -> MapProgress:
+        """The progress of a map over this function."""
+        tag = str(function.tag)
+        return MapProgress(self.screen, f"map {next(self._numbers)}", tag, lambda: self.alive(tag))
+
+    def alive(self, function: str) -> int:
+        """The containers of a function that are there now."""
+        states = self._containers.get(function, {})
+        return sum(state == "ready" for state in list(states.values()))
+
+    def summary(self, seconds: float, usage: AppUsage) -> None:
+        """The last line of a run."""
+        parts = [count(usage.containers, "container"), f"{usage.container_seconds:,.1f} container-seconds"]
+        if usage.cpu_seconds:
+            parts.append(f"{usage.cpu_seconds:,.1f} CPU-seconds")
+        if usage.gpu_seconds:
+            parts.append(f"{usage.gpu_seconds:,.1f} GPU-seconds")
+        used = f": {', '.join(parts)}" if usage.containers else ""
+        self.say(f"✓ App finished in {duration(seconds)}{used}", "green")
+
+    def drain(self) -> None:
+        """Shows what stands without a newline, and waits until all is written."""
+        with self._lock:
+            for container in {key[0] for key in self._assemblers}:
+                self._flush(container)
+        self.screen.flush()
+
+    # -- within
+
+    def _know(self, function: str, container: str) -> dict[str, str]:
+        self._functions.add(function)
+        states = self._containers.setdefault(function, {})
+        states.setdefault(container, "ready")
+        return states
+
+    def _flush(self, container: str) -> None:
+        for key in [key for key in self._assemblers if key[0] == container]:
+            assembler, function = self._assemblers.pop(key)
+            self._write(assembler.flush(), function, container, key[1])
+
+    def _write(self, lines: list[str], function: str, container: str, fd: int) -> None:
+        if not lines:
+            return
+        prefix = self._prefix(function, container)
+        for line in lines:
+            self.screen.write(Line(line, 1 if fd == 1 else 2, STREAM_STYLES.get(fd, ""), prefix))
+
+    def _prefix(self, function: str, container: str) -> str:
+        parts: list[str] = []
+        if len(self._functions) > 1:
+            parts.append(function)
+        if len(self._containers.get(function, ())) > 1:
+            parts.append(container[-4:])
+        stamp = now_text() if self.timestamps else ""
+        return f"{stamp}{' '.join(parts)} | " if parts else stamp
+
+    def _build_log(self, message: BuildStep) -> None:
+        lines = message.text.rstrip("\n").split("\n")
+        if not self.screen.live:
+            for line in lines:
+                self.say(f"    {line}", "dim")
+        elif message.image_id in self._builds:
+            begun, step, _ = self._builds[message.image_id]
+            self._builds[message.image_id] = (begun, step, lines[-1].strip())
+
+    def _build_row(self, image_id: str) -> Row | None:
+        if image_id not in self._builds:
+            return None
+        begun, step, last = self._builds[image_id]
+        seconds = duration(time.monotonic() - begun)
+        return Row(f"{step.step}/{step.steps} {step.text}", detail=f"{seconds}  {last}")

@@ -1,0 +1,253 @@
+"""An app's definition sent to the server: its files, images, volumes and secrets, then its functions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..exception import InvalidError
+from ..protocol.apps import BuildImage, FindVolume, FoundVolume, ImageBuilt, PublishApp, PutSecret, SecretKept
+from ..protocol.ids import ALPHABET, new_id
+from ..protocol.spec import FileRef, FunctionSpec, ImageSpec, VolumeMount
+from .entry import import_name
+from .output.words import count, duration, size
+from .source import distinct, source_files
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..function import Function
+    from ..image import Image
+    from ..link import Link
+    from ..secret import Secret
+    from ..volume import Volume
+    from .output.report import Report
+    from .upload import Uploader
+
+    AnyFunction = Function[Any, Any, Any]
+
+LARGEST_SERIALIZED = 16 << 20
+"""A pickled function may be no larger (16 MiB, as Modal's): data belong in arguments, images and volumes."""
+
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+class Publication:
+    """Defines one app on the server."""
+
+    def __init__(
+        self, app: App, app_id: str, environment: str, link: Link, uploader: Uploader, report: Report | None
+    ) -> None:
+        self._app = app
+        self._app_id = app_id
+        self._environment = environment
+        self._link = link
+        self._uploader = uploader
+        self._report = report
+        self._sources: dict[str, list[FileRef]] = {}
+        self._secrets: dict[int, str] = {}
+        self._volumes: dict[tuple[str, str], str] = {}
+        self._ignored_gpus: list[str] = []
+
+    def publish(self) -> None:
+        """Does it all; afterwards the functions can be called."""
+        functions: list[AnyFunction] = list(self._app.registered_functions.values())
+        images = self._images(functions)
+        built = self._build(dict(images.values()))
+        for function in functions:  # before any is pickled: they may refer to each other
+            function.function_id = new_id("fu")
+        specs = [self._spec(function, *images[id(self._image(function))], built) for function in functions]
+        self._link.request(PublishApp(self._app_id, specs))
+        self._tell(specs)
+
+    # -- images
+
+    def _image(self, function: AnyFunction) -> Image:
+        return function.options.image or self._app.image
+
+    def _images(self, functions: list[AnyFunction]) -> dict[int, tuple[str, ImageSpec]]:
+        """Each distinct image by the id of its object: its id on the server, and what it is."""
+        found: dict[int, tuple[str, ImageSpec]] = {}
+        for function in functions:
+            image = self._image(function)
+            if id(image) not in found:
+                spec = self._image_spec(image)
+                found[id(image)] = (image_id(spec), spec)
+        return found
+
+    def _image_spec(self, image: Image) -> ImageSpec:
+        raise NotImplementedError
+
+    def _build(self, images: dict[str, ImageSpec]) -> dict[str, ImageBuilt]:
+        """Sees to it that the images are there, all at once. Raises the first failure."""
+        report = self._report
+
+        def build(image_id: str) -> ImageBuilt:
+            begun = time.monotonic()
+            try:
+                answer, _ = self._link.request(BuildImage(self._app_id, image_id, images[image_id]))
+            finally:
+                if report is not None:
+                    report.end_builds(image_id)
+            if report is not None and not answer.cached:
+                report.say(f"✓ Image built in {duration(time.monotonic() - begun)}")
+            return answer
+
+        return dict(zip(images, all_at_once(build, list(images)), strict=True))
+
+    # -- functions
+
+    def _spec(
+        self, function: AnyFunction, image_id: str, image: ImageSpec, built: dict[str, ImageBuilt]
+    ) -> FunctionSpec:
+        options = function.options
+        by_value = function.definition == "serialized" or not import_name(function.module)
+        resources = options.resources()
+        if resources.gpus and os.environ.get("IONIAN_NO_GPU"):
+            resources.gpus = []
+            self._ignored_gpus.append(function.tag)
+        return FunctionSpec(
+            function_id=function.function_id,
+            tag=function.tag,
+            module=import_name(function.module),
+            qualname=function.qualname,
+            definition="serialized" if by_value else function.definition,
+            serialized=self._serialized(function, built[image_id].python) if by_value else "",
+            is_generator=function.is_generator,
+            image_id=image_id,
+            image=image,
+            mounts=self._mounts(function, by_value),
+            resources=resources,
+            scaling=options.scaling(),
+            timeout_s=options.timeout_s,
+            startup_timeout_s=options.startup_timeout_s,
+            env=options.env,
+            secret_ids=[self._secret(secret) for secret in (*self._app.secrets, *options.secrets)],
+            volumes=self._mounted_volumes({**self._app.volumes, **options.volumes}),
+            single_use=options.single_use,
+            python=PYTHON,
+            cloudpickle=cloudpickle_version(),
+        )
+
+    def _mounts(self, function: AnyFunction, by_value: bool) -> list[FileRef]:
+        """The source of a function, and over it the files that its image brings."""
+        source: list[FileRef] = []
+        if function.options.include_source and not by_value:
+            if function.module not in self._sources:
+                files = source_files(function.module)
+                self._sources[function.module] = self._uploader.references(files)
+            source = self._sources[function.module]
+        brought = self._uploader.references(distinct(mounted_files(self._image(function))))
+        return list({file.path: file for file in (*source, *brought)}.values())
+
+    def _serialized(self, function: AnyFunction, python: str) -> str:
+        """The blob of a function that goes by value. Raises InvalidError where its image can't read it."""
+        if python and python != PYTHON:
+            raise InvalidError(
+                f"{function.tag} goes by value, and such functions need the same Python on both sides: its image has "
+                f"{python}, this is {PYTHON}. Use Image.debian_slim(python_version={PYTHON!r}), or put the "
+                "function in a module and leave serialized=True away"
+            )
+        content = pickled(function.raw)
+        if len(content) > LARGEST_SERIALIZED:
+            raise InvalidError(
+                f"{function.tag} pickles to {size(len(content))}, more than {size(LARGEST_SERIALIZED)}: it refers to "
+                "large data; pass them as arguments, or keep them in a volume or the image"
+            )
+        return self._uploader.content(content)
+
+    # -- what functions refer to
+
+    def _secret(self, secret: Secret) -> str:
+        if id(secret) not in self._secrets:
+            answer, _ = self._link.request(PutSecret(self._app_id, dict(secret.values)))
+            assert isinstance(answer, SecretKept), answer
+            self._secrets[id(secret)] = answer.secret_id
+        return self._secrets[id(secret)]
+
+    def _mounted_volumes(self, volumes: dict[str, Volume]) -> list[VolumeMount]:
+        return [
+            VolumeMount(path, self._volume(volume), volume.is_read_only) for path, volume in volumes.items()
+        ]
+
+    def _volume(self, volume: Volume) -> str:
+        key = (volume.environment_name or self._environment, volume.name)
+        if key not in self._volumes:
+            answer, _ = self._link.request(FindVolume(volume.name, key[0], volume.create_if_missing))
+            assert isinstance(answer, FoundVolume), answer
+            self._volumes[key] = answer.volume_id
+        volume.volume_id = self._volumes[key]
+        return volume.volume_id
+
+    # -- what is said
+
+    def _tell(self, specs: list[FunctionSpec]) -> None:
+        report = self._report
+        if report is None:
+            return
+        report.expect([spec.tag for spec in specs])
+        made = [spec.tag for spec in specs[:5]] + ([f"{len(specs) - 5} more"] if len(specs) > 5 else [])
+        parts = [", ".join(made)] if made else []
+        parts += [f"volume {name}" for _, name in self._volumes]
+        if self._uploader.files_sent:
+            parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
+        report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
+        if self._ignored_gpus:
+            report.say(
+                f"Without the GPU that they ask for (--no-gpu): {', '.join(self._ignored_gpus)}", "yellow"
+            )
+
+
+def image_id(spec: ImageSpec) -> str:
+    """The id of an image: equal specs have equal ids."""
+    text = json.dumps(asdict(spec), sort_keys=True, separators=(",", ":"))
+    value = int.from_bytes(hashlib.sha256(text.encode()).digest()[:17], "big") >> 6
+    return "im-" + "".join(ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def pickled(function: Callable[..., Any]) -> bytes:
+    """A function by value, with what it refers to in its own module; other modules go by their names."""
+    import cloudpickle
+
+    from ..exception import SerializationError
+    from ..serialization import PROTOCOL
+
+    module = sys.modules.get(function.__module__)
+    registered = module is not None and module.__name__ != "__main__" and module.__name__ in sys.modules
+    if registered:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(function, protocol=PROTOCOL)
+    except Exception as error:
+        raise SerializationError(
+            f"the function {function.__qualname__} can't be sent by value, for it refers to something that can't be "
+            f"pickled: {error}"
+        ) from error
+    finally:
+        if registered:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def cloudpickle_version() -> str:
+    """The version on this side: said where the two sides can't read each other."""
+    from importlib.metadata import version
+
+    return version("cloudpickle")
+
+
+def all_at_once(work: Callable[[str], Any], items: list[str]) -> list[Any]:
+    """Does the same with each item, in threads where there are several. Raises the first failure."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(len(items))
+    try:
+        return list(pool.map(work, items))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,187 @@
+"""The run of an ephemeral app: defined on the server, then the body, then stopped and forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .. import link as links
+from ..exception import Error, InvalidError, UnimplementedError
+from ..protocol.apps import AppCreated, AppUsage, BuildStep, ContainerNews, CreateApp, FollowApp, Log, StopApp
+from ..protocol.calls import CallState
+from ..protocol.ids import new_id
+from . import entry, output
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..link import Link
+
+_running: set[int] = set()
+_lock = threading.Lock()
+
+
+def run_app(
+    app: App,
+    *,
+    name: str | None = None,
+    detach: bool = False,
+    interactive: bool = False,
+    environment_name: str | None = None,
+    client: Any = None,
+) -> AppRun:
+    """The run of an app, for `with` and for `async with`. Nothing happens before the block is entered.
+
+    Raises InvalidError where the app runs already.
+    """
+    if interactive:
+        raise UnimplementedError("app.run(interactive=True) comes with a later version; leave it away")
+    environment = (
+        environment_name or os.environ.get("IONIAN_ENVIRONMENT") or os.environ.get("MODAL_ENVIRONMENT") or ""
+    )
+    return AppRun(app, name or app.name or _script(), detach=detach, environment=environment, link=client)
+
+
+class AppRun:
+    """One run of an app."""
+
+    def __init__(self, app: App, name: str, *, detach: bool, environment: str, link: Link | None) -> None:
+        self._app = app
+        self._name = name
+        self._detach = detach
+        self._environment = environment
+        self._link = link
+        self._report = output.current()
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._app_id = ""
+        self._begun = 0.0
+
+    def __enter__(self) -> App:
+        self._claim()
+        try:
+            self._start()
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self._app
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, trace
+        self._end(error)
+
+    async def __aenter__(self) -> App:
+        self._claim()
+        try:
+            await asyncio.to_thread(self._start)
+        except BaseException as error:
+            await asyncio.to_thread(self._end, error)
+            raise
+        return self._app
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, trace
+        await asyncio.shield(asyncio.to_thread(self._end, error))
+
+    # -- the beginning
+
+    def _claim(self) -> None:
+        with _lock:
+            if id(self._app) in _running:
+                raise InvalidError(
+                    f"the app {self._name!r} runs already; one app.run() can't be inside another of it"
+                )
+            _running.add(id(self._app))
+
+    def _start(self) -> None:
+        self._begun = time.monotonic()
+        entry.adopt_main()
+        link = self._link = self._link or links.current()
+        self._listen(link)
+        self._app_id = new_id("ap")
+        created, _ = link.request(CreateApp(self._app_id, self._name, self._environment, self._detach))
+        assert isinstance(created, AppCreated), created
+        self._app.app_id = self._app_id
+        if self._report is not None:
+            link.post(FollowApp(self._app_id))
+            self._report.say(f"✓ Initialized {self._name} ({self._app_id})")
+        self._publish(link, created.environment)
+
+    def _publish(self, link: Link, environment: str) -> None:
+        from .publish import Publication
+        from .upload import Uploader
+
+        uploader = Uploader(link)
+        try:
+            Publication(self._app, self._app_id, environment, link, uploader, self._report).publish()
+        finally:
+            uploader.close()
+
+    def _listen(self, link: Link) -> None:
+        report = self._report
+        if report is None:
+            return
+        self._unsubscribe = [
+            link.subscribe(Log, report.log),
+            link.subscribe(ContainerNews, report.container),
+            link.subscribe(BuildStep, report.build_step),
+            link.subscribe(CallState, report.call_state),
+        ]
+
+    # -- the end
+
+    def _end(self, error: BaseException | None) -> None:
+        """Stops the app, shows what it had still to say, and makes its functions what they were before."""
+        try:
+            if error is not None and not isinstance(error, Exception):
+                self._tell_interrupted(error)
+            usage = self._stop(error)
+            if self._report is not None:
+                self._report.drain()
+                if usage is not None and error is None:
+                    self._report.summary(time.monotonic() - self._begun, usage)
+        finally:
+            for unsubscribe in self._unsubscribe:
+                unsubscribe()
+            for function in self._app.registered_functions.values():
+                function.function_id = ""
+            with _lock:
+                _running.discard(id(self._app))
+
+    def _stop(self, error: BaseException | None) -> AppUsage | None:
+        if self._link is None or not self._app_id:
+            return None
+        reason = "" if error is None else f"{type(error).__name__}: {error}"[:1000]
+        try:
+            answer, _ = self._link.request(StopApp(self._app_id, reason))
+        except Error as failure:  # the server stops an app whose client is gone by itself
+            if error is None:
+                print(f"The app could not be stopped properly: {failure}", file=sys.stderr)
+            return None
+        return answer if isinstance(answer, AppUsage) else None
+
+    def _tell_interrupted(self, error: BaseException) -> None:
+        if self._report is None or not isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+            return
+        if self._detach:
+            self._report.say(
+                f"Leaving; {self._app_id} goes on with the calls under way", "yellow", always=True
+            )
+        else:
+            self._report.say("Stopping the app …", "yellow", always=True)
+
+
+def _script() -> str:
+    main = sys.modules.get("__main__")
+    with contextlib.suppress(AttributeError, TypeError):
+        return os.path.basename(main.__file__)  # type: ignore[union-attr, arg-type]
+    return "app"
