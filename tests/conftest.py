@@ -7,9 +7,12 @@ import secrets
 import signal
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.homes import Home, new_home
 
 RUN = "IONIAN_TEST_RUN"
 """Every process that a test starts inherits this variable, so what outlives the run is found by it."""
@@ -26,6 +29,13 @@ def is_controller(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if is_controller(config):
         os.environ[RUN] = secrets.token_hex(8)
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Home]:
+    """A home of Ionian with a server of its own, which all tests of this process share."""
+    with new_home() as made:
+        yield made
 
 
 def leftovers(run: str) -> dict[int, str]:
