@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from .database import Database
 from .schema import BlobGrant
@@ -23,25 +24,26 @@ class BlobGrants:
     def allow(self, app_id: str, environment: str, digests: Iterable[str]) -> None:
         """Lets the app's containers read these blobs."""
         wanted = set(digests)
-        missing = wanted - self.allowed(app_id, wanted)
-        if not missing:
+        if wanted <= self.allowed(app_id, wanted):
             return
         with self._database.write() as session:
-            for digest in missing:
-                session.merge(BlobGrant(app_id, digest, environment, time.time()))
+            missing = wanted - _allowed(session, app_id, wanted)
+            session.add_all(BlobGrant(app_id, digest, environment, time.time()) for digest in sorted(missing))
 
     def allowed(self, app_id: str, digests: Iterable[str]) -> set[str]:
         """Those of these blobs that the app's containers may read."""
-        asked, found = sorted(set(digests)), set[str]()
         with self._database.read() as session:
-            for at in range(0, len(asked), CHUNK):
-                query = select(BlobGrant.digest).where(
-                    BlobGrant.app_id == app_id, BlobGrant.digest.in_(asked[at : at + CHUNK])
-                )
-                found.update(session.scalars(query))
-        return found
+            return _allowed(session, app_id, set(digests))
 
     def all_digests(self) -> set[str]:
         """Every blob that some app may read: these are not garbage."""
         with self._database.read() as session:
             return set(session.scalars(select(BlobGrant.digest).distinct()))
+
+
+def _allowed(session: Session, app_id: str, digests: set[str]) -> set[str]:
+    asked, found = sorted(digests), set[str]()
+    for at in range(0, len(asked), CHUNK):
+        part = BlobGrant.digest.in_(asked[at : at + CHUNK])
+        found.update(session.scalars(select(BlobGrant.digest).where(BlobGrant.app_id == app_id, part)))
+    return found

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -68,19 +68,26 @@ class Database:
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def parse(url: str) -> URL:
+    """A database URL. Raises StoreError for one of another kind of database."""
     try:
         parsed = make_url(url)
-        if parsed.drivername in ("postgres", "postgresql"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise ArgumentError("")
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
     except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
         shown = url.split("@")[-1]
         raise StoreError(
             f"expected a database URL such as sqlite:////folder/state.db or postgresql://user@host/name, got {shown!r}"
-        ) from None
+        )
+    if parsed.drivername in ("postgres", "postgresql"):
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _engine(url: str) -> Engine:
+    parsed = parse(url)
+    try:
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
     except ImportError:
         raise StoreError("PostgreSQL needs its driver; install it: pip install 'ionian[postgres]'") from None
     if engine.dialect.name == "sqlite":
@@ -114,7 +121,7 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 def sqlite_folder(url: str) -> Path | None:
     """The folder of a SQLite database's file; None for another database."""
-    parsed = make_url(url)
+    parsed = parse(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     return Path(parsed.database).absolute().parent

@@ -69,7 +69,7 @@ class Functions:
             select(Function.tag, Function.function_id).where(Function.app_id == app_id).order_by(Function.tag)
         )
         with self._database.read() as session:
-            return dict(session.execute(query).tuples().all())
+            return {row.tag: row.function_id for row in session.execute(query)}
 
 
 _encoder = msgspec.json.Encoder()

@@ -55,5 +55,5 @@ class UsageRows:
             func.coalesce(func.sum(ContainerUsage.gpu_s), 0.0),
         ).where(ContainerUsage.app_id == app_id)
         with self._database.read() as session:
-            containers, wall, cpu, memory, gpu = session.execute(query).tuples().one()
+            containers, wall, cpu, memory, gpu = session.execute(query).one()
         return AppUsage(app_id, wall, cpu, memory, gpu, containers)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from ionian.server.state import StateFolder
+from ionian.server.store import Store, StoreError
+from ionian.server.store.migrate import HEAD, configuration
+from ionian.server.store.schema import Row
+
+
+def test_the_migrations_make_the_schema_of_the_code(store: Store) -> None:
+    with store.database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Row.metadata) == []
+
+
+def test_the_head_that_the_code_names_is_the_newest_migration(store: Store) -> None:
+    with store.database.engine.connect() as connection:
+        revisions = ScriptDirectory.from_config(configuration(connection))
+    assert revisions.get_current_head() == HEAD
+    assert sorted(each.revision for each in revisions.walk_revisions()) == [
+        f"{number + 1:04}" for number in range(int(HEAD))
+    ]
+
+
+def test_a_database_of_a_newer_version_is_refused_with_both_named(url: str) -> None:
+    store = Store.open(url)
+    with store.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9001'"))
+    store.close()
+    with pytest.raises(StoreError, match=f"schema 9001, made by a newer Ionian.* up to {HEAD}"):
+        Store.open(url)
+
+
+def test_servers_that_start_at_once_migrate_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(Store.open, [url] * 4))
+    for store in stores:
+        assert store.environments.names() == ["main"]
+        store.close()
+
+
+def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(
+        StoreError, match=r"can't use the database sqlite:.*state\.db: file is not a database"
+    ):
+        Store.open(f"sqlite:///{tmp_path}/state.db")
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "state.db", "oracle://x"])
+def test_an_unknown_url_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(StoreError, match=r"expected a database URL such as sqlite:"):
+        Store.open(url)
+
+
+def test_a_password_in_a_url_is_not_repeated(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreError, match="can't use the database") as caught:
+        Store.open(f"postgresql://user:hunter2@/name?host={tmp_path}")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_sqlite_is_durable_before_it_answers(state: StateFolder) -> None:
+    store = Store.open(state.database_url)
+    with store.database.write() as session:
+        pragmas = {
+            name: session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    store.close()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+
+
+def test_opening_a_database_that_is_up_to_date_does_not_load_alembic(state: StateFolder) -> None:
+    Store.open(state.database_url).close()
+    code = (
+        "import sys; from ionian.server.store import Store; Store.open(sys.argv[1]); "
+        "sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, state.database_url], check=True, timeout=30)
