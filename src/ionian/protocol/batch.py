@@ -79,19 +79,25 @@ class Batch:
     @classmethod
     def unpack(cls, header: memoryview, payload: memoryview | bytes) -> Batch:
         """The batch of an entry. Raises ValueError where the columns don't add up."""
+        batch = cls.unpack_header(header)
+        if sum(batch.size) != len(payload):
+            raise ValueError(f"expected {sum(batch.size)} bytes in a batch, got {len(payload)}")
+        batch.payload = payload
+        return batch
+
+    @classmethod
+    def unpack_header(cls, header: memoryview) -> Batch:
+        """The columns of a batch whose payload is elsewhere. Raises ValueError."""
         call_id, container, seq = HEAD.unpack_from(header)
         rows, rest = divmod(len(header) - HEAD.size, 4 * COLUMNS)
         if rest:
             raise ValueError(f"expected whole columns in a batch, got {len(header)} bytes")
         numbers = array("I", bytes(header[HEAD.size :])).tolist()
-        size = numbers[4 * rows :]
-        if sum(size) != len(payload):
-            raise ValueError(f"expected {sum(size)} bytes in a batch, got {len(payload)}")
         return cls(
             call_id.decode(),
             numbers[:rows],
-            size,
-            payload,
+            numbers[4 * rows :],
+            b"",
             attempt=numbers[rows : 2 * rows],
             code=numbers[2 * rows : 3 * rows],
             micros=numbers[3 * rows : 4 * rows],

@@ -69,6 +69,7 @@ class StartContainer:
     function: FunctionSpec
     secrets: dict[str, str] = field(default_factory=dict)  # never stored, logged or passed by argv
     devices: list[str] = field(default_factory=list)
+    functions: dict[str, str] = field(default_factory=dict)  # tag → id, of the whole app
 
 
 @dataclass
@@ -130,6 +131,7 @@ class ContainerState:
     usage: Usage = field(default_factory=Usage)
     safety: str = ""  # which layers of isolation are active
     soft_memory: bool = False
+    seconds: float = 0.0  # from its start until it was ready
 
 
 @dataclass

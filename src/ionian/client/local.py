@@ -1,0 +1,96 @@
+"""Where the server is: the one that is configured, else one on this machine, started when there is none."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .. import config, exception
+from ..server.state import StateFolder
+from ..version import VERSION
+
+START_S = 30.0
+
+
+def find_server() -> tuple[str, str]:
+    """URL and token of the server to use; starts one on this machine where none is configured."""
+    url = config.get("server_url")
+    if url:
+        token = config.get("token")
+        if not token:
+            raise exception.AuthError(f"a token is needed for {url}: set IONIAN_TOKEN")
+        return url, token
+    return local_server(StateFolder.default())
+
+
+def local_server(state: StateFolder, options: tuple[str, ...] = ()) -> tuple[str, str]:
+    """The background server of this user, started if need be. Raises ConnectionError with the end of its log."""
+    runtime = state.runtime
+    url = running(runtime)
+    if url is None:
+        with open(runtime / "start.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several clients one starts it
+            url = running(runtime) or _start(state, options)
+    return url, (runtime / "client.token").read_text().strip()
+
+
+def running(runtime: Path) -> str | None:
+    """The URL of the server that runs on this folder, or None."""
+    try:
+        facts = json.loads((runtime / "server.json").read_text())
+        os.kill(facts["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    if not held(runtime / "server.lock"):
+        return None
+    if facts["version"] != VERSION:
+        raise exception.VersionError(
+            f"the server in the background is Ionian {facts['version']}, this is {VERSION}; run `ionian server stop`, then "
+            "try again"
+        )
+    return facts["url"]
+
+
+def held(lock: Path) -> bool:
+    """Whether a living process holds a lock file."""
+    try:
+        with open(lock, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def _start(state: StateFolder, options: tuple[str, ...]) -> str:
+    (state.runtime / "server.json").unlink(missing_ok=True)
+    log = state.logs / "server.log"
+    with open(log, "ab") as file:
+        start = file.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ionian.server.main", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "IONIAN_HOME": str(state.root)},
+        )
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        url = running(state.runtime)
+        if url is not None:
+            return url
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    with open(log, "rb") as file:
+        file.seek(start)
+        tail = file.read().decode(errors="replace").strip().splitlines()[-10:]
+    raise exception.ConnectionError("the server on this machine did not start; its last words:\n" + "\n".join(tail))

@@ -1,0 +1,80 @@
+"""Image builds: which worker makes an image, and who hears how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from ..protocol.apps import BuildImage, BuildStep, ImageBuilt
+from ..protocol.stream import ConnectionLost, Refused
+from ..protocol.workers import MakeImage
+
+if TYPE_CHECKING:
+    from .server import Server
+    from .session import Session
+
+WORKER_WAIT_S = 60.0
+"""For so long a build waits for a first worker."""
+
+
+class Builds:
+    """The builds under way. Those of one image are one build, however many ask."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._running: dict[str, asyncio.Task[ImageBuilt]] = {}
+        self._listeners: dict[str, set[Session]] = {}
+        self._history: dict[str, list[BuildStep]] = {}
+
+    async def build(self, message: BuildImage, session: Session) -> ImageBuilt:
+        """The image, once it is there. Raises Refused (ImageBuildError)."""
+        listeners = self._listeners.setdefault(message.image_id, set())
+        for step in self._history.get(message.image_id, []):
+            session.send(step)
+        listeners.add(session)
+        task = self._running.get(message.image_id)
+        if task is None:
+            task = self._running[message.image_id] = asyncio.ensure_future(self._make(message))
+            task.add_done_callback(lambda _: self._forget(message.image_id))
+        try:
+            return await asyncio.shield(task)
+        finally:
+            listeners.discard(session)
+
+    def step(self, step: BuildStep) -> None:
+        """News from a worker."""
+        self._history.setdefault(step.image_id, []).append(step)
+        for session in self._listeners.get(step.image_id, ()):
+            session.send(step)
+
+    def _forget(self, image_id: str) -> None:
+        self._running.pop(image_id, None)
+        self._history.pop(image_id, None)
+        self._listeners.pop(image_id, None)
+
+    async def _make(self, message: BuildImage) -> ImageBuilt:
+        started = time.monotonic()
+        secrets = await self._secrets(message)
+        while True:
+            worker = await self._server.engine.any_worker(WORKER_WAIT_S)
+            try:
+                reply, _ = await worker.request(MakeImage(message.image_id, message.image, secrets))
+            except ConnectionLost:
+                continue
+            assert isinstance(reply, ImageBuilt)
+            reply.seconds = time.monotonic() - started
+            return reply
+
+    async def _secrets(self, message: BuildImage) -> dict[str, dict[str, str]]:
+        wanted = {secret for step in message.image.instructions for secret in step.secret_ids}
+        if not wanted:
+            return {}
+        found = await self._server.open_secrets(message.app_id, sorted(wanted))
+        missing = wanted - set(found)
+        if missing:
+            raise Refused(
+                "NotFoundError",
+                f"a step of the image asks for secrets that this app does not have: {missing}",
+            )
+        return found

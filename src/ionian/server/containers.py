@@ -1,0 +1,188 @@
+"""The containers that the server knows of, and what user code in them asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.actions import Start
+from ..protocol.apps import ContainerNews
+from ..protocol.batch import Batch
+from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.codec import BadMessage, decode, encode
+from ..protocol.messages import Failure
+from ..protocol.stream import Refused
+from ..protocol.wire import CONTROL, INPUTS, entries
+from ..protocol.workers import ContainerState, Running, ToContainer
+from .auth import Actor, Target, authorise, container_actor
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = logging.getLogger("ionian.server")
+
+
+@dataclass(slots=True)
+class Container:
+    """A container as the server sees it."""
+
+    number: int
+    container_id: str
+    worker_id: str
+    app_id: str
+    function_id: str
+    tag: str
+    actor: Actor
+
+
+class Containers:
+    """Containers by number and by id."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._by_number: dict[int, Container] = {}
+        self._by_id: dict[str, Container] = {}
+        self._gone: dict[str, list[asyncio.Future[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- their lives
+
+    def starting(self, start: Start, app_id: str, tag: str, environment: str) -> None:
+        """A container was asked for."""
+        actor = container_actor(start.container_id, environment=environment, app_id=app_id)
+        self._add(
+            Container(
+                start.number, start.container_id, start.worker_id, app_id, start.function_id, tag, actor
+            )
+        )
+
+    def found(self, worker_id: str, running: list[Running]) -> None:
+        """A worker came with containers that an earlier start of this server had asked for."""
+        for one in running:
+            spec = self._engine.specs.get(one.function_id)
+            environment = spec[2] if spec is not None else ""
+            tag = spec[0].tag if spec is not None else ""
+            actor = container_actor(one.container_id, environment=environment, app_id=one.app_id)
+            self._add(
+                Container(one.number, one.container_id, worker_id, one.app_id, one.function_id, tag, actor)
+            )
+            self._engine.dispatcher.caller_back(_now(), one.container_id)
+
+    def _add(self, container: Container) -> None:
+        self._by_number[container.number] = container
+        self._by_id[container.container_id] = container
+
+    def state(self, worker_id: str, message: ContainerState) -> None:
+        """A container's state changed."""
+        container = self._by_number.get(message.number)
+        if container is None or container.worker_id != worker_id:
+            return
+        if message.state == "ended":
+            self._ended(container, message)
+        state = {"starting": "starting", "ready": "ready", "ended": "gone"}[message.state]
+        if message.ended in ("import", "startup", "start"):
+            state = "failed"
+        detail = message.detail if message.state == "ended" else message.safety
+        self._engine.news.container(
+            ContainerNews(container.app_id, container.tag, container.container_id, state, detail)  # type: ignore[arg-type]
+        )
+
+    def _ended(self, container: Container, message: ContainerState) -> None:
+        self._remove(container)
+        self._engine.server.record_usage(container, message)
+
+    def lost(self, worker_id: str) -> None:
+        """A worker ended, and its containers with it."""
+        for container in [c for c in self._by_number.values() if c.worker_id == worker_id]:
+            self._remove(container)
+            self._engine.news.container(
+                ContainerNews(
+                    container.app_id, container.tag, container.container_id, "gone", "its worker is gone"
+                )
+            )
+
+    def _remove(self, container: Container) -> None:
+        self._by_number.pop(container.number, None)
+        self._by_id.pop(container.container_id, None)
+        self._engine.dispatcher.caller_gone(_now(), container.container_id, forever=True)
+        if not any(c.app_id == container.app_id for c in self._by_number.values()):
+            for waiting in self._gone.pop(container.app_id, []):
+                if not waiting.done():
+                    waiting.set_result(None)
+
+    async def all_gone(self, app_id: str, patience_s: float) -> None:
+        """Waits until no container of an app is left."""
+        if not any(c.app_id == app_id for c in self._by_number.values()):
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._gone.setdefault(app_id, []).append(future)
+        try:
+            await asyncio.wait_for(future, patience_s)
+        except asyncio.TimeoutError:
+            log.warning("containers of app=%s did not end in time", app_id)
+
+    # --- what their user code asks for
+
+    def send(self, container_id: str, entry: bytes) -> None:
+        """Sends an entry to the agent of a container."""
+        container = self._by_id.get(container_id)
+        if container is not None:
+            session = self._engine.workers.get(container.worker_id)
+            if session is not None:
+                session.send(ToContainer(container.number), entry)
+
+    def received(self, number: int, frame: bytes) -> None:
+        """An entry from the agent of a container."""
+        container = self._by_number.get(number)
+        if container is None:
+            return
+        for kind, header, payload in entries(frame):
+            if kind == INPUTS:
+                self._engine.put(Batch.unpack(header, payload), container.container_id)
+            elif kind == CONTROL:
+                self._control(container, header, bytes(payload))
+            else:
+                log.warning("container=%s sent a batch of kind %d", container.container_id, kind)
+
+    def _control(self, container: Container, header: memoryview, payload: bytes) -> None:
+        request = 0
+        try:
+            message, request = decode(header)
+            authorise(container.actor, type(message).__name__, Target("", container.app_id))
+        except BadMessage as error:
+            log.warning("container=%s sent no message: %s", container.container_id, error)
+            return
+        except Refused as refused:
+            self._answer(container, request, Failure(refused.type, refused.message), b"")
+            return
+        match message:
+            case OpenCall():
+                self._engine.open_call(message, container.actor)
+            case CloseCall():
+                self._engine.close_call(message.call_id, container.container_id)
+            case Confirm():
+                self._engine.confirm(container.container_id, message.seq)
+            case _:
+                task = asyncio.ensure_future(self._handle(container, message, request, payload))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, container: Container, message: Any, request: int, payload: bytes) -> None:
+        try:
+            reply, out = await self._engine.server.handle(container.actor, message, payload)
+        except Refused as refused:
+            reply, out = Failure(refused.type, refused.message), b""
+        except Exception as error:
+            log.exception("request of container=%s failed", container.container_id)
+            reply, out = Failure("InternalError", f"the server failed: {type(error).__name__}: {error}"), b""
+        self._answer(container, request, reply, out)
+
+    def _answer(self, container: Container, request: int, reply: Any, payload: bytes) -> None:
+        if request > 0:
+            self.send(container.container_id, encode(reply, -request, payload))
+
+
+_now = time.monotonic

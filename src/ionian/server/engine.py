@@ -1,0 +1,268 @@
+"""The shell round the dispatcher: feeds it what peers say, carries out what it decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..core import Dispatcher
+from ..core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Take
+from ..protocol import workers
+from ..protocol.apps import ContainerNews, Log
+from ..protocol.batch import Batch
+from ..protocol.calls import OpenCall
+from ..protocol.spec import FunctionSpec
+from ..protocol.stream import Refused
+from ..protocol.wire import OUTPUTS, RUN
+from ..protocol.workers import ContainerState, Inventory, StartContainer, StopContainer, TakeBack, TakenBack
+from .auth import Actor
+from .containers import Containers
+from .news import News
+
+if TYPE_CHECKING:
+    from .server import Server
+    from .session import Session
+
+log = logging.getLogger("ionian.server")
+
+STOP_WAIT_S = 15.0
+"""For so long the end of an app waits for its containers' last words."""
+
+_now = time.monotonic
+
+
+class Engine:
+    """All state of running code: the dispatcher, and the sessions its peers are reached by."""
+
+    def __init__(self, server: Server, epoch: int, known_workers: set[str]) -> None:
+        self.server = server
+        self.dispatcher = Dispatcher(epoch=epoch, known_workers=known_workers)
+        self.containers = Containers(self)
+        self.news = News(self)
+        self.clients: dict[str, Session] = {}
+        self.workers: dict[str, Session] = {}
+        self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
+        self._worker_there = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- apps
+
+    def publish(self, app_id: str, environment: str, specs: list[FunctionSpec]) -> None:
+        """The functions of an app can be called from here on."""
+        for spec in specs:
+            self.specs[spec.function_id] = (spec, app_id, environment)
+            self.dispatcher.add_function(_now(), spec, app_id, environment)
+        self.pump()
+
+    async def stop_app(self, app_id: str) -> None:
+        """Ends the calls and containers of an app; comes back when they are gone."""
+        self.dispatcher.remove_app(_now(), app_id)
+        self.pump()
+        await self.containers.all_gone(app_id, STOP_WAIT_S)
+        for function_id in [key for key, (_, app, _) in self.specs.items() if app == app_id]:
+            del self.specs[function_id]
+        self.news.forget(app_id)
+
+    def functions_of(self, app_id: str) -> dict[str, str]:
+        """Tag → id."""
+        return {spec.tag: key for key, (spec, app, _) in self.specs.items() if app == app_id}
+
+    # --- callers
+
+    def client_joined(self, session: Session) -> None:
+        """A client said Hello, for the first time or again."""
+        self.clients[session.actor.id] = session
+        self.server.apps.client_back(session.actor.id)
+        self.dispatcher.caller_back(_now(), session.actor.id)
+        self.pump()
+
+    def client_gone(self, session: Session) -> None:
+        """A client's connection ended."""
+        if self.clients.get(session.actor.id) is session:
+            del self.clients[session.actor.id]
+            self.dispatcher.caller_gone(_now(), session.actor.id)
+            self.server.apps.client_gone(session.actor.id)
+        self.news.unfollow(session)
+
+    def open_call(self, message: OpenCall, actor: Actor) -> None:
+        """A call begins, or begins again. A call of an unknown function ends at once with that answer."""
+        self.dispatcher.open_call(_now(), message.call_id, message.function_id, actor.id, message.resumed)
+
+    def close_call(self, call_id: str, caller: str) -> None:
+        """A caller wants no more of a call."""
+        self.dispatcher.close_call(_now(), call_id, caller)
+
+    def put(self, batch: Batch, caller: str) -> None:
+        """Inputs of a caller."""
+        batch.payload = bytes(batch.payload)
+        self.dispatcher.put(_now(), batch, caller)
+
+    def confirm(self, caller: str, seq: int) -> None:
+        """A caller has its results up to a number."""
+        self.dispatcher.confirm(_now(), caller, seq)
+
+    # --- workers
+
+    def worker_joined(self, session: Session, inventory: Inventory) -> None:
+        """A worker said what it has."""
+        worker_id = session.actor.id
+        log.info("worker joined worker=%s containers=%d", worker_id, len(inventory.containers))
+        self.workers[worker_id] = session
+        self._worker_there.set()
+        self.server.remember_worker(session.actor, inventory.name)
+        self.containers.found(worker_id, inventory.containers)
+        self.dispatcher.worker_joined(_now(), worker_id, inventory.capacity, inventory.containers)
+        self.pump()
+
+    def worker_gone(self, session: Session) -> None:
+        """A worker's connection ended; whether it lives is another question."""
+        worker_id = session.actor.id
+        if self.workers.get(worker_id) is not session:
+            return
+        del self.workers[worker_id]
+        if not self.workers:
+            self._worker_there.clear()
+        log.info("worker gone worker=%s", worker_id)
+        self.dispatcher.worker_gone(_now(), worker_id)
+        self.pump()
+        self.server.keeper.worker_gone(worker_id)
+
+    def worker_dead(self, worker_id: str) -> None:
+        """A worker is known to have ended, and its containers with it."""
+        self.dispatcher.worker_gone(_now(), worker_id, dead=True)
+        self.containers.lost(worker_id)
+        self.server.forget_worker(worker_id)
+        self.pump()
+
+    async def any_worker(self, patience_s: float) -> Session:
+        """A connected worker. Raises Refused where none comes."""
+        try:
+            await asyncio.wait_for(self._worker_there.wait(), patience_s)
+        except asyncio.TimeoutError:
+            raise Refused(
+                "ResourceExhaustedError",
+                "no worker is connected; start one with `ionian worker --server URL --token …`",
+            ) from None
+        return next(iter(self.workers.values()))
+
+    def results(self, worker_id: str, batch: Batch) -> None:
+        """Results of a container."""
+        batch.payload = bytes(batch.payload)
+        self.dispatcher.results(_now(), worker_id, batch)
+
+    def taken_back(self, worker_id: str, message: TakenBack) -> None:
+        """What a container had not claimed."""
+        self.dispatcher.taken_back(_now(), worker_id, message)
+
+    def container_state(self, worker_id: str, message: ContainerState, payload: bytes) -> None:
+        """A container is ready, or has ended."""
+        self.dispatcher.container_state(_now(), worker_id, message, payload)
+        self.containers.state(worker_id, message)
+
+    def from_container(self, number: int, entry: bytes) -> None:
+        """User code in a container asks for something."""
+        self.containers.received(number, entry)
+
+    def log(self, message: Log, payload: bytes) -> None:
+        """What a container wrote."""
+        self.news.log(message, payload)
+
+    def follow(self, app_id: str, session: Session) -> None:
+        """A client wants to see the logs and news of an app."""
+        self.news.follow(app_id, session)
+
+    # --- carrying out
+
+    def pump(self) -> None:
+        """Carries out what the dispatcher has decided since the last time, and sets the clock for its next wish."""
+        dispatcher = self.dispatcher
+        for action in dispatcher.take():
+            self._do(action)
+        at = dispatcher.next_tick()
+        if at is None or (self._timer is not None and self._timer_at <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, at - _now()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.dispatcher.tick(_now())
+        self.pump()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Run(worker_id, batch):
+                self._to_worker(worker_id, batch.pack(RUN))
+            case Deliver(caller, batch):
+                self._deliver(caller, batch)
+            case ConfirmResults(worker_id, seqs):
+                self._tell(worker_id, workers.ConfirmResults(seqs))
+            case Take(worker_id, number):
+                self._tell(worker_id, TakeBack(number))
+            case Stop(worker_id, number, grace_s, reason):
+                self._tell(worker_id, StopContainer(number, grace_s, reason))
+            case Start():
+                self._start(action)
+
+    def _to_worker(self, worker_id: str, entry: bytes) -> None:
+        session = self.workers.get(worker_id)
+        if session is not None:
+            session.send_entry(entry)
+
+    def _tell(self, worker_id: str, message: Any) -> None:
+        session = self.workers.get(worker_id)
+        if session is not None:
+            session.send(message)
+
+    def _deliver(self, caller: str, batch: Batch) -> None:
+        if caller.startswith("cl-"):
+            session = self.clients.get(caller)
+            if session is not None:
+                session.send_entry(batch.pack(OUTPUTS))
+        else:
+            self.containers.send(caller, batch.pack(OUTPUTS))
+
+    def _start(self, start: Start) -> None:
+        found = self.specs.get(start.function_id)
+        if found is None:
+            return
+        spec, app_id, environment = found
+        self.containers.starting(start, app_id, spec.tag, environment)
+        self.news.container(ContainerNews(app_id, spec.tag, start.container_id, "starting"))
+        message = StartContainer(
+            start.number,
+            start.container_id,
+            app_id,
+            environment,
+            spec,
+            {},
+            start.devices,
+            self.functions_of(app_id),
+        )
+        if not spec.secret_ids:
+            self._tell(start.worker_id, message)
+            return
+        task = asyncio.ensure_future(self._start_with_secrets(start, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start_with_secrets(self, start: Start, message: StartContainer) -> None:
+        try:
+            opened = await self.server.open_secrets(message.app_id, message.function.secret_ids)
+            for secret_id in message.function.secret_ids:  # a later one wins
+                message.secrets.update(opened[secret_id])
+        except Exception as error:
+            log.exception("secrets of container=%s", start.container_id)
+            ended = ContainerState(
+                start.number, "ended", "start", f"the secrets of the function can't be opened: {error}"
+            )
+            self.container_state(start.worker_id, ended, b"")
+            self.pump()
+            return
+        self._tell(start.worker_id, message)

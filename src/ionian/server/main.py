@@ -1,0 +1,141 @@
+"""The server process: `ionian server`, or in the background of `ionian run`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from .auth import local_token
+from .server import Server, announce
+from .state import StateError, StateFolder
+from .store import StoreError
+
+log = logging.getLogger("ionian.server")
+
+IDLE_S = 300.0
+"""A server that was started for one run ends after five idle minutes."""
+
+
+@dataclass
+class Options:
+    """How a server is started."""
+
+    state: StateFolder
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: one that is free
+    database: str = ""  # a SQLAlchemy URL; empty: SQLite in the state folder
+    local: bool = True  # with a worker on this machine
+    idle_s: float = 0.0  # end when idle for so long; 0: never
+    worker_options: list[str] = field(default_factory=list)
+    insecure: bool = False  # listen beyond loopback without TLS
+
+
+class CannotServe(Exception):
+    """The server can't start. The message says why and what to do."""
+
+
+def serve(options: Options) -> None:
+    """Runs a server until it is told to stop. Raises CannotServe."""
+    if options.host not in ("127.0.0.1", "::1", "localhost") and not options.insecure:
+        raise CannotServe(
+            f"expected a loopback address, got {options.host}: tokens and data would cross the network in the clear. Put a "
+            "TLS proxy in front of it, or say --insecure for a network that you trust"
+        )
+    lock = _lock(options.state.runtime / "server.lock")
+    try:
+        uvloop.run(_serve(options))
+    finally:
+        os.close(lock)
+
+
+async def _serve(options: Options) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        server = Server(
+            options.state, database=options.database, local=options.local, worker_options=options.worker_options
+        )
+    except (StoreError, StateError) as error:
+        raise CannotServe(str(error)) from error
+    try:
+        url = await server.start(options.host, options.port)
+    except OSError as error:
+        await server.stop()
+        raise CannotServe(
+            f"can't listen on {options.host}:{options.port}: {error.strerror or error}; choose another --port, or end what "
+            "uses it"
+        ) from None
+    announce(options.state, url)
+    print(f"Ionian server at {url}", flush=True)
+    if not options.local:
+        print(f"A worker joins with: ionian worker --server {url} --token {local_token(options.state, 'worker')}", flush=True)
+    gc.freeze()
+    try:
+        await _until_stopped(server, stop, options.idle_s)
+    finally:
+        (options.state.runtime / "server.json").unlink(missing_ok=True)
+        await server.stop()
+
+
+async def _until_stopped(server: Server, stop: asyncio.Event, idle_s: float) -> None:
+    if not idle_s:
+        await stop.wait()
+        return
+    idle_since = None
+    loop = asyncio.get_running_loop()
+    while not stop.is_set():
+        if server.busy:
+            idle_since = None
+        elif idle_since is None:
+            idle_since = loop.time()
+        elif loop.time() - idle_since > idle_s:
+            log.info("idle for %.0f s, ending", idle_s)
+            return
+        try:
+            await asyncio.wait_for(stop.wait(), 1.0)
+        except asyncio.TimeoutError:
+            pass
+
+
+def _lock(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise CannotServe(
+            f"a server already runs on {file.parent.parent}; see `ionian server status`, or set IONIAN_HOME to another folder"
+        ) from None
+    return descriptor
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The background server that a client starts; people use `ionian server`."""
+    parser = argparse.ArgumentParser(prog="python -m ionian.server.main")
+    parser.add_argument("--idle", type=float, default=IDLE_S)
+    parser.add_argument("--no-gpu", action="store_true")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=os.environ.get("IONIAN_LOGLEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    worker_options = ["--no-gpu"] if options.no_gpu else []
+    try:
+        serve(Options(StateFolder.default(), idle_s=options.idle, worker_options=worker_options))
+    except CannotServe as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

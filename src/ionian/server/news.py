@@ -1,0 +1,68 @@
+"""Who follows which app, and what they hear: logs, containers, how its functions are doing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..protocol.apps import ContainerNews, Log
+from ..protocol.calls import CallState
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .session import Session
+
+STATE_EVERY_S = 0.25
+"""How often a follower hears how many containers and inputs there are, where that has changed."""
+
+
+class News:
+    """The followers of each app."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._followers: dict[str, set[Session]] = {}
+        self._told: dict[str, CallState] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def follow(self, app_id: str, session: Session) -> None:
+        """This session hears of the app from now on."""
+        self._followers.setdefault(app_id, set()).add(session)
+        if self._timer is None:
+            self._states()
+
+    def unfollow(self, session: Session) -> None:
+        """This session hears of nothing more."""
+        for app_id in list(self._followers):
+            self._followers[app_id].discard(session)
+            if not self._followers[app_id]:
+                self.forget(app_id)
+
+    def forget(self, app_id: str) -> None:
+        """The app is over, or nobody follows it."""
+        self._followers.pop(app_id, None)
+
+    def log(self, message: Log, payload: bytes) -> None:
+        """Passes on what a container wrote."""
+        for session in self._followers.get(message.app_id, ()):
+            session.send(message, payload)
+
+    def container(self, news: ContainerNews) -> None:
+        """Passes on what became of a container."""
+        for session in self._followers.get(news.app_id, ()):
+            session.send(news)
+
+    def _states(self) -> None:
+        self._timer = None
+        if not self._followers:
+            self._told.clear()
+            return
+        for app_id, followers in self._followers.items():
+            for function_id in self._engine.functions_of(app_id).values():
+                state = self._engine.dispatcher.state_of(function_id)
+                if state is None or self._told.get(function_id) == state:
+                    continue
+                self._told[function_id] = state
+                for session in followers:
+                    session.send(state)
+        self._timer = asyncio.get_running_loop().call_later(STATE_EVERY_S, self._states)

@@ -1,0 +1,48 @@
+"""Whose app it is: an ephemeral app ends when its client has been gone for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .server import Server
+
+log = logging.getLogger("ionian.server")
+
+CLIENT_GONE_S = 30.0
+"""An ephemeral app outlives the connection of its client by this: long enough for a network's hiccup, and its
+containers are gone within a minute of a client that was killed."""
+
+
+class Owners:
+    """The clients of the ephemeral apps."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def client_back(self, client: str) -> None:
+        """A client is connected."""
+        timer = self._timers.pop(client, None)
+        if timer is not None:
+            timer.cancel()
+
+    def client_gone(self, client: str) -> None:
+        """A client's connection ended."""
+        self.client_back(client)
+        self._timers[client] = asyncio.get_running_loop().call_later(CLIENT_GONE_S, self._give_up, client)
+
+    def _give_up(self, client: str) -> None:
+        self._timers.pop(client, None)
+        task = asyncio.ensure_future(self._end(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, client: str) -> None:
+        for app in await asyncio.to_thread(self._server.store.apps.live):
+            if app.client == client and app.state != "detached":
+                log.info("client gone, stopping app=%s", app.app_id)
+                await self._server.end_app(app.app_id, "its client went away")

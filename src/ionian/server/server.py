@@ -1,0 +1,159 @@
+"""The server: one object that owns the store, the engine and the listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from picows import WSUpgradeRequest, ws_create_server
+
+from ..protocol.spec import FunctionSpec
+from ..protocol.stream import WS_OPTIONS, Refused
+from ..protocol.workers import ContainerState
+from ..version import VERSION
+from .auth import Actor, admit_token, local_token
+from .blobs import BlobStore
+from .builds import Builds
+from .containers import Container
+from .engine import Engine
+from .handlers.apps import end_app
+from .handlers.context import Context
+from .handlers.handle import handle
+from .keeper import Keeper
+from .machine import machine_id
+from .owners import Owners
+from .secrets import MasterKey, Secrets
+from .session import Session
+from .state import StateFolder
+from .store import Store
+from .store.schema import App
+
+log = logging.getLogger("ionian.server")
+
+
+class Server:
+    """Everything of one server. It is the `Engine` of the handlers, too."""
+
+    def __init__(self, state: StateFolder, *, database: str = "", local: bool = False, worker_options: Sequence[str] = ()) -> None:
+        self.state = state
+        self.machine = machine_id()
+        self.store = Store.open(database or state.database_url)
+        self.epoch = self.store.next_epoch()
+        self.secrets = Secrets(self.store.secrets, MasterKey.load(state.master_key))
+        self.context = Context(state, self.store, BlobStore(state.blobs), self.secrets, self)
+        self.sessions: set[Session] = set()
+        known = {worker.worker_id for worker in self.store.workers.alive()}
+        self.engine = Engine(self, self.epoch, known)
+        self.builds = Builds(self)
+        self.apps = Owners(self)
+        self.keeper = Keeper(self, local, list(worker_options))
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- its life
+
+    async def start(self, host: str, port: int) -> str:
+        """Takes up the apps that were running and listens; returns the URL. Raises OSError for a port in use."""
+        admit_token(self.store, local_token(self.state, "client"), kind="client", name="local")
+        admit_token(self.store, local_token(self.state, "worker"), kind="worker", name="local")
+        for app in self.store.apps.live():
+            self.engine.publish(app.app_id, app.environment, self.store.functions.of(app.app_id))
+            self.apps.client_gone(app.client)
+        self._listener = await ws_create_server(self._accept, host, port, **WS_OPTIONS)
+        bound: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
+        self.keeper.start()
+        return f"ws://{bound[0]}:{bound[1]}"
+
+    def _accept(self, request: WSUpgradeRequest) -> Session | None:
+        if any(name.lower() == "origin" for name in request.headers):
+            return None  # a page in a browser: it has no business here
+        session = Session(self)
+        self.sessions.add(session)
+        return session
+
+    async def stop(self) -> None:
+        """Ends connections, the local worker and its containers."""
+        self.keeper.stop()
+        if self._listener is not None:
+            self._listener.close()
+        for session in list(self.sessions):
+            session.disconnect()
+        self.store.close()
+
+    # --- what sessions and the engine ask for
+
+    async def handle(self, actor: Actor, message: Any, payload: bytes) -> tuple[Any, bytes]:
+        """The answer to a request. Raises Refused."""
+        return await handle(actor, message, payload, self.context)
+
+    async def open_secrets(self, app_id: str, secret_ids: list[str]) -> dict[str, dict[str, str]]:
+        """The plain values of secrets of an app."""
+        app = await asyncio.to_thread(self.store.apps.find, app_id)
+        if app is None:
+            raise Refused("NotFoundError", f"there is no app {app_id}")
+        return await asyncio.to_thread(self.secrets.each, app, secret_ids)
+
+    def remember_worker(self, actor: Actor, name: str) -> None:
+        """A worker joined: after a restart this server waits for it."""
+        self._beside(self.store.workers.joined, actor.id, name=name, token_id=actor.token_id)
+
+    def forget_worker(self, worker_id: str) -> None:
+        """A worker is gone for good."""
+        self._beside(self.store.workers.gone, worker_id)
+
+    def record_usage(self, container: Container, message: ContainerState) -> asyncio.Future[None]:
+        """Keeps what a container used."""
+        return self._beside(
+            self.store.usage.record,
+            container.container_id,
+            message.usage,
+            environment=container.actor.environment,
+            app_id=container.app_id,
+            function_id=container.function_id,
+            worker_id=container.worker_id,
+        )
+
+    def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Future[None]:
+        task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("writing to the store failed", exc_info=task.exception())
+
+    async def end_app(self, app_id: str, reason: str) -> None:
+        """Stops an app, whoever wants it."""
+        await end_app(app_id, reason, self.context)
+
+    # --- Engine of the handlers
+
+    async def publish(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+        """These are the functions of the app."""
+        self.engine.publish(app.app_id, app.environment, list(specs))
+
+    async def stop_app(self, app_id: str, reason: str) -> None:
+        """Ends the calls and containers of an app, and waits until their usage is in the store."""
+        await self.engine.stop_app(app_id)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=5)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody needs this server now."""
+        return bool(self.engine.clients) or bool(self.engine.specs)
+
+
+def announce(state: StateFolder, url: str) -> None:
+    """Writes where the server is, for the processes of this user."""
+    file = state.runtime / "server.json"
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": VERSION, "host": socket.gethostname()}))
+    temporary.replace(file)

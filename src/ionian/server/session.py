@@ -1,0 +1,169 @@
+"""One connected peer, from its Hello on: what it says is authorised here and handed to the engine or a handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ..protocol.apps import BuildImage, BuildStep, FollowApp, Log
+from ..protocol.batch import Batch
+from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.messages import PROTOCOL, Hello, Welcome
+from ..protocol.stream import Peer, Refused
+from ..protocol.wire import INPUTS, RESULTS
+from ..protocol.workers import ContainerState, FromContainer, Inventory, TakenBack
+from ..version import VERSION
+from .auth import NOBODY, Actor, Target, authenticate, authorise
+
+if TYPE_CHECKING:
+    from .server import Server
+
+log = logging.getLogger("ionian.server")
+
+
+class Session(Peer):
+    """A client, a worker, or the second stream of one of them."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.server = server
+        self.actor: Actor = NOBODY
+        self.role = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- Peer
+
+    def closed(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self.role == "client":
+            self.server.engine.client_gone(self)
+        elif self.role == "worker":
+            self.server.engine.worker_gone(self)
+        self.server.sessions.discard(self)
+
+    def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
+        engine = self.server.engine
+        if kind == INPUTS and self.role == "client":
+            engine.put(Batch.unpack(header, payload), self.actor.id)
+        elif kind == RESULTS and self.role == "worker":
+            engine.results(self.actor.id, Batch.unpack(header, payload))
+        else:
+            super().batch(kind, header, payload)
+
+    def frame_done(self) -> None:
+        self.server.engine.pump()
+
+    def received(self, message: Any, request: int, payload: bytes) -> None:
+        if isinstance(message, Hello):
+            self._run(self._hello(message, request), request)
+            return
+        try:
+            authorise(self.actor, type(message).__name__, Target())
+        except Refused as refused:
+            self._refused(refused, request)
+            return
+        if self.role == "worker" and self._from_worker(message, payload):
+            return
+        if self.role == "client" and self._from_client(message, request):
+            return
+        self._run(self._handle(message, request, payload), request)
+
+    # --- the first message
+
+    async def _hello(self, hello: Hello, request: int) -> None:
+        if hello.protocol != PROTOCOL:
+            raise Refused(
+                "VersionError",
+                f"the server is Ionian {VERSION} (protocol {PROTOCOL}), this is Ionian {hello.version} (protocol "
+                f"{hello.protocol}); install the same version on both sides",
+            )
+        store = self.server.store
+        self.actor = await asyncio.to_thread(
+            authenticate, store, hello.token, role=hello.role, peer_id=hello.peer_id
+        )
+        self.role = hello.role
+        state = self.server.state
+        self.reply(
+            request,
+            Welcome(
+                self.server.epoch,
+                VERSION,
+                self.actor.environment or "main",
+                str(state.blobs) if state is not None else "",
+                self.server.machine,
+            ),
+        )
+        if self.role == "client":
+            self.server.engine.client_joined(self)
+
+    # --- what is answered on the spot
+
+    def _from_client(self, message: Any, request: int) -> bool:
+        engine = self.server.engine
+        match message:
+            case OpenCall():
+                engine.open_call(message, self.actor)
+            case CloseCall():
+                engine.close_call(message.call_id, self.actor.id)
+            case Confirm():
+                engine.confirm(self.actor.id, message.seq)
+            case FollowApp():
+                engine.follow(message.app_id, self)
+            case BuildImage():
+                self._run(self._build(message, request), request)
+            case _:
+                return False
+        return True
+
+    def _from_worker(self, message: Any, payload: bytes) -> bool:
+        engine = self.server.engine
+        match message:
+            case Inventory():
+                engine.worker_joined(self, message)
+            case ContainerState():
+                engine.container_state(self.actor.id, message, payload)
+            case TakenBack():
+                engine.taken_back(self.actor.id, message)
+            case FromContainer():
+                engine.from_container(message.number, payload)
+            case Log():
+                engine.log(message, payload)
+            case BuildStep():
+                self.server.builds.step(message)
+            case _:
+                return False
+        return True
+
+    # --- what takes time
+
+    async def _build(self, message: BuildImage, request: int) -> None:
+        self.reply(request, await self.server.builds.build(message, self))
+
+    async def _handle(self, message: Any, request: int, payload: bytes) -> None:
+        reply, out = await self.server.handle(self.actor, message, payload)
+        self.reply(request, reply, out)
+
+    def _run(self, work: Any, request: int) -> None:
+        task = asyncio.ensure_future(self._guard(work, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Any, request: int) -> None:
+        try:
+            await work
+        except Refused as refused:
+            self._refused(refused, request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("request failed")
+            self.refuse(request, "InternalError", f"the server failed: {type(error).__name__}: {error}")
+        self.server.engine.pump()
+
+    def _refused(self, refused: Refused, request: int) -> None:
+        log.info("refused peer=%s reason=%s", self.actor.id, refused.message)
+        self.refuse(request, refused.type, refused.message)
+        if not self.role:
+            self.disconnect()

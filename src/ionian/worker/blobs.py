@@ -1,0 +1,83 @@
+"""Blobs on a worker: read where they lie if this is the server's machine, else fetched once and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..protocol.messages import Blob, ReadBlob
+from ..protocol.stream import ConnectionLost
+
+if TYPE_CHECKING:
+    from .uplink import Uplink
+
+CHUNK = 1 << 20
+AHEAD = 4
+"""Chunks asked for at once: enough to fill a fast network, few enough to bound memory."""
+
+
+class Blobs:
+    """Content by digest, as files."""
+
+    def __init__(self, uplink: Uplink, cache: Path) -> None:
+        self._uplink = uplink
+        self._cache = cache
+        self._fetching: dict[str, asyncio.Task[Path]] = {}
+
+    async def fetch(self, digest: str) -> Path:
+        """The file with this content."""
+        for path in (self._shared(digest), self._cache / digest[:2] / digest[2:]):
+            if path is not None and path.exists():
+                return path
+        task = self._fetching.get(digest)
+        if task is None:
+            task = self._fetching[digest] = asyncio.ensure_future(self._fetch(digest))
+            task.add_done_callback(lambda _: self._fetching.pop(digest, None))
+        return await asyncio.shield(task)
+
+    def _shared(self, digest: str) -> Path | None:
+        folder = self._uplink.shared_blobs
+        return folder / digest[:2] / digest[2:] if folder is not None else None
+
+    async def _fetch(self, digest: str) -> Path:
+        path = self._cache / digest[:2] / digest[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.part")
+        seen = hashlib.sha256()
+        try:
+            with open(temporary, "wb") as file:
+                size, at = 1, 0
+                while at < size:
+                    reply, part = await self._uplink.bulk(ReadBlob(digest, at, CHUNK))
+                    size = reply.size
+                    seen.update(part)
+                    await asyncio.to_thread(file.write, part)
+                    at += len(part)
+                    if not size:
+                        break
+            if seen.hexdigest() != digest:
+                raise OSError(f"blob {digest} came with other content than its name says")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    async def read(self, digest: str) -> bytes:
+        """The content."""
+        path = await self.fetch(digest)
+        return await asyncio.to_thread(path.read_bytes)
+
+    async def store(self, content: bytes) -> str:
+        """Keeps content on the server; returns its digest."""
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
+        view = memoryview(content)
+        while True:
+            try:
+                for at in range(0, max(len(content), 1), CHUNK):
+                    await self._uplink.bulk(Blob(digest, len(content), at), view[at : at + CHUNK])
+                return digest
+            except ConnectionLost:
+                await asyncio.sleep(0.05)

@@ -1,0 +1,317 @@
+"""One container on this worker, from its start to its last words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..protocol.apps import Log
+from ..protocol.batch import Batch
+from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Begin, Failed, Ready
+from ..protocol.wire import CONTROL, entries, pack_entry
+from ..protocol.workers import ContainerState, Held, Running, StartContainer, Usage
+from .environment import environment_of
+from .feed import Feed
+from .images import BuiltImage
+from .logs import LogPipe
+from .sandbox import Bind, Exit, Limits, Sandbox, SandboxError, SandboxSpec, start
+from .side import Side, open_side
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+log = logging.getLogger("ionian.worker")
+
+FUNCTION_FILE = "/run/ionian-function.pickle"
+PIDS = 4096
+"""Processes and threads of one container: more than any real program, fewer than would stop the machine."""
+
+_encode = msgspec.json.encode
+
+
+class Container:
+    """States: being made → importing → ready → ended."""
+
+    def __init__(self, worker: Worker, ask: StartContainer) -> None:
+        self.worker = worker
+        self.ask = ask
+        self.number = ask.number
+        self.ready = False
+        self.ended = False
+        self.feed: Feed | None = None
+        self._waiting: list[tuple[Batch, bytes]] = []  # given before there was a feed
+        self._side: Side | None = None
+        self._sandbox: Sandbox | None = None
+        self._why = ""  # why we ended it; empty: it ended by itself
+        self._detail = ""
+        self._failure = b""
+        self._failed_import = False
+        self._started = time.monotonic()
+        self._killer: asyncio.TimerHandle | None = None
+        self._pipes: list[LogPipe] = []
+        self._hurry = asyncio.Event()  # set when it shall end before it was made
+        self.task = asyncio.ensure_future(self._live())
+
+    # --- for the worker
+
+    def running(self) -> Running:
+        """For the inventory."""
+        held = self.feed.held() if self.feed is not None else []
+        return Running(
+            self.number, self.ask.container_id, self.ask.function.function_id, self.ask.app_id, self.ready, held
+        )
+
+    def give(self, batch: Batch, entry: bytes) -> None:
+        """Inputs to run."""
+        if self.feed is None:
+            self._waiting.append((batch, entry))
+        else:
+            self.feed.give(batch, entry)
+
+    def to_agent(self, entry: bytes) -> None:
+        """An answer to something that user code asked."""
+        if self._side is not None:
+            self._side.send(entry)
+
+    def stop(self, grace_s: float, reason: str) -> None:
+        """Ends the container: by itself within the grace, or now."""
+        if self.ended:
+            return
+        self._why = self._why or "stopped"
+        self._detail = self._detail or reason
+        if grace_s > 0 and self.feed is not None:
+            self.feed.end()
+            self._kill_after(grace_s)
+        else:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends everything in the container at once."""
+        self._hurry.set()
+        if self._sandbox is not None:
+            self._sandbox.kill()
+
+    def _kill_after(self, grace_s: float) -> None:
+        if self._killer is None:
+            self._killer = asyncio.get_running_loop().call_later(grace_s, self.kill)
+
+    def check(self, now_ns: int) -> None:
+        """Looks whether something takes too long."""
+        if self.ended or self._why:
+            return
+        spec = self.ask.function
+        if not self.ready:
+            if self._sandbox is not None and time.monotonic() - self._started > spec.startup_timeout_s:
+                self._end_for(
+                    "startup",
+                    f"the container of {spec.tag} was not ready within {spec.startup_timeout_s:g} s: its module took too long "
+                    "to import; raise startup_timeout",
+                )
+            return
+        since = self.feed.running_since_ns() if self.feed is not None else 0
+        if since and now_ns - since > spec.timeout_s * 1e9:
+            self._end_for(
+                "timeout", f"an input of {spec.tag} ran longer than timeout={spec.timeout_s:g} s and was stopped"
+            )
+
+    def _end_for(self, why: str, detail: str) -> None:
+        self._why, self._detail = why, detail
+        self.kill()
+
+    # --- its life
+
+    async def _live(self) -> None:
+        scratch = self.worker.scratch / self.ask.container_id
+        exited: Exit | None = None
+        try:
+            exited = await self._run(scratch)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if not isinstance(error, SandboxError):
+                log.exception("container=%s could not be made", self.ask.container_id)
+            self._why = self._why or "start"
+            self._detail = self._detail or str(error)
+        await self._last_words(exited)
+        if self._sandbox is not None:
+            await self._sandbox.remove()
+        await asyncio.to_thread(shutil.rmtree, scratch, True)
+
+    async def _run(self, scratch: Path) -> Exit | None:
+        worker, ask = self.worker, self.ask
+        image = await worker.image(ask.function.image_id, ask.function.image, ask.container_id)
+        if not image.python:
+            raise SandboxError(f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer")
+        spec = await self._spec(image, scratch)
+        if self._hurry.is_set():
+            return None
+        self.feed = Feed(self._results)
+        ours, theirs = socket.socketpair()
+        self._pipes = [LogPipe(fd, self._log, lambda: worker.crowded) for fd in (1, 2)]
+        spec.stdout, spec.stderr = (pipe.write_end for pipe in self._pipes)
+        spec.pass_fds = {
+            DATA_FD: self.feed.theirs.fileno(),
+            SIDE_FD: theirs.fileno(),
+            CELL_FD: self.feed.cell_fd,
+        }
+        self._started = time.monotonic()
+        sandbox = self._sandbox = await start(spec)
+        theirs.close()
+        for pipe in self._pipes:
+            pipe.started()
+        self._side = await open_side(ours, self._asked, lambda: None)
+        self._side.send(self._begin(image))
+        if self._hurry.is_set():
+            sandbox.kill()
+        else:
+            sandbox.go()
+        for batch, entry in self._waiting:
+            self.feed.give(batch, entry)
+        self._waiting.clear()
+        return await sandbox.wait()
+
+    async def _spec(self, image: BuiltImage, scratch: Path) -> SandboxSpec:
+        function = self.ask.function
+        layers = list(image.layers)
+        if function.mounts:
+            layers.append(await self.worker.images.mount_layer(function.mounts))
+        ring = await self.worker.ring(image)
+        binds = [Bind(ring, RING)]
+        if function.serialized:
+            binds.append(Bind(await self.worker.blobs.fetch(function.serialized), FUNCTION_FILE))
+        for volume in function.volumes:
+            binds.append(Bind(self.worker.volume(volume.volume_id), volume.path, volume.read_only))
+        edits = self.worker.devices.edits(self.ask.devices)
+        binds.extend(edits.binds)
+        resources = function.resources
+        return SandboxSpec(
+            layers=layers,
+            scratch=scratch,
+            argv=["-m", "ionian.container.agent"],
+            env={"PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"), "LANG": "C.UTF-8"},
+            workdir="/",
+            binds=binds,
+            hostname=function.tag.replace(".", "-").replace("_", "-")[:60] or "ionian",
+            devices=edits.devices,
+            limits=Limits(resources.cpu_limit_milli, resources.memory_limit_mib, PIDS),
+            python=image.python,
+            python_path=[RING],
+            init=f"{RING}/ionian/container/init.py",
+        )
+
+    def _begin(self, image: BuiltImage) -> bytes:
+        ask, function = self.ask, self.ask.function
+        begin = Begin(
+            container_id=ask.container_id,
+            function_id=function.function_id,
+            app_id=ask.app_id,
+            module=function.module,
+            qualname=function.qualname,
+            definition=function.definition,
+            serialized=FUNCTION_FILE if function.serialized else "",
+            is_generator=function.is_generator,
+            environment=ask.environment,
+            env=environment_of(ask, image),
+            functions=ask.functions,
+            workdir=image.workdir,
+            client_python=function.python,
+            image_id=function.image_id,
+        )
+        return pack_entry(CONTROL, _encode(("Begin", 0, begin)))
+
+    # --- what it says
+
+    def _results(self, batch: Batch) -> None:
+        self.worker.results(self, batch)
+
+    def _log(self, fd: int, data: bytes) -> None:
+        self.worker.say(Log(self.ask.app_id, self.ask.function.tag, self.ask.container_id, fd), data)
+
+    def _asked(self, entry: bytes) -> None:
+        if not self.ready:
+            kind, header, payload = next(entries(entry))
+            name = msgspec.json.decode(header)[0] if kind == CONTROL else ""
+            if name == Ready.__name__:
+                self._is_ready()
+                return
+            if name == Failed.__name__:
+                self._why, self._failed_import = "import", True
+                self._detail = msgspec.json.decode(header)[2]["message"]
+                self._failure = bytes(payload)
+                return
+        self.worker.asked(self, entry)
+
+    def _is_ready(self) -> None:
+        self.ready = True
+        assert self._sandbox is not None
+        self.worker.tell(
+            ContainerState(
+                self.number,
+                "ready",
+                safety=self._sandbox.safety,
+                soft_memory=self._sandbox.soft_memory,
+                seconds=time.monotonic() - self._started,
+            )
+        )
+
+    # --- its end
+
+    async def _last_words(self, exited: Exit | None) -> None:
+        if self._killer is not None:
+            self._killer.cancel()
+        for pipe in self._pipes:
+            await pipe.done
+        unclaimed = [_held(batch) for batch, _ in self._waiting]
+        running: list[Held] = []
+        if self.feed is not None:
+            unclaimed = self.feed.take_back() + unclaimed
+            self.feed.read()
+            running = self.feed.held()
+        self.ended = True
+        why, detail = self._explain(exited)
+        usage = await self._usage()
+        log.info("container ended container=%s why=%s detail=%s", self.ask.container_id, why, detail)
+        self.worker.ended(
+            self, ContainerState(self.number, "ended", why, detail, running, unclaimed, usage), self._failure
+        )
+        if self._side is not None:
+            self._side.close()
+        if self.feed is not None:
+            self.feed.close()
+
+    def _explain(self, exited: Exit | None) -> tuple[str, str]:
+        if exited is not None and exited.oom and self._why != "stopped":
+            limit = self.ask.function.resources.memory_limit_mib
+            return "memory", f"it used more than its memory limit of {limit} MiB" if limit else "the machine ran out of memory"
+        if self._why or exited is None:
+            return self._why or "start", self._detail
+        if exited.signal is not None:
+            return "signal", f"it was ended by signal {exited.signal} ({_signal_name(exited.signal)})"
+        return "exit", f"its process ended with exit code {exited.code}"
+
+    async def _usage(self) -> Usage:
+        if self._sandbox is None:
+            return Usage()
+        used = self._sandbox.usage()
+        wall = time.monotonic() - self._started
+        return Usage(wall, used.cpu_s, used.memory_gib_s, wall * len(self.ask.devices))
+
+
+def _held(batch: Batch) -> Held:
+    return Held(batch.call_id, list(batch.index), list(batch.attempt))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return {11: "segmentation fault", 9: "killed"}.get(number) or signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+

@@ -1,0 +1,31 @@
+"""The environment of user code in a container."""
+
+from __future__ import annotations
+
+from ..protocol.workers import StartContainer
+from .images import BuiltImage
+
+
+def environment_of(ask: StartContainer, image: BuiltImage) -> dict[str, str]:
+    """The image's variables, ours, the secrets in their order, and `env=` of the function; a later one wins."""
+    env = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+        **image.env,
+        "PYTHONPATH": _joined("/root", image.env.get("PYTHONPATH", "")),
+    }
+    for prefix in ("MODAL", "IONIAN"):
+        env[f"{prefix}_TASK_ID"] = ask.container_id
+        env[f"{prefix}_IMAGE_ID"] = ask.function.image_id
+        env[f"{prefix}_ENVIRONMENT"] = ask.environment
+        env[f"{prefix}_IS_REMOTE"] = "1"
+        env[f"{prefix}_CLOUD_PROVIDER"] = "ionian"
+        env[f"{prefix}_REGION"] = "local"
+    return {**env, **ask.secrets, **ask.function.env}
+
+
+def _joined(*paths: str) -> str:
+    return ":".join(path for path in paths if path)

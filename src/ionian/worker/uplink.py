@@ -1,0 +1,122 @@
+"""A worker's streams to its server: one for what is said, one for bulk; both come back after a cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from picows import ws_connect
+
+from ..protocol.messages import Hello, Welcome
+from ..protocol.stream import WS_OPTIONS, ConnectionLost, Peer, Refused
+from ..protocol.wire import RUN
+from ..server.machine import machine_id
+from ..version import VERSION
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+log = logging.getLogger("ionian.worker")
+
+PAUSE_MAX_S = 0.5
+
+
+class _Stream(Peer):
+    """The worker's end."""
+
+    def __init__(self, uplink: Uplink) -> None:
+        super().__init__()
+        self._uplink = uplink
+
+    def closed(self) -> None:
+        self._uplink.lost(self)
+
+    def received(self, message: Any, request: int, payload: bytes) -> None:
+        self._uplink.worker.received(self, message, request, payload)
+
+    def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
+        if kind != RUN:
+            super().batch(kind, header, payload)
+        self._uplink.worker.run(header, payload)
+
+
+class Uplink:
+    """Finds the server, says Hello, and does it again whenever the stream is lost."""
+
+    def __init__(self, worker: Worker, find: Callable[[], tuple[str, str] | None]) -> None:
+        self.worker = worker
+        self._find = find
+        self.stream: _Stream | None = None
+        self._bulk: _Stream | None = None
+        self._bulk_lock = asyncio.Lock()
+        self._lost = asyncio.Event()
+        self.shared_blobs: Path | None = None
+        self.refused: Refused | None = None
+
+    async def keep(self, patience_s: float) -> None:
+        """Stays connected; comes back when no server was found for so long (0: never), or it refused this worker."""
+        loop = asyncio.get_running_loop()
+        missing_since, pause = loop.time(), 0.02
+        while True:
+            try:
+                stream, welcome = await self._open("worker")
+            except Refused as refused:
+                self.refused = refused
+                return
+            except Exception as error:
+                log.debug("no server: %s", error)
+                if patience_s and loop.time() - missing_since > patience_s:
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_MAX_S)
+                continue
+            shared = Path(welcome.blob_folder)
+            self.shared_blobs = shared if welcome.machine == machine_id() and welcome.blob_folder else None
+            self._lost.clear()
+            self.stream = stream
+            self.worker.connected(stream)
+            log.info("connected epoch=%d", welcome.epoch)
+            await self._lost.wait()
+            missing_since, pause = loop.time(), 0.02
+
+    def lost(self, stream: _Stream) -> None:
+        """A stream ended."""
+        if stream is self._bulk:
+            self._bulk = None
+        if stream is self.stream:
+            self.stream = None
+            self._lost.set()
+
+    async def _open(self, role: str) -> tuple[_Stream, Welcome]:
+        found = await asyncio.to_thread(self._find)
+        if found is None:
+            raise ConnectionLost("no server is announced")
+        url, token = found
+        _, stream = await ws_connect(lambda: _Stream(self), url, **WS_OPTIONS)
+        assert isinstance(stream, _Stream)
+        welcome, _ = await stream.request(Hello(role, token, VERSION, self.worker.worker_id))
+        assert isinstance(welcome, Welcome)
+        return stream, welcome
+
+    async def bulk(self, message: Any, payload: bytes | memoryview = b"") -> tuple[Any, bytes]:
+        """A request on the stream for bulk data. Raises ConnectionLost or Refused."""
+        async with self._bulk_lock:
+            if self._bulk is None:
+                try:
+                    self._bulk, _ = await self._open("blobs")
+                except OSError as error:
+                    raise ConnectionLost(str(error)) from error
+        return await self._bulk.request(message, payload)
+
+
+def announced(runtime: Path) -> tuple[str, str] | None:
+    """URL and token of the server that this user runs on this machine; it is elsewhere after a restart."""
+    try:
+        facts = json.loads((runtime / "server.json").read_text())
+        return facts["url"], (runtime / "worker.token").read_text().strip()
+    except (OSError, ValueError, KeyError):
+        return None

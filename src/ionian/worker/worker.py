@@ -1,0 +1,272 @@
+"""The worker: containers and images of one machine, on behalf of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..protocol.apps import BuildStep, ImageBuilt
+from ..protocol.batch import BLOB, Batch
+from ..protocol.spec import ImageSpec
+from ..protocol.stream import Peer
+from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
+from ..protocol.workers import (
+    ConfirmResults,
+    ContainerState,
+    FromContainer,
+    Inventory,
+    MakeImage,
+    StartContainer,
+    StopContainer,
+    TakeBack,
+    TakenBack,
+    ToContainer,
+)
+from ..server.state import StateFolder
+from .blobs import Blobs
+from .capacity import capacity
+from .container import Container
+from .devices import Devices
+from .images import BuiltImage, ImageError, ImageStore, inner_ring
+from .sandbox import IdMap
+from .uplink import Uplink
+
+log = logging.getLogger("ionian.worker")
+
+CROWDED = 16 << 20
+"""Bytes on their way to the server past which the logs of containers are no longer read."""
+
+CHECK_S = 0.1
+
+
+class Worker:
+    """Everything of one worker process."""
+
+    def __init__(
+        self,
+        state: StateFolder,
+        name: str,
+        worker_id: str,
+        find: Callable[[], tuple[str, str] | None],
+        *,
+        ignore_gpu: bool = False,
+    ) -> None:
+        self.name = name
+        self.worker_id = worker_id
+        self.state = state
+        folder = state.worker(name)
+        self.scratch = folder / "scratch"
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(mode=0o711)
+        self.uplink = Uplink(self, find)
+        self.blobs = Blobs(self.uplink, folder / "blobs")
+        self.images = ImageStore(state.images, self.blobs.fetch)
+        self.devices = Devices.found()
+        self._ignore_gpu = ignore_gpu
+        self._containers: dict[int, Container] = {}
+        self._unconfirmed: dict[int, bytes] = {}  # seq → packed results
+        self._last_words: dict[int, tuple[ContainerState, bytes]] = {}  # ended while no server listened
+        self._seq = 0
+        self._rings: dict[str, asyncio.Task[Path]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._checker: asyncio.TimerHandle | None = None
+
+    # --- its life
+
+    async def live(self, patience_s: float) -> None:
+        """Serves until no server wants it any more; ends its containers then."""
+        self._check()
+        try:
+            await self.uplink.keep(patience_s)
+        finally:
+            if self._checker is not None:
+                self._checker.cancel()
+            containers = list(self._containers.values())
+            for container in containers:
+                container.kill()
+            if containers:
+                await asyncio.wait([c.task for c in containers], timeout=10)
+
+    def connected(self, stream: Peer) -> None:
+        """A server listens: what it has to know comes first, in the order in which it happened."""
+        containers = [container.running() for container in self._containers.values() if not container.ended]
+        stream.send(Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers))
+        for entry in self._unconfirmed.values():
+            stream.send_entry(entry)
+        words, self._last_words = self._last_words, {}
+        for message, payload in words.values():
+            stream.send(message, payload)
+
+    def _check(self) -> None:
+        now = time.monotonic_ns()
+        for container in list(self._containers.values()):
+            container.check(now)
+        self._checker = asyncio.get_running_loop().call_later(CHECK_S, self._check)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more is on its way to the server than should be, or nobody listens."""
+        stream = self.uplink.stream
+        return stream is None or stream.backlog > CROWDED
+
+    # --- from the server
+
+    def received(self, stream: Peer, message: Any, request: int, payload: bytes) -> None:
+        """What the server says."""
+        match message:
+            case StartContainer():
+                self._containers[message.number] = Container(self, message)
+            case StopContainer():
+                if (container := self._containers.get(message.number)) is not None:
+                    container.stop(message.grace_s, message.reason)
+            case TakeBack():
+                self._take_back(message.number)
+            case ConfirmResults():
+                for seq in message.seqs:
+                    self._unconfirmed.pop(seq, None)
+            case ToContainer():
+                if (container := self._containers.get(message.number)) is not None:
+                    container.to_agent(payload)
+            case MakeImage():
+                self._later(self._make_image(stream, message, request))
+            case _:
+                log.warning("unexpected %s", type(message).__name__)
+
+    def run(self, header: memoryview, payload: memoryview) -> None:
+        """Inputs for a container."""
+        batch = Batch.unpack_header(header)
+        container = self._containers.get(batch.container)
+        if container is None or container.ended:
+            return  # its end is on its way to the server, which then knows that these were not run
+        if any(code & BLOB for code in batch.code):
+            batch.payload = bytes(payload)
+            self._later(self._run_blobs(container, batch))
+        else:
+            container.give(batch, pack_entry(RUN, bytes(header), payload))
+
+    async def _run_blobs(self, container: Container, batch: Batch) -> None:
+        payloads = batch.payloads()
+        for at, code in enumerate(batch.code):
+            if code & BLOB:
+                payloads[at] = await self.blobs.read(payloads[at].decode().split()[0])
+        batch.size = [len(payload) for payload in payloads]
+        batch.code = [code & ~BLOB for code in batch.code]
+        batch.payload = b"".join(payloads)
+        if not container.ended:
+            container.give(batch, batch.pack(RUN))
+
+    def _take_back(self, number: int) -> None:
+        container = self._containers.get(number)
+        if container is not None and container.feed is not None and not container.ended:
+            self.say(TakenBack(number, container.feed.take_back()))
+
+    async def _make_image(self, stream: Peer, message: MakeImage, request: int) -> None:
+        started = time.monotonic()
+        cached = self.images.find(message.image_id) is not None
+        try:
+            built = await self._build(message.image_id, message.image, message.secrets)
+        except ImageError as error:
+            stream.refuse(request, "ImageBuildError", str(error))
+            return
+        except Exception as error:
+            log.exception("image=%s", message.image_id)
+            stream.refuse(request, "ImageBuildError", f"the image could not be built: {error}")
+            return
+        seconds = time.monotonic() - started
+        stream.reply(request, ImageBuilt(message.image_id, built.python_version, seconds, cached))
+
+    # --- for its containers
+
+    async def image(self, image_id: str, spec: ImageSpec, container_id: str) -> BuiltImage:
+        """An image, built here where this worker lacks it."""
+        found = self.images.find(image_id)
+        return found if found is not None else await self._build(image_id, spec, {})
+
+    async def _build(self, image_id: str, spec: ImageSpec, secrets: dict[str, dict[str, str]]) -> BuiltImage:
+        def report(step: BuildStep) -> None:
+            self.say(step)
+
+        built = await self.images.build(spec, image_id=image_id, secrets=secrets, report=report)
+        if built.python:
+            await self.ring(built)
+        return built
+
+    async def ring(self, image: BuiltImage) -> Path:
+        """The folder with `ionian` and `cloudpickle` as this image's Python wants them."""
+        task = self._rings.get(image.image_id)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._rings[image.image_id] = asyncio.ensure_future(inner_ring(self.state.images, image))
+        return await asyncio.shield(task)
+
+    def volume(self, volume_id: str) -> Path:
+        """The folder of a volume, writable for the ids that containers have."""
+        folder = self.state.volume(volume_id)
+        ids = IdMap.current()
+        if os.geteuid() == 0 and folder.stat().st_uid != ids.host_uid:
+            os.chown(folder, ids.host_uid, ids.host_gid)
+        return folder
+
+    def results(self, container: Container, batch: Batch) -> None:
+        """Results of a container."""
+        if any(size > MAX_INLINE for size in batch.size):
+            self._later(self._results_blobs(container, batch))
+        else:
+            self._keep(container, batch)
+
+    async def _results_blobs(self, container: Container, batch: Batch) -> None:
+        payloads, codes = batch.payloads(), list(batch.code)
+        for at, payload in enumerate(payloads):
+            if len(payload) > MAX_INLINE:
+                payloads[at] = f"{await self.blobs.store(payload)} {len(payload)}".encode()
+                codes[at] |= BLOB
+        batch.size, batch.code, batch.payload = [len(p) for p in payloads], codes, b"".join(payloads)
+        self._keep(container, batch)
+
+    def _keep(self, container: Container, batch: Batch) -> None:
+        """Results stay here until their caller has them."""
+        self._seq += 1
+        batch.container, batch.seq = container.number, self._seq
+        entry = batch.pack(RESULTS)
+        self._unconfirmed[self._seq] = entry
+        stream = self.uplink.stream
+        if stream is not None:
+            stream.send_entry(entry)
+
+    def asked(self, container: Container, entry: bytes) -> None:
+        """User code of a container asks for something."""
+        self.say(FromContainer(container.number), entry)
+
+    def say(self, message: Any, payload: bytes = b"") -> None:
+        """Says something that only a server that listens now needs to hear."""
+        stream = self.uplink.stream
+        if stream is not None:
+            stream.send(message, payload)
+
+    def tell(self, message: ContainerState) -> None:
+        """A container's state; the inventory says it too, to the next server."""
+        self.say(message)
+
+    def ended(self, container: Container, message: ContainerState, failure: bytes) -> None:
+        """A container has ended."""
+        self._containers.pop(container.number, None)
+        stream = self.uplink.stream
+        if stream is not None:
+            stream.send(message, failure)
+        else:
+            self._last_words[container.number] = (message, failure)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker task failed", exc_info=task.exception())
