@@ -1,1 +1,59 @@
 """Ionian: Modal's programming model as software that anyone can run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import exception
+from .alias import install_alias
+from .app import App
+from .exception import Error
+from .execution import current_function_call_id, current_input_id, is_local
+from .file_pattern_matcher import FilePatternMatcher
+from .function import Function
+from .image import Image
+from .output import enable_output
+from .retries import Retries
+from .schedule import Cron, Period
+from .secret import Secret
+from .version import __version__
+from .volume import Volume
+
+__all__ = [
+    "App",
+    "Cron",
+    "Error",
+    "FilePatternMatcher",
+    "Function",
+    "Image",
+    "Period",
+    "Retries",
+    "Secret",
+    "Volume",
+    "__version__",
+    "current_function_call_id",
+    "current_input_id",
+    "enable_output",
+    "exception",
+    "install_alias",
+    "is_local",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that are retired, submodules on first use, and names that come later: they say so when they are used."""
+    from . import later
+
+    if name == "Stub":
+        import warnings
+
+        warnings.warn("modal.Stub is retired; write modal.App", exception.DeprecationError, stacklevel=2)
+        return App
+    if name in {"config", "gpu"}:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    found = later.top_level(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from typing import NoReturn
 
 Input = tuple[str, int]  # call id, index in it
 
@@ -23,10 +24,14 @@ class StopImport(BaseException):
 
 
 class _Process:
-    remote = False
-    importing = False
-    serve: Callable[[], None] | None = None
-    app_run_line = 0
+    def __init__(self) -> None:
+        self.remote = False
+        self.importing = False
+        self.serve: Callable[[], None] | None = None
+        self.app_run_line = 0
+
+
+_process = _Process()
 
 
 def is_local() -> bool:
@@ -37,7 +42,7 @@ def is_local() -> bool:
         documents = pathlib.Path("documents.txt").read_text()
     ```
     """
-    return not _Process.remote
+    return not _process.remote
 
 
 def current_input_id() -> str | None:
@@ -61,23 +66,23 @@ def current_function_call_id() -> str | None:
 
 def enter_container() -> None:
     """From here on this process is a container: constructors do no I/O and check nothing."""
-    _Process.remote = True
+    _process.remote = True
 
 
 def leave_container() -> None:
     """Undoes `enter_container` (tests)."""
-    _Process.remote = False
-    _Process.importing = False
+    _process.remote = False
+    _process.importing = False
 
 
 def set_importing(importing: bool) -> None:
     """Says whether the user's module is being imported: `app.run()` then ends the import."""
-    _Process.importing = importing
+    _process.importing = importing
 
 
 def is_importing() -> bool:
     """Whether the user's module is being imported in a container."""
-    return _Process.importing
+    return _process.importing
 
 
 def set_input(call_id: str, index: int) -> Token[Input | None]:
@@ -93,23 +98,23 @@ def reset_input(token: Token[Input | None]) -> None:
 def on_app_run(serve: Callable[[], None]) -> None:
     """Has `serve` called where a module enters `app.run()` while it is imported. It does not come back, so nothing
     is unwound: no `finally`, `except BaseException` or `atexit` of the user sees that the import stops there."""
-    _Process.serve = serve
+    _process.serve = serve
 
 
 def app_run_line() -> int:
     """The line at which the module entered `app.run()`; 0 where it did not."""
-    return _Process.app_run_line
+    return _process.app_run_line
 
 
-def stop_import(app: object) -> None:
+def stop_import(app: object) -> NoReturn:
     """What entering `app.run()` does in a container: the import ends here. Raises StopImport without an agent."""
     import sys
 
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "ionian":
         frame = frame.f_back
-    _Process.app_run_line = frame.f_lineno
-    if _Process.importing and _Process.serve is not None:
-        _Process.importing = False
-        _Process.serve()
+    _process.app_run_line = frame.f_lineno
+    if _process.importing and _process.serve is not None:
+        _process.importing = False
+        _process.serve()
     raise StopImport(app)

@@ -1,0 +1,127 @@
+"""What an argument must be. A wrong one is refused where it is written, with its name and what is right.
+
+Nothing here runs in a container: there the values were accepted before it was started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .exception import InvalidError
+
+NAME = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
+LOOKS_LIKE_AN_ID = re.compile(r"[a-z]{2}-[A-Za-z0-9]{22,26}")
+
+
+def wrong(name: str, expected: str, got: Any) -> InvalidError:
+    """The error for an argument."""
+    return InvalidError(f"{name}: expected {expected}, got {got!r}")
+
+
+def integer(name: str, value: Any, *, least: int, unit: str = "") -> int:
+    """A whole number of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise wrong(name, f"a whole number{_of(unit)}, {least} or more", value)
+    return value.__index__()
+
+
+def number(name: str, value: Any, *, least: float, most: float, unit: str = "") -> float:
+    """A number within a range."""
+    expected = f"a number{_of(unit)} from {least:g} to {most:g}"
+    if isinstance(value, (bool, str, bytes, complex)):
+        raise wrong(name, expected, value)
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise wrong(name, expected, value) from None
+    if not least <= result <= most:
+        raise wrong(name, expected, value)
+    return result
+
+
+def text(name: str, value: Any) -> str:
+    """A string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise wrong(name, "a string that is not empty", value)
+    return value
+
+
+def object_name(name: str, value: Any) -> str:
+    """A name for an object of the server: at most 64 letters, digits, dashes, dots and underscores."""
+    if not isinstance(value, str) or not NAME.fullmatch(value) or LOOKS_LIKE_AN_ID.fullmatch(value):
+        raise wrong(
+            name, "a name of 1 to 64 characters of A-Z a-z 0-9 - _ . that doesn't look like an id", value
+        )
+    return value
+
+
+def environment(value: Any) -> str:
+    """`environment_name`: a name, or None for the current environment."""
+    return "" if value is None else object_name("environment_name", value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise wrong(name, "True or False", value)
+    return value
+
+
+def strings(name: str, values: Iterable[Any]) -> list[str]:
+    """Strings, or lists of strings, as one flat list."""
+    flat: list[str] = []
+    for value in values:
+        if isinstance(value, str):
+            flat.append(value)
+        elif isinstance(value, (list, tuple)):
+            flat.extend(strings(name, value))  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            raise wrong(name, "strings, or lists of strings", value)
+    return flat
+
+
+def string_list(name: str, value: Any) -> list[str]:
+    """A list of strings."""
+    if not isinstance(value, (list, tuple)):
+        raise wrong(name, "a list of strings", value)
+    return strings(name, value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def variables(name: str, value: Any) -> dict[str, str]:
+    """A mapping of environment variables; those that are None are left out."""
+    if not isinstance(value, Mapping):
+        raise wrong(name, "a dictionary of strings", value)
+    result: dict[str, str] = {}
+    for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(key, str) or not key or "=" in key or "\0" in key:
+            raise wrong(name, "names of environment variables for keys", key)
+        if item is None:
+            continue
+        if not isinstance(item, str) or "\0" in item:
+            raise InvalidError(f"{name}: expected a string for {key!r}, got {type(item).__name__}")  # pyright: ignore[reportUnknownArgumentType]
+        result[key] = item
+    return result
+
+
+def absolute_path(name: str, value: Any) -> str:
+    """An absolute path in a container."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value).startswith("/"):
+        raise wrong(name, "an absolute path in the container", value)
+    return str(value)
+
+
+def mount_point(name: str, value: Any) -> str:
+    """An absolute path where a volume may be: canonical, and neither `/` nor `/root` nor `/tmp`."""
+    path = absolute_path(name, value).rstrip("/")
+    if not path or path in {"/root", "/tmp"}:
+        raise wrong(name, "a path other than /, /root and /tmp", value)
+    if any(part in {"", ".", ".."} for part in path.split("/")[1:]):
+        raise wrong(name, "a path without '.', '..' and double slashes", value)
+    return path
+
+
+def _of(unit: str) -> str:
+    return f" of {unit}" if unit else ""

@@ -1,0 +1,245 @@
+"""Functions: what `@app.function()` makes of a Python function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FunctionType, GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
+
+from . import later
+from .exception import ExecutionError, InvalidError, SerializationError
+from .execution import is_local
+from .methods import ForEach, Map, Remote, RemoteGenerator, Starmap
+from .options import FunctionOptions
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    from .app import App
+    from .image import Image
+
+    P = ParamSpec("P")
+    R = DefaultTypeVar("R", covariant=True, default=Any)
+    L = DefaultTypeVar("L", covariant=True, default=Any)
+    Definition = Literal["file", "package", "serialized"]
+else:
+    P = ParamSpec("P")
+    R = TypeVar("R", covariant=True)
+    L = TypeVar("L", covariant=True)
+
+GENERATOR = 0x20 | 0x200
+"""Flags of the code of a generator function, synchronous or asynchronous."""
+
+
+@later.fill
+class Function(Generic[P, R, L]):
+    """A function that runs in containers. P are its parameters, R what a call returns, L what `.local` returns (R,
+    or a coroutine for `async def`).
+
+    ```python
+    @app.function(cpu=2)
+    def square(n: int) -> int:
+        return n * n
+
+    with app.run():
+        print(square.remote(4), list(square.map(range(10))))
+    ```
+    """
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(
+            GenericAlias
+        )  # `Function[[int], str]` too, with what R and L default to
+
+    def __init__(
+        self,
+        raw: Callable[..., Any] | None,
+        app: App | None,
+        tag: str,
+        options: FunctionOptions,
+        *,
+        is_generator: bool | None = None,
+    ) -> None:
+        self.raw = raw
+        self.tag = tag
+        self.options = options
+        self.is_generator = detect_generator(raw) if is_generator is None else is_generator
+        self.module: str = getattr(raw, "__module__", "")
+        self.qualname: str = getattr(raw, "__qualname__", tag)
+        self.function_id = ""
+        self._app = app
+        self.__doc__ = getattr(raw, "__doc__", None)
+        self.__name__: str = getattr(raw, "__name__", tag)
+        self.__qualname__ = self.qualname
+        self.__module__ = self.module or __name__
+        if raw is not None:
+            self.__wrapped__ = raw  # what inspect.signature and doc tools look at
+
+    # --- calling
+
+    @property
+    def remote(self) -> Remote[P, R]:
+        """Runs one input in a container and returns its result, or raises its exception."""
+        return Remote(self)
+
+    @property
+    def remote_gen(self) -> RemoteGenerator[P, R]:
+        """Runs a generator function in a container and yields its items as they come."""
+        return RemoteGenerator(self)
+
+    @property
+    def map(self) -> Map[R]:
+        """Runs the function on each item of an iterable, in as many containers as it takes."""
+        return Map(self)
+
+    @property
+    def starmap(self) -> Starmap[R]:
+        """`map` over tuples: each holds the positional arguments of one input."""
+        return Starmap(self)
+
+    @property
+    def for_each(self) -> ForEach:
+        """`map` for what the function does, not for what it returns."""
+        return ForEach(self)
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> L:
+        """Calls the Python function here, in this process."""
+        if self.raw is None:
+            raise ExecutionError(f"{self.tag} was defined elsewhere and can't be called here; use .remote(…)")
+        if self.options.volumes and is_local():
+            _warn_of_volumes(self.tag)
+        return self.raw(*args, **kwargs)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        raise InvalidError(
+            f"{self.tag} can't be called by itself: write {self.tag}.remote(…) for a container, "
+            f"{self.tag}.local(…) for this process"
+        )
+
+    # --- what it is
+
+    @property
+    def app(self) -> App:
+        """The app that it belongs to. Raises ExecutionError where it was defined elsewhere."""
+        if self._app is None:
+            raise ExecutionError(f"{self.tag} was defined elsewhere: its app is not known here")
+        return self._app
+
+    @property
+    def image(self) -> Image:
+        """The image of its containers: its own, else the app's, else `Image.debian_slim()`."""
+        return self.options.image or self.app.default_image()
+
+    @property
+    def definition(self) -> Definition:
+        """How its containers come by it: from a script's file, from a package, or by value."""
+        module = sys.modules.get(self.module)
+        by_value = self.module == "__main__" and not getattr(module, "__file__", None)  # a notebook, a prompt
+        if self.options.serialized or by_value:
+            return "serialized"
+        return "package" if getattr(module, "__package__", None) else "file"
+
+    @property
+    def object_id(self) -> str:
+        """The server's id of the function. Raises ExecutionError before its app runs."""
+        if not self.function_id:
+            raise ExecutionError(_not_running(self))
+        return self.function_id
+
+    def get_raw_f(self) -> Callable[P, L]:
+        """The Python function itself."""
+        if self.raw is None:
+            raise ExecutionError(f"{self.tag} was defined elsewhere: its Python function is not here")
+        return self.raw
+
+    def hydrate(self, client: Any = None) -> Function[P, R, L]:
+        """Sees to it that the function has its id, and returns it.
+
+        Raises ExecutionError where its app is not running.
+        """
+        if not self.function_id:
+            later.refuse("Function.hydrate", client=client)
+            if is_local():
+                raise ExecutionError(_not_running(self))
+            self._find()
+        return self
+
+    def _find(self) -> None:
+        """In a container: asks for the id by the name in the caller's own app."""
+        from . import link
+        from .protocol.calls import FindFunction
+
+        answer, _ = link.current().request(FindFunction(app="", tag=self.tag))
+        self.function_id = answer.function_id
+
+    def check_imports(self) -> None:
+        """In a container: raises what failed in a `with image.imports()` of the function's image."""
+        image = self.options.image or (self._app.image if self._app is not None else None)
+        if image is not None and image.import_error is not None:
+            raise image.import_error
+
+    def __reduce__(self) -> Any:
+        """Pickled by its id: whoever unpickles it may call it, and has no need of its code."""
+        if not self.function_id:
+            raise SerializationError(f"{self.tag} can't be pickled: {_not_running(self)}")
+        return handle, (self.function_id, self.tag, self.is_generator)
+
+    def __repr__(self) -> str:
+        return f"<Function {self.tag}{f' {self.function_id}' if self.function_id else ''}>"
+
+
+def handle(function_id: str, tag: str, is_generator: bool) -> Function[..., Any, Any]:
+    """A function that is known by its id alone."""
+    function: Function[..., Any, Any] = Function(
+        None, None, tag, FunctionOptions(), is_generator=is_generator
+    )
+    function.function_id = function_id
+    return function
+
+
+def detect_generator(raw: Any) -> bool:
+    """Whether calling this Python function makes a generator."""
+    code = getattr(raw, "__code__", None)
+    return code is not None and bool(code.co_flags & GENERATOR)
+
+
+def check_raw(raw: Any, serialized: bool) -> None:
+    """Raises where `@app.function()` stands over something that no container can find.
+
+    TypeError for a class, InvalidError for anything else.
+    """
+    if isinstance(raw, type):
+        raise TypeError(
+            f"@app.function() takes a function, and {raw.__name__} is a class, which @app.cls() is for"
+        )
+    if isinstance(raw, Function):
+        raise InvalidError(f"{raw.tag} has two @app.function() decorators; leave one out")  # pyright: ignore
+    if not isinstance(raw, FunctionType):
+        raise InvalidError(f"@app.function() takes a function written with def, got {raw!r}")
+    if serialized:
+        return
+    name = raw.__qualname__
+    if "<locals>" in name:
+        raise InvalidError(
+            f"{name} is inside another function, where a container can't find it; move it to the top of the module, "
+            "or write @app.function(serialized=True)"
+        )
+    if "<lambda>" in name:
+        raise InvalidError(
+            "a lambda has no name to find it by; write a def, or @app.function(serialized=True)"
+        )
+    if "." in name:
+        raise InvalidError(f"{name} is a method; @app.function() takes a function at the top of a module")
+
+
+def _not_running(function: Function[..., Any, Any]) -> str:
+    return f"the app of {function.tag} is not running; call it inside `with app.run():`, or run the file by `ionian run`"
+
+
+def _warn_of_volumes(tag: str) -> None:
+    import warnings
+
+    warnings.warn(f"{tag}.local(…) runs here, where its volumes are not mounted", stacklevel=3)

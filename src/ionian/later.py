@@ -1,0 +1,157 @@
+"""What Modal's API has and Ionian doesn't have yet: refused by name where it is used, never ignored.
+
+`docs/compatibility.md` shows the same names to people; tests/compat holds the two together and against Modal's API.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, TypeVar
+
+from .exception import UnimplementedError
+from .execution import is_local
+
+T = TypeVar("T")
+
+NAMES: dict[str, str] = {
+    name: reason
+    for reason, names in {
+        "classes": "Cls App.cls App.registered_classes enter exit method parameter",
+        "spawned calls": "FunctionCall Function.spawn Function.spawn_map Function.experimental_spawn_map",
+        "concurrent and batched inputs": (
+            "concurrent batched Function.with_concurrency Function.with_batching"
+        ),
+        "deploys and lookups": (
+            "App.deploy App.lookup App.include App.stop Function.from_name Function.from_id runner"
+        ),
+        "autoscaling by call": (
+            "Function.update_autoscaler Function.autoscaler Function.with_options Function.get_current_stats"
+        ),
+        "web endpoints": (
+            "asgi_app wsgi_app fastapi_endpoint web_endpoint web_server sessioned forward Tunnel Server App.server "
+            "App.registered_web_endpoints Function.get_web_url"
+        ),
+        "the dashboard": (
+            "App.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
+            "Secret.get_dashboard_url"
+        ),
+        "logs and statistics by call": (
+            "App.logs App.stats App.info Function.logs Function.stats Function.info Function.metrics Image.logs types"
+        ),
+        "tags": "App.set_tags App.get_tags",
+        "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
+        "dictionaries and queues": "Dict Queue",
+        "volumes by call": (
+            "Volume.batch_upload Volume.commit Volume.copy_files Volume.ephemeral Volume.from_id Volume.hydrate "
+            "Volume.info Volume.iterdir Volume.listdir Volume.objects Volume.read_file "
+            "Volume.read_file_into_fileobj Volume.reload Volume.remove_file Volume.rename"
+        ),
+        "buckets as volumes": "CloudBucketMount NetworkFileSystem",
+        "named secrets": "Secret.from_name Secret.hydrate Secret.info Secret.objects Secret.update",
+        "more ways to build an image": (
+            "Image.build Image.dockerfile_commands Image.from_aws_ecr Image.from_dockerfile "
+            "Image.from_gcp_artifact_registry Image.from_id Image.from_name Image.from_scratch Image.hydrate "
+            "Image.micromamba Image.micromamba_install Image.pip_install_from_pyproject "
+            "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish Image.run_function "
+            "Image.uv_sync"
+        ),
+        "clusters": "Cluster clustered experimental",
+        "environments, workspaces and usage": "Environment Workspace billing",
+        "connections by hand": (
+            "Client Function.client Image.client Volume.client Secret.client Secret.object_id Image.object_id"
+        ),
+        "interactive sessions": "interact",
+        "placement and proxies": "Proxy SchedulerPlacement",
+        "preemption": "exception.simulate_preemption",
+    }.items()
+    for name in names.split()
+}
+"""Names → the feature with which each comes. Members of a class that is here are not listed."""
+
+PARAMETERS: dict[str, str] = {
+    f"{callable_}({parameter})": reason
+    for callable_, reasons in {
+        "App.function": {
+            "schedules": "schedule",
+            "retries": "retries",
+            "memory snapshots": "enable_memory_snapshot",
+            "network isolation": "block_network restrict_modal_access proxy i6pn",
+            "placement": "cloud region routing_region",
+            "buckets as volumes": "network_file_systems",
+            "experiments": "experimental_options _experimental_restrict_output",
+            "concurrent and batched inputs": "allow_concurrent_inputs",
+        },
+        "App.run": {"interactive sessions": "interactive", "connections by hand": "client"},
+        "Function.hydrate": {"connections by hand": "client"},
+        "Image.from_registry": {
+            "private registries": "secret",
+            "more ways to build an image": "setup_dockerfile_commands add_python kwargs",
+        },
+        "Image.apt_install": {"GPUs in builds": "gpu"},
+        "Image.pip_install": {"GPUs in builds": "gpu"},
+        "Image.pip_install_from_requirements": {"GPUs in builds": "gpu"},
+        "Image.run_commands": {"GPUs in builds": "gpu", "volumes in builds": "volumes"},
+        "Image.uv_pip_install": {"GPUs in builds": "gpu", "more ways to build an image": "uv_version"},
+        "Secret.from_dotenv": {"connections by hand": "client"},
+        "Volume.from_name": {"volumes by call": "version create_options", "connections by hand": "client"},
+        "Volume.with_mount_options": {"volumes by call": "sub_path"},
+    }.items()
+    for reason, parameters in reasons.items()
+    for parameter in parameters.split()
+}
+"""Parameters that are refused when they are set → the feature with which each comes."""
+
+
+class Later:
+    """Stands for a name that comes later: using it in any way says so."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self._message = f"{name} is not in this version of Ionian: it comes with {reason}. {ADVICE}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise UnimplementedError(self._message)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # what Python and its tools ask of any object
+            raise AttributeError(name)
+        raise UnimplementedError(self._message)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
+        raise UnimplementedError(self._message)
+
+    def __or__(self, other: Any) -> Any:  # in an annotation: `Dict | None`
+        return Any
+
+    __ror__ = __or__
+
+    def __repr__(self) -> str:
+        return f"<{self._message}>"
+
+
+ADVICE = "docs/compatibility.md lists what is there."
+
+
+def refuse(callable_: str, **given: Any) -> None:
+    """Raises UnimplementedError where one of these parameters is set: their feature comes later."""
+    if not is_local():
+        return
+    for parameter, value in given.items():
+        if value:
+            reason = PARAMETERS[f"{callable_}({parameter})"]
+            raise UnimplementedError(
+                f"{callable_}({parameter}=…) is not in this version of Ionian: it comes with {reason}. {ADVICE}"
+            )
+
+
+def fill(cls: type[T]) -> type[T]:
+    """Gives a class its members that come later, so that using one says so instead of 'no attribute'."""
+    prefix = f"{cls.__name__}."
+    for name, reason in NAMES.items():
+        if name.startswith(prefix):
+            setattr(cls, name[len(prefix) :], Later(name, reason))
+    return cls
+
+
+def top_level(name: str) -> Later | None:
+    """The stand-in for a name of the package that comes later."""
+    reason = NAMES.get(name)
+    return None if reason is None else Later(name, reason)
