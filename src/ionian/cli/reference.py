@@ -82,7 +82,7 @@ def runnables(module: ModuleType) -> list[Runnable]:
     for name, value in list(vars(module).items()):
         if isinstance(value, App):
             apps.setdefault(id(value), (name, value))
-        elif isinstance(value, (Function, LocalEntrypoint)) and value.app is not None:
+        elif isinstance(value, LocalEntrypoint) or (isinstance(value, Function) and value.raw is not None):
             found.append(Runnable(value.app, name, value, isinstance(value, LocalEntrypoint), True))
     for name, app in apps.values():
         for tag, value in app.registered_entrypoints.items():

@@ -99,7 +99,7 @@ async def _awaited(result: Any) -> Any:
 def _write(path: Path, result: Any) -> None:
     if isinstance(result, str):
         path.write_text(result)
-    elif isinstance(result, (bytes, bytearray, memoryview)):
+    elif isinstance(result, (bytes, bytearray)):
         path.write_bytes(result)
     else:
         raise click.ClickException(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ def options(function: F) -> F:
 @contextmanager
 def started(
     *, quiet: bool = False, environment: str | None = None, timestamps: bool = False, no_gpu: bool = False
-) -> Iterator[None]:
+) -> Generator[None]:
     """The state in which a user's program runs: `import modal` means Ionian, and output is on."""
     from ..alias import install_alias
     from ..client.output import enable_output

@@ -17,12 +17,11 @@ from ..protocol.ids import ALPHABET, new_id
 from ..protocol.spec import FileRef, FunctionSpec, ImageSpec, VolumeMount
 from .entry import import_name
 from .output.words import count, duration, size
-from .source import distinct, source_files
+from .source import source_files
 
 if TYPE_CHECKING:
     from ..app import App
     from ..function import Function
-    from ..image import Image
     from ..link import Link
     from ..secret import Secret
     from ..volume import Volume
@@ -61,27 +60,21 @@ class Publication:
         built = self._build(dict(images.values()))
         for function in functions:  # before any is pickled: they may refer to each other
             function.function_id = new_id("fu")
-        specs = [self._spec(function, *images[id(self._image(function))], built) for function in functions]
+        specs = [self._spec(function, *images[id(function.image)], built) for function in functions]
         self._link.request(PublishApp(self._app_id, specs))
         self._tell(specs)
 
     # -- images
 
-    def _image(self, function: AnyFunction) -> Image:
-        return function.options.image or self._app.image
-
     def _images(self, functions: list[AnyFunction]) -> dict[int, tuple[str, ImageSpec]]:
         """Each distinct image by the id of its object: its id on the server, and what it is."""
         found: dict[int, tuple[str, ImageSpec]] = {}
         for function in functions:
-            image = self._image(function)
+            image = function.image
             if id(image) not in found:
-                spec = self._image_spec(image)
+                spec = image.spec(self._uploader.references, self._secret)
                 found[id(image)] = (image_id(spec), spec)
         return found
-
-    def _image_spec(self, image: Image) -> ImageSpec:
-        raise NotImplementedError
 
     def _build(self, images: dict[str, ImageSpec]) -> dict[str, ImageBuilt]:
         """Sees to it that the images are there, all at once. Raises the first failure."""
@@ -127,8 +120,8 @@ class Publication:
             timeout_s=options.timeout_s,
             startup_timeout_s=options.startup_timeout_s,
             env=options.env,
-            secret_ids=[self._secret(secret) for secret in (*self._app.secrets, *options.secrets)],
-            volumes=self._mounted_volumes({**self._app.volumes, **options.volumes}),
+            secret_ids=[self._secret(secret) for secret in options.secrets],
+            volumes=self._mounted_volumes(options.volumes),
             single_use=options.single_use,
             python=PYTHON,
             cloudpickle=cloudpickle_version(),
@@ -142,7 +135,7 @@ class Publication:
                 files = source_files(function.module)
                 self._sources[function.module] = self._uploader.references(files)
             source = self._sources[function.module]
-        brought = self._uploader.references(distinct(mounted_files(self._image(function))))
+        brought = self._uploader.references(function.image.mounts())
         return list({file.path: file for file in (*source, *brought)}.values())
 
     def _serialized(self, function: AnyFunction, python: str) -> str:
@@ -153,7 +146,7 @@ class Publication:
                 f"{python}, this is {PYTHON}. Use Image.debian_slim(python_version={PYTHON!r}), or put the "
                 "function in a module and leave serialized=True away"
             )
-        content = pickled(function.raw)
+        content = pickled(function.get_raw_f())
         if len(content) > LARGEST_SERIALIZED:
             raise InvalidError(
                 f"{function.tag} pickles to {size(len(content))}, more than {size(LARGEST_SERIALIZED)}: it refers to "

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .. import config
 from .. import link as links
 from ..exception import Error, InvalidError, UnimplementedError
 from ..protocol.apps import AppCreated, AppUsage, BuildStep, ContainerNews, CreateApp, FollowApp, Log, StopApp
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ..app import App
     from ..link import Link
 
-_running: set[int] = set()
 _lock = threading.Lock()
 
 
@@ -42,9 +42,7 @@ def run_app(
     """
     if interactive:
         raise UnimplementedError("app.run(interactive=True) comes with a later version; leave it away")
-    environment = (
-        environment_name or os.environ.get("IONIAN_ENVIRONMENT") or os.environ.get("MODAL_ENVIRONMENT") or ""
-    )
+    environment = environment_name or config.get("environment")
     return AppRun(app, name or app.name or _script(), detach=detach, environment=environment, link=client)
 
 
@@ -96,11 +94,11 @@ class AppRun:
 
     def _claim(self) -> None:
         with _lock:
-            if id(self._app) in _running:
+            if self._app.is_running:
                 raise InvalidError(
                     f"the app {self._name!r} runs already; one app.run() can't be inside another of it"
                 )
-            _running.add(id(self._app))
+            self._app.is_running = True
 
     def _start(self) -> None:
         self._begun = time.monotonic()
@@ -155,7 +153,7 @@ class AppRun:
             for function in self._app.registered_functions.values():
                 function.function_id = ""
             with _lock:
-                _running.discard(id(self._app))
+                self._app.is_running = False
 
     def _stop(self, error: BaseException | None) -> AppUsage | None:
         if self._link is None or not self._app_id:

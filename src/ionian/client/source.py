@@ -5,25 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from ..exception import InvalidError
+from ..local_files import LocalFile
 from . import entry
 
 ROOT = "/root"
 """Where the user's modules lie in a container; first on its path."""
 
 
-class SourceFile(NamedTuple):
-    """A file here and its place in the container."""
-
-    local: Path
-    remote: str
-
-
-def source_files(module: str) -> list[SourceFile]:
+def source_files(module: str) -> list[LocalFile]:
     """The files that a container needs to import this module: its file, or its whole top-level package.
 
     Raises InvalidError where the module has no file (a notebook's `__main__`: such functions go by value).
@@ -38,10 +31,10 @@ def source_files(module: str) -> list[SourceFile]:
     if "." in name or _is_package(top):
         return package_files(top)
     file = _file(module)
-    return [SourceFile(file, f"{ROOT}/{name}.py")]
+    return [LocalFile(file, f"{ROOT}/{name}.py")]
 
 
-def package_files(name: str) -> list[SourceFile]:
+def package_files(name: str) -> list[LocalFile]:
     """All files of a top-level package, without bytecode and names that begin with a dot.
 
     Raises InvalidError where there is no such package here.
@@ -49,11 +42,11 @@ def package_files(name: str) -> list[SourceFile]:
     folders = _folders(name)
     if not folders:
         raise InvalidError(f"expected a package named {name!r} here, found none on the path")
-    found: dict[str, SourceFile] = {}
+    found: dict[str, LocalFile] = {}
     for folder in folders:
         for path in walk(folder):
             remote = f"{ROOT}/{name}/{path.relative_to(folder).as_posix()}"
-            found.setdefault(remote, SourceFile(path, remote))
+            found.setdefault(remote, LocalFile(path, remote))
     return [found[remote] for remote in sorted(found)]
 
 
@@ -66,11 +59,6 @@ def walk(folder: Path) -> Iterator[Path]:
                 path = Path(base, name)
                 if path.is_file():
                     yield path
-
-
-def distinct(files: Iterable[SourceFile]) -> list[SourceFile]:
-    """One file for each place in the container: the later one wins, as later mounts lie over earlier ones."""
-    return list({file.remote: file for file in files}.values())
 
 
 def _file(module: str) -> Path:

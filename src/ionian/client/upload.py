@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exception import ExecutionError, InvalidError
+from ..local_files import LocalFile
 from ..protocol.messages import Blob, FindBlobs, MissingBlobs
 from ..protocol.spec import FileRef
 from .hashes import FileDigest, HashCache, default_cache
-from .source import SourceFile
 
 if TYPE_CHECKING:
     from ..link import Link
@@ -37,7 +37,7 @@ class Uploader:
         self.sent = 0  # bytes
         self.files_sent = 0
 
-    def references(self, files: Sequence[SourceFile]) -> list[FileRef]:
+    def references(self, files: Sequence[LocalFile]) -> list[FileRef]:
         """Sees to it that the server has these files, and says how specs name them.
 
         Raises InvalidError where a file can't be read, ExecutionError where it changes meanwhile.
@@ -75,7 +75,7 @@ class Uploader:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(TOGETHER) as pool:
-            list(pool.map(lambda pair: self._send(*pair), missing))
+            list(pool.map(self._send, *zip(*missing, strict=True)))
 
     def _missing(self, digests: list[str]) -> Iterable[str]:
         for at in range(0, len(digests), ASK):

@@ -89,8 +89,9 @@ def test_positional_only_parameters_are_options_too():
 def test_a_missing_argument_is_named():
     def f(text: str): ...
 
-    with pytest.raises(click.MissingParameter, match="--text"):
+    with pytest.raises(click.MissingParameter) as caught:
         run(f)
+    assert "--text" in caught.value.format_message()
 
 
 def test_a_required_type_that_no_option_carries_is_refused_by_name():

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ionian.client.source import SourceFile, distinct, source_files
+from ionian.client.source import source_files
 from ionian.exception import InvalidError
+from ionian.local_files import LocalFile
 
 Write = Callable[[str, str], Path]
 
@@ -32,7 +33,7 @@ def test_a_script_is_one_file_and_what_lies_beside_it_stays_here(write: Write):
     script = write("script_a.py", "")
     write("beside_a.py", "")
     importlib.import_module("script_a")
-    assert source_files("script_a") == [SourceFile(script, "/root/script_a.py")]
+    assert source_files("script_a") == [LocalFile(script, "/root/script_a.py")]
 
 
 def test_a_module_of_a_package_brings_all_of_it(write: Write):
@@ -71,11 +72,3 @@ def test_a_package_without_an_init_file_is_one_too(write: Write):
 def test_a_module_without_a_file_is_refused_with_what_to_write():
     with pytest.raises(InvalidError, match="serialized=True"):
         source_files("sys")
-
-
-def test_the_later_of_two_files_at_one_place_wins():
-    first, second = SourceFile(Path("a"), "/root/x"), SourceFile(Path("b"), "/root/x")
-    assert distinct([first, SourceFile(Path("c"), "/root/y"), second]) == [
-        second,
-        SourceFile(Path("c"), "/root/y"),
-    ]

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ... import config
 from ...exception import Error
 from .screen import ANSI, coloured
 
@@ -30,7 +31,7 @@ def show(error: BaseException) -> None:
 
 def describe(error: BaseException) -> list[tuple[str, str]]:
     """A failure as lines with their styles."""
-    if os.environ.get("IONIAN_TRACEBACK") or os.environ.get("MODAL_TRACEBACK"):
+    if config.get("traceback"):
         text = "".join(traceback.format_exception(error)).rstrip("\n")
         return [(line, "") for line in text.split("\n")]
     trace = traceback.TracebackException.from_exception(error)
