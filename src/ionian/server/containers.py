@@ -107,7 +107,7 @@ class Containers:
     def _remove(self, container: Container) -> None:
         self._by_number.pop(container.number, None)
         self._by_id.pop(container.container_id, None)
-        self._engine.dispatcher.caller_gone(_now(), container.container_id, forever=True)
+        self._engine.dispatcher.drop_caller(_now(), container.container_id)
         if not any(c.app_id == container.app_id for c in self._by_number.values()):
             for waiting in self._gone.pop(container.app_id, []):
                 if not waiting.done():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..core import Dispatcher
 from ..core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Take
+from ..core.dispatcher import Dispatcher
 from ..protocol import workers
 from ..protocol.apps import ContainerNews, Log
-from ..protocol.batch import Batch
+from ..protocol.batch import LOST, Batch
 from ..protocol.calls import OpenCall
 from ..protocol.spec import FunctionSpec
 from ..protocol.stream import Refused
@@ -44,6 +45,7 @@ class Engine:
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
+        self._unknown: dict[str, str] = {}  # calls of functions that are no more: call → function
         self._worker_there = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -90,16 +92,21 @@ class Engine:
 
     def open_call(self, message: OpenCall, actor: Actor) -> None:
         """A call begins, or begins again. A call of an unknown function ends at once with that answer."""
-        self.dispatcher.open_call(_now(), message.call_id, message.function_id, actor.id, message.resumed)
+        if not self.dispatcher.open_call(_now(), message.call_id, message.function_id, actor.id, message.resumed):
+            self._unknown[message.call_id] = message.function_id
 
     def close_call(self, call_id: str, caller: str) -> None:
         """A caller wants no more of a call."""
-        self.dispatcher.close_call(_now(), call_id, caller)
+        self._unknown.pop(call_id, None)
+        self.dispatcher.close_call(_now(), call_id)
 
     def put(self, batch: Batch, caller: str) -> None:
         """Inputs of a caller."""
+        if batch.call_id in self._unknown:
+            self._deliver(caller, _no_function(batch, self._unknown[batch.call_id]))
+            return
         batch.payload = bytes(batch.payload)
-        self.dispatcher.put(_now(), batch, caller)
+        self.dispatcher.put(_now(), batch)
 
     def confirm(self, caller: str, seq: int) -> None:
         """A caller has its results up to a number."""
@@ -266,3 +273,11 @@ class Engine:
             self.pump()
             return
         self._tell(start.worker_id, message)
+
+
+def _no_function(batch: Batch, function_id: str) -> Batch:
+    """The answer to inputs of a function that is not there."""
+    text = f"there is no function {function_id}: its app was stopped; run the app again"
+    payload = json.dumps({"type": "NotFoundError", "message": text}).encode()
+    rows = len(batch)
+    return Batch(batch.call_id, batch.index, [len(payload)] * rows, payload * rows, code=[LOST] * rows)
