@@ -25,8 +25,8 @@ RENAMED = {"functions": "function", "partial_function": "function", "_functions"
 VARIABLE = "IONIAN_AS_MODAL"
 """Set to 1 it installs the alias in every Python of the environment (notebooks, pytest, `python app.py`)."""
 
-PTH = f'import os; os.environ.get("{VARIABLE}") == "1" and __import__("{OURS}.alias").alias.install_alias()\n'
-"""The line of `ionian_alias.pth`, which `script/setup` puts beside the package."""
+PTH = f'import os; os.environ.get("{VARIABLE}") == "1" and __import__("{OURS}.alias").alias.install()\n'
+"""The line of `ionian_alias.pth` among the packages: Python runs it at its start."""
 
 
 class ModalFinder:
@@ -63,7 +63,7 @@ class _Loader:
         module.__spec__ = self._spec
 
 
-def install_alias() -> None:
+def install() -> None:
     """From here on, `import modal` means Ionian in this process.
 
     Raises ImportError where another `modal` was imported before: its objects would mix with ours.
@@ -80,6 +80,21 @@ def install_alias() -> None:
     if is_local():
         _say_what_is_hidden()
     sys.meta_path.insert(0, ModalFinder)  # pyright: ignore[reportArgumentType]
+
+
+install_alias = install
+
+
+def write_pth() -> str:
+    """Puts `ionian_alias.pth` among this environment's packages, and returns its path (`script/setup` calls it; a
+    wheel brings the file along)."""
+    import os
+    import sysconfig
+
+    path = os.path.join(sysconfig.get_path("purelib"), "ionian_alias.pth")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(PTH)
+    return path
 
 
 def _say_what_is_hidden() -> None:

@@ -108,9 +108,10 @@ def variables(name: str, value: Any) -> dict[str, str]:
 
 def absolute_path(name: str, value: Any) -> str:
     """An absolute path in a container."""
-    if not isinstance(value, (str, os.PathLike)) or not str(value).startswith("/"):
+    path = str(value) if isinstance(value, (str, os.PathLike)) else ""  # pyright: ignore[reportUnknownArgumentType]
+    if not path.startswith("/"):
         raise wrong(name, "an absolute path in the container", value)
-    return str(value)
+    return path
 
 
 def mount_point(name: str, value: Any) -> str:

@@ -63,6 +63,8 @@ def find(begin: Begin) -> Any:
     found: Any = sys.modules[begin.module]
     for name in begin.qualname.split("."):
         found = _attribute(found, name, begin)
+    if hasattr(found, "check_imports"):
+        found.check_imports()
     function = getattr(found, "raw", found)
     if begin.is_generator and not isinstance(found, ModuleType):
         try:

@@ -25,6 +25,7 @@ class Instruction:
 
     FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] or ["scratch", ""].
     RUN: one shell command. COPY: args = [destination]; `files` lie below it. ENV: args = [key, value, key, value…].
+    PIP: `files` are what its arguments name (requirements files), relative to the folder it runs in.
     """
 
     op: Op
