@@ -15,7 +15,7 @@ from .launcher import STAGES
 from .spec import SandboxError, SandboxSpec
 
 NEEDED = (0, 11)  # the first with --overlay
-INIT_INSIDE = "/run/ionian-init.py"
+INIT_INSIDE = "/dev/ionian-init.py"  # /dev is a tmpfs of its own: nothing of it is left in the scratch folder
 INIT_HERE = Path(__file__).parents[2] / "container" / "init.py"
 
 # What Docker leaves to a build: enough for package managers, nothing that reaches past the user namespace.
@@ -79,7 +79,9 @@ def find_bwrap() -> Bwrap:
 
 def _version(path: str) -> tuple[int, ...]:
     try:
-        out = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+        out = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=5, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0,)
     found = re.search(r"(\d+)\.(\d+)", out)
@@ -131,9 +133,9 @@ def describe(command: Command) -> None:
     if spec.network:
         _names_of_the_host(command)
     for bind in spec.binds:
-        command.option("--ro-bind" if bind.read_only else "--bind", command.source(bind.source), bind.target)
+        _show(command, "--ro-bind" if bind.read_only else "--bind", command.source(bind.source), bind.target)
     for device in spec.devices:
-        command.option("--dev-bind", command.source(device), str(device))
+        _show(command, "--dev-bind", command.source(device), str(device))
     if spec.python and not spec.init:
         command.option("--ro-bind", command.source(INIT_HERE), INIT_INSIDE)
     command.option("--dir", spec.workdir, "--chdir", spec.workdir, "--clearenv")
@@ -143,7 +145,9 @@ def describe(command: Command) -> None:
 
 def _namespaces(command: Command) -> None:
     spec = command.spec
-    command.option("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent")
+    command.option(
+        "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent"
+    )
     if not spec.network:
         command.option("--unshare-net")
     command.option("--hostname", spec.hostname, "--cap-drop", "ALL")
@@ -154,6 +158,14 @@ def _namespaces(command: Command) -> None:
         command.option("--as-pid-1")
     else:
         command.option("--new-session")
+
+
+def _show(command: Command, how: str, source: str, target: str) -> None:
+    """A mount whose missing parents are made open to all: bubblewrap would make them 0700."""
+    parents = [str(p) for p in Path(target).parents if str(p) != "/"]
+    for parent in reversed(parents):
+        command.option("--dir", parent)
+    command.option(how, source, target)
 
 
 def _root(command: Command) -> None:
@@ -176,7 +188,7 @@ def _kernel_files(command: Command) -> None:
 @cache
 def _host_options() -> tuple[str, ...]:
     """/proc and /sys as on this machine: their sources need no staging, anyone may pass through them."""
-    out: list[str] = []
+    out = ["--dir", "/sys", "--dir", "/sys/kernel"]
     for path in (*READ_ONLY, *SYS):
         if os.path.exists(path):
             out += ["--ro-bind", path, path]
@@ -192,7 +204,9 @@ def _host_options() -> tuple[str, ...]:
 def _names_of_the_host(command: Command) -> None:
     for path in HOST_FILES:
         if os.path.isfile(path):
-            command.option("--ro-bind", command.source(os.path.realpath(path)), _end_of_link(command.spec, path))
+            _show(
+                command, "--ro-bind", command.source(os.path.realpath(path)), _end_of_link(command.spec, path)
+            )
 
 
 def _end_of_link(spec: SandboxSpec, path: str) -> str:

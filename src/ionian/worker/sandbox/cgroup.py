@@ -43,7 +43,10 @@ class Cgroup:
         memory = self._folders["memory"]
         if self._version == 2:
             cpu = _table(self._folders["cpuacct"] / "cpu.stat").get("usage_usec", 0) / 1e6
-            now, idle = _number(memory / "memory.current"), _table(memory / "memory.stat").get("inactive_file", 0)
+            now, idle = (
+                _number(memory / "memory.current"),
+                _table(memory / "memory.stat").get("inactive_file", 0),
+            )
             return Reading(cpu, max(0, now - idle), _number(memory / "memory.peak"))
         cpu = _number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9
         now = _number(memory / "memory.usage_in_bytes")
@@ -108,11 +111,19 @@ def worker_name(pid: int | None = None) -> str:
 
 def start_time(pid: int) -> int:
     """When a process began, in clock ticks since boot; 0 when there is none."""
+    return _stat_field(pid, 19)
+
+
+def parent_of(pid: int) -> int:
+    return _stat_field(pid, 1)
+
+
+def _stat_field(pid: int, index: int) -> int:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return 0
-    return int(text.rpartition(")")[2].split()[19])
+    return int(text.rpartition(")")[2].split()[index])
 
 
 def is_stale(name: str) -> bool:

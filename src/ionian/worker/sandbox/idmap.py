@@ -66,7 +66,7 @@ def root_map(uid_extents: Iterable[Extent], gid_extents: Iterable[Extent]) -> Id
 
 def _own_range(extents: Iterable[Extent]) -> Extent:
     all_of_them = list(extents)
-    if any(first <= FIRST and FIRST + COUNT <= first + size for first, _, size in all_of_them):
+    if any(first <= FIRST and first + size >= FIRST + COUNT for first, _, size in all_of_them):
         return (0, FIRST, COUNT)
     first, _, size = max(all_of_them, key=lambda e: e[2])
     count = max(1, min(COUNT, size // 2))

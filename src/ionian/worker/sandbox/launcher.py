@@ -30,6 +30,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
@@ -48,6 +50,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
 
 Request = dict[str, Any]
+Run = Callable[[socket.socket], None]
 
 
 def main() -> None:
@@ -57,9 +60,13 @@ def main() -> None:
         sys.exit(0)  # the worker died before prctl
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, nothing)  # so that it reaches the wakeup descriptor
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Launcher(control).serve(wake_read)
+
+
+def nothing(number: int, frame: object) -> None:
+    pass
 
 
 class Launcher:
@@ -95,17 +102,17 @@ class Launcher:
         return True
 
     def do_start(self, request: Request, fds: list[int]) -> None:
-        self.run_child(request, lambda sync: become_bwrap(request, fds, sync))
+        self.run_child(request, partial(become_bwrap, request, fds))
 
     def do_remove(self, request: Request, fds: list[int]) -> None:
-        self.run_child(request, lambda sync: remove_tree(request, sync))
+        self.run_child(request, partial(remove_tree, request))
 
     def do_kill(self, request: Request, fds: list[int]) -> None:
         for pid, owner in self.children.items():
             if owner == request["target"]:
                 os.kill(pid, signal.SIGKILL)  # our child, not yet waited for: the number is still its own
 
-    def run_child(self, request: Request, run: Any) -> None:
+    def run_child(self, request: Request, run: Run) -> None:
         """Forks; `run` may ask once for the user namespace's maps, and ends by exec or by an error on the pipe."""
         ours, theirs = socket.socketpair()
         request["launcher"] = os.getpid()
@@ -125,14 +132,15 @@ class Launcher:
     def reap(self) -> None:
         while self.children:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             owner = self.children.pop(pid, None)
             if owner is not None:
-                self.reply({"id": owner}, ended=status)
+                # bwrap has waited for pid 1 and pid 1 for all others: this is the CPU time of the whole sandbox.
+                self.reply({"id": owner}, ended=status, cpu_s=usage.ru_utime + usage.ru_stime)
 
     def reply(self, request: Request, **what: object) -> None:
         self.control.send(json.dumps({"id": request["id"], **what}).encode())
@@ -172,7 +180,7 @@ def write_maps(pid: int, request: Request) -> str:
 # --- in the child -------------------------------------------------------------------------------------------------
 
 
-def in_child(ours: socket.socket, sync: socket.socket, run: Any) -> NoReturn:
+def in_child(ours: socket.socket, sync: socket.socket, run: Run) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         ours.close()
@@ -190,7 +198,9 @@ def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
         put(path, "0")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
-    libc.syscall(KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None)  # over quota: user code can't call keyctl anyway
+    libc.syscall(
+        KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None
+    )  # over quota: user code can't call keyctl anyway
     if os.geteuid() == 0:
         check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
         stage(request["sources"])

@@ -33,13 +33,13 @@ class Meter:
         use = self._use
         return ResourceUse(use.cpu_s, use.memory_bytes, use.peak_bytes, use.memory_gib_s)
 
-    def stop(self) -> None:
-        """The last sample; of a cgroup it still holds the whole CPU time."""
-        if self._running:
-            self._sample()
-            self._running = False
-            self._timer.cancel()
-            self._use.memory_bytes = 0
+    def stop(self, cpu_s: float) -> None:
+        """The last sample. `cpu_s` is what the kernel counted for the processes that have now all ended."""
+        self._sample()
+        self._running = False
+        self._timer.cancel()
+        self._use.cpu_s = max(self._use.cpu_s, cpu_s)
+        self._use.memory_bytes = 0
 
     def _tick(self) -> None:
         self._sample()

@@ -26,10 +26,10 @@ async def read_some(fd: int) -> bytes:
             pass
         except ConnectionError:
             return b""
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+        ready = asyncio.Event()
+        loop.add_reader(fd, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             loop.remove_reader(fd)
 

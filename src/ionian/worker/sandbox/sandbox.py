@@ -18,7 +18,7 @@ from .idmap import IdMap
 from .meter import Meter
 from .pipes import read_all, read_some, unblocking_pipe
 from .seccomp import build_filter
-from .spawner import Spawner
+from .spawner import End, Spawner
 from .spec import Exit, ResourceUse, SandboxError, SandboxSpec
 
 FILES = 65_536  # open files a process may have; Python and select() users are slow or wrong with a million
@@ -43,10 +43,10 @@ async def _start(spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> 
     spawner = Spawner.of_this_loop()
     with ExitStack() as given, ExitStack() as kept:
         command, ends = _command(spec, ids, given, kept)
-        number, end = await spawner.run(_request(command, group), ids, command.fds)
+        number, monitor, end = await spawner.run(_request(command, group), ids, command.fds)
         given.close()
         try:
-            pid, pidfd = await _first_process(ends)
+            pid, pidfd = await _first_process(ends, monitor)
             kept.callback(os.close, pidfd)
             if spec.python and await read_some(ends.gate) != b"+":
                 raise SandboxError(await _complaint(ends))
@@ -134,13 +134,16 @@ def _memory(data: bytes, given: ExitStack) -> int:
     return fd
 
 
-async def _first_process(ends: _Ends) -> tuple[int, int]:
-    """Pid 1 of the sandbox as we see it, and its pidfd, taken while it can't have been reaped and replaced."""
+async def _first_process(ends: _Ends, monitor: int) -> tuple[int, int]:
+    """Pid 1 of the sandbox as we see it, and its pidfd."""
     text = await read_all(ends.info)
-    if not text:
-        raise SandboxError(await _complaint(ends))
-    pid = int(json.loads(text)["child-pid"])
-    return pid, os.pidfd_open(pid)
+    if text:
+        pid = int(json.loads(text)["child-pid"])
+        pidfd = os.pidfd_open(pid)
+        if cgroup.parent_of(pid) == monitor:  # else it died at once, and the number may be another's
+            return pid, pidfd
+        os.close(pidfd)
+    raise SandboxError(await _complaint(ends))
 
 
 async def _complaint(ends: _Ends) -> str:
@@ -160,7 +163,7 @@ class Sandbox:
         ids: IdMap,
         spawner: Spawner,
         number: int,
-        end: asyncio.Future[int],
+        end: asyncio.Future[End],
         gate: int,
         pid: int,
         pidfd: int,
@@ -243,11 +246,13 @@ class Sandbox:
         if self._group:
             self._group.remove()
 
-    async def _watch(self, end: asyncio.Future[int]) -> Exit:
-        status = await end
-        self._meter.stop()
-        outcome = self._outcome(status)
-        outcome.oom = outcome.code != 0 and (self._meter.exceeded or bool(self._group and self._group.oom_kills()))
+    async def _watch(self, end: asyncio.Future[End]) -> Exit:
+        ended = await end
+        self._meter.stop(ended.cpu_s)
+        outcome = self._outcome(ended.status)
+        outcome.oom = outcome.code != 0 and (
+            self._meter.exceeded or bool(self._group and self._group.oom_kills())
+        )
         return outcome
 
     def _outcome(self, status: int) -> Exit:
@@ -260,7 +265,9 @@ class Sandbox:
         if report:
             status = int(report)
         elif self.spec.python or self._killed:
-            return Exit(None, signal.SIGKILL)  # pid 1 itself was killed: by us, the kernel, or with the worker
+            return Exit(
+                None, signal.SIGKILL
+            )  # pid 1 itself was killed: by us, the kernel, or with the worker
         code = os.waitstatus_to_exitcode(status)
         return Exit(code) if code >= 0 else Exit(None, -code)
 

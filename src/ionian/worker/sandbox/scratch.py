@@ -17,7 +17,12 @@ OWNER = ".owner"
 def prepare(folder: Path, ids: IdMap) -> None:
     """Makes upper/, work/ and tmp/. The folder is closed to others: what a sandbox writes may be setuid."""
     try:
-        for path, mode in ((folder, 0o700), (folder / "upper", 0o755), (folder / "work", 0o700), (folder / "tmp", 0o1777)):
+        for path, mode in (
+            (folder, 0o700),
+            (folder / "upper", 0o755),
+            (folder / "work", 0o700),
+            (folder / "tmp", 0o1777),
+        ):
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(mode)
             if os.geteuid() == 0:
@@ -32,11 +37,13 @@ async def remove(folders: Sequence[Path], ids: IdMap) -> None:
     there = [str(f.absolute()) for f in folders if os.path.lexists(f)]
     if not there:
         return
-    _, end = await Spawner.of_this_loop().run({"do": "remove", "paths": there}, ids)
-    if await end != 0:
+    _, _, end = await Spawner.of_this_loop().run({"do": "remove", "paths": there}, ids)
+    if (await end).status != 0:
         left = next((f for f in there if os.path.lexists(f)), None)
         if left:
-            raise SandboxError(f"{left} could not be deleted; see the worker's standard error for what rm said")
+            raise SandboxError(
+                f"{left} could not be deleted; see the worker's standard error for what rm said"
+            )
 
 
 async def sweep(root: Path) -> list[Path]:
@@ -64,5 +71,3 @@ def _remove_groups(folder: Path) -> None:
             os.rmdir(path)
         except OSError:
             return  # still in use by something that is dying
-
-

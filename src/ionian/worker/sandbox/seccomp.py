@@ -125,7 +125,9 @@ def build_filter(*, as_build: bool = False, fake_chown: bool = False, machine: s
     """
     machine = machine or platform.machine()
     if machine not in _AUDIT_ARCH:
-        raise ValueError(f"expected an x86_64 or aarch64 machine, got {machine}: no seccomp filter is known for it")
+        raise ValueError(
+            f"expected an x86_64 or aarch64 machine, got {machine}: no seccomp filter is known for it"
+        )
     program = _program(machine, as_build=as_build, fake_chown=fake_chown)
     return b"".join(struct.pack("=HBBI", i.code, i.jt, i.jf, i.k) for i in program)
 

@@ -22,7 +22,7 @@ def read(pid: int, limit_bytes: int = 0) -> Reading:
     members = list(_tree(pid))
     cpu = sum(_cpu_ticks(p) for p in members) / TICKS
     resident = sum(_resident(p) for p in members)
-    if limit_bytes and resident > limit_bytes or len(members) > 2:
+    if (limit_bytes and resident > limit_bytes) or len(members) > 2:
         return Reading(cpu, sum(_proportional(p) for p in members))
     return Reading(cpu, resident)
 

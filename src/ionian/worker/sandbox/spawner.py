@@ -12,12 +12,24 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .idmap import Extent, IdMap
 from .spec import SandboxError
+
+T = TypeVar("T")
+
+
+@dataclass
+class End:
+    """How the process of a request ended: its wait status, and the CPU time of it and all below it."""
+
+    status: int
+    cpu_s: float
+
 
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Spawner] = weakref.WeakKeyDictionary()
 
@@ -30,7 +42,14 @@ class Spawner:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), str(theirs.fileno()), str(os.getpid())],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(Path(__file__).with_name("launcher.py")),
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the worker's terminal is the worker's to handle
@@ -39,7 +58,7 @@ class Spawner:
         self._socket = ours
         self._ids = count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._ends: dict[int, asyncio.Future[End]] = {}
         self._gone = False
         self._loop.add_reader(ours.fileno(), self._readable)
 
@@ -51,8 +70,10 @@ class Spawner:
             spawner = _of_loop[loop] = cls()
         return spawner
 
-    async def run(self, request: dict[str, Any], ids: IdMap, fds: Sequence[int] = ()) -> tuple[int, asyncio.Future[int]]:
-        """Runs one request: its id, and a future of the wait status of its process."""
+    async def run(
+        self, request: dict[str, Any], ids: IdMap, fds: Sequence[int] = ()
+    ) -> tuple[int, int, asyncio.Future[End]]:
+        """Runs one request: its id, its process, and a future of its end."""
         number = next(self._ids)
         request |= {
             "id": number,
@@ -61,14 +82,14 @@ class Spawner:
             "by_helper": ids.by_helper,
         }
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        end: asyncio.Future[int] = self._loop.create_future()
+        end: asyncio.Future[End] = self._loop.create_future()
         self._answers[number], self._ends[number] = answer, end
         await self._send(request, fds)
         said = await answer
         if said["failed"]:
             self._ends.pop(number, None)
             raise SandboxError(f"a sandbox could not be made: {said['failed']}")
-        return number, end
+        return number, said["pid"], end
 
     def kill(self, number: int) -> None:
         """Kills the process of a request, and with it its sandbox."""
@@ -95,7 +116,9 @@ class Spawner:
                 await asyncio.sleep(0.001)
             except OSError:
                 self._lost()
-        raise SandboxError("the launcher process of this worker has ended; it is started again at the next sandbox")
+        raise SandboxError(
+            "the launcher process of this worker has ended; it is started again at the next sandbox"
+        )
 
     def _readable(self) -> None:
         while not self._gone:
@@ -109,10 +132,10 @@ class Spawner:
                 self._lost()
                 return
             said = json.loads(data)
-            table = self._ends if "ended" in said else self._answers
-            future = table.pop(said["id"], None)
-            if future is not None and not future.done():
-                future.set_result(said["ended"] if "ended" in said else said)
+            if "ended" in said:
+                _resolve(self._ends.pop(said["id"], None), End(said["ended"], said["cpu_s"]))
+            else:
+                _resolve(self._answers.pop(said["id"], None), said)
 
     def _lost(self) -> None:
         if self._gone:
@@ -121,11 +144,14 @@ class Spawner:
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for answer in self._answers.values():
-            if not answer.done():
-                answer.set_result({"failed": "its launcher process ended"})
+            _resolve(answer, {"failed": "its launcher process ended"})
         for end in self._ends.values():
-            if not end.done():
-                end.set_result(signal.SIGKILL)  # as a wait status: they died with the launcher
+            _resolve(end, End(signal.SIGKILL, 0.0))  # as a wait status: they died with the launcher
+
+
+def _resolve(future: asyncio.Future[T] | None, value: T) -> None:
+    if future is not None and not future.done():
+        future.set_result(value)
 
 
 def extents(entries: tuple[Extent, ...], by_helper: bool) -> str:

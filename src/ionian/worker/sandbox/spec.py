@@ -54,7 +54,9 @@ class SandboxSpec:
     network: bool = True  # the host's network; False is loopback only
     python: str = ""
     python_path: list[str] = field(default_factory=list[str])
-    init: str = ""  # a path inside of a (compiled) container/init.py; by default ours is shown at /run/ionian-init.py
+    init: str = (
+        ""  # a path inside of a (compiled) container/init.py; by default ours is shown at /dev/ionian-init.py
+    )
 
 
 @dataclass
