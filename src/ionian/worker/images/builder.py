@@ -1,0 +1,268 @@
+"""What each instruction does: the layer it makes, or the setting it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ionian.protocol.spec import Instruction
+
+from . import overlay
+from .bases import Base, Bases, architecture
+from .host import HostSettings, split_args
+from .overlay import Owner
+from .packages import Target, Uv
+from .pythons import Bytecode, find_python
+from .records import DEFAULT_PATH, ImageError, Python, Record
+from .registry import RegistryError
+from .sources import Sources
+from .step import Command, failed, ran
+
+if TYPE_CHECKING:
+    from .store import ImageStore, News
+
+BUILD_ENV = {"HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "PATH": DEFAULT_PATH, "TERM": "dumb"}
+"""What a step sees besides the image's own variables, which win."""
+
+APT = "apt-get update -q && apt-get install -y -q {packages} && rm -f /var/cache/apt/archives/*.deb"
+
+
+@dataclass
+class Draft:
+    """A layer in the making."""
+
+    folder: Path  # becomes the layer; not there yet
+    scratch: Path  # for all else; goes when the layer is made, or not
+
+    def make(self, owner: Owner) -> None:
+        """Makes the folder, empty."""
+        self.folder.mkdir()
+        self.folder.chmod(0o755)
+        owner.take(self.folder)
+
+
+class Builder:
+    """Carries out the instructions of one image."""
+
+    def __init__(
+        self, store: ImageStore, host: HostSettings, environment: str, secrets: dict[str, str], news: News
+    ) -> None:
+        self.store = store
+        self.host = host
+        self.secrets = secrets
+        self.news = news
+        name = hashlib.sha256(environment.encode()).hexdigest()[:12]
+        cache = store.root / "cache" / name
+        self.uv = Uv(cache / "uv", host)
+        self.sources = Sources(self.uv, cache / "built")
+        self.bytecode = Bytecode(cache / "pyc")
+
+    def key_of(self, instruction: Instruction) -> list[object]:
+        """What of an instruction decides its result: not the values of secrets, which may not stay in a layer."""
+        files = [[file.path, file.digest, file.mode] for file in instruction.files]
+        settings = self.host.package_key() if instruction.op == "PIP" else []
+        env = sorted(instruction.env.items())
+        return [instruction.op, instruction.args, files, sorted(self.secrets), env, settings]
+
+    async def begin(self, instruction: Instruction, forced: str) -> Record:
+        """FROM: the record of a base."""
+        kind, name = (*instruction.args, "", "")[:2]
+        if kind == "scratch":
+            key = _hash(["scratch", architecture()])
+            return self.store.load(key) or self.store.save(Record(key, arch=architecture()))
+        pin = self.store.root / "k" / f"{_hash([kind, name, architecture()])}.base"
+        if kind == "debian_slim":
+            return await self._slim(name, pin, forced)
+        if kind == "registry":
+            return await self._tagged(name, pin, forced)
+        raise ImageError(f"expected FROM debian_slim, registry or scratch, got {kind!r}")
+
+    async def _slim(self, version: str, pin: Path, forced: str) -> Record:
+        """`debian_slim`: once made here it stays the same, until it is built with force_build."""
+        known = None if forced else self._pinned(pin)
+        if known is not None:
+            self.news.cached()
+            return known
+        self.news.start()
+        bases = self._bases()
+        reasons: list[str] = []
+        for base in await bases.slim(version, self.store.out_of_reach):
+            self.news.source(f"{self.news.text}: from {base.source}")
+            try:
+                record = await self._make_base(base, forced)
+            except (ImageError, RegistryError) as error:
+                reasons.append(f"from {base.source}: {error}")
+                self.news.log(reasons[-1])
+                continue
+            pin.write_text(record.key)
+            return record
+        raise ImageError(f"{self.news.text}: no source of this base worked here; " + "; ".join(reasons))
+
+    async def _tagged(self, name: str, pin: Path, forced: str) -> Record:
+        """`from_registry`: what the tag stands for now; what it stood for when nobody answers."""
+        known = None if forced else self._pinned(pin)
+        try:
+            base = await self._bases().from_registry(name, self.store.out_of_reach)
+            key = self._base_key(base, forced)
+            if known is None or known.key != key:
+                self.news.start()
+                self.news.source(f"{self.news.text}: from {base.source}")
+                known = await self._make_base(base, forced)
+                pin.write_text(known.key)
+            else:
+                self.news.cached()
+        except RegistryError as error:
+            if known is None:
+                raise ImageError(f"{self.news.text}: {error}") from None
+            self.news.source(f"{self.news.text}: as it was here before; {error}")
+            self.news.cached()
+        return known
+
+    def _pinned(self, pin: Path) -> Record | None:
+        try:
+            return self.store.load(pin.read_text())
+        except OSError:
+            return None
+
+    def _bases(self) -> Bases:
+        return Bases(self.store.owner, self.store.ids.count, self.host, self.news.log)
+
+    def _base_key(self, base: Base, forced: str) -> str:
+        return _hash(["base", base.identity, architecture(), forced])
+
+    async def _make_base(self, base: Base, forced: str) -> Record:
+        key = self._base_key(base, forced)
+        async with self.store.layer(key, "base") as draft:
+            if draft is not None:
+                await base.make(draft.folder, draft.scratch)
+        known = self.store.load(key)
+        if known is not None:
+            return known
+        record = base.record.but(key=key, layers=[key[:12]], base=key[:12], arch=architecture())
+        record = await self._with_python(record)
+        if base.needs_pip and record.python is not None:
+            record = await self._packages(record, ["pip"], Instruction("PIP"), _hash([key, "pip"]))
+        return self.store.save(record)
+
+    async def apply(self, instruction: Instruction, below: Record) -> Record:
+        """The record after an instruction that isn't FROM; `below` has the new key already."""
+        args = instruction.args
+        match instruction.op:
+            case "RUN":
+                return await self._run([*below.shell, " ".join(args)], below, instruction)
+            case "APT":
+                command = APT.format(packages=" ".join(f"'{name}'" for name in args))
+                return await self._run(["/bin/sh", "-c", command], below, instruction)
+            case "PIP":
+                if below.python is None:
+                    raise ImageError(
+                        f"{self.news.text}: expected Python in the image, and none is on its PATH"
+                    )
+                return await self._packages(below, split_args(args), instruction, below.key)
+            case "COPY":
+                return await self._copy(below, instruction)
+            case "WORKDIR":
+                return await self._workdir(below, args[0])
+            case "ENV":
+                return await self._with_python(
+                    below.but(env=below.env | dict(zip(args[::2], args[1::2], strict=True)))
+                )
+            case "ENTRYPOINT":
+                return below.but(entrypoint=args)
+            case "CMD":
+                return below.but(cmd=args)
+            case "SHELL":
+                return below.but(shell=args)
+            case _:
+                raise ImageError(f"{self.news.text}: expected FROM only at the beginning of an image")
+
+    async def _run(self, argv: list[str], below: Record, instruction: Instruction) -> Record:
+        async with self.store.layer(below.key, "step") as draft:
+            if draft is not None:
+                command = Command(
+                    argv,
+                    self.store.paths(below),
+                    env=self._env(below, instruction),
+                    workdir=below.workdir or "/",
+                    host=self.host,
+                )
+                async with ran(command, draft.scratch / "box", self.news.log) as outcome:
+                    if outcome.code:
+                        raise failed(self.news.text, outcome.code, outcome.tail)
+                    outcome.upper.rename(draft.folder)
+        return await self._with_python(self._on_top(below))
+
+    async def _packages(self, below: Record, args: list[str], instruction: Instruction, key: str) -> Record:
+        python = below.python
+        assert python is not None
+        async with self.store.layer(key, "packages") as draft:
+            if draft is not None:
+                draft.make(self.store.owner)
+                context = draft.scratch / "context"
+                await self.store.files.place(instruction.files, "/", context, ())
+                target = Target(draft.folder, self.store.paths(below), python, self.store.owner)
+                env = self._env(below, instruction)
+                placed = await self.sources.place(target, args, draft.scratch, context, env, self.news.log)
+                await self._compile(below, target, placed, draft.scratch / "pyc")
+        return self._on_top(below, key[:12])
+
+    async def _compile(self, below: Record, target: Target, placed: Sequence[Path], scratch: Path) -> None:
+        """Compiles with the base's own Python where it is the image's, so that the outcome may be shared."""
+        over, base = list(target.below), _hash(below.layers)
+        if below.base:
+            alone = [self.store.path(below.base)]
+            if await asyncio.to_thread(same_python, alone, target.below, target.python):
+                over, base = alone, below.base
+        await self.bytecode.add(target, placed, over, base, scratch, self.news.log)
+
+    async def _copy(self, below: Record, instruction: Instruction) -> Record:
+        async with self.store.layer(below.key, "copy") as draft:
+            if draft is not None:
+                into = instruction.args[0] if instruction.args else "/"
+                into = into if into.startswith("/") else f"{below.workdir or '/root'}/{into}"
+                layers = self.store.paths(below)
+                await self.store.files.place(instruction.files, into, draft.folder, layers)
+        return self._on_top(below)
+
+    async def _workdir(self, below: Record, path: str) -> Record:
+        path = path if path.startswith("/") else f"{below.workdir or '/root'}/{path}"
+        layers = self.store.paths(below)
+        real, found = overlay.resolve(layers, path)
+        if found is not None:
+            return below.but(workdir=path)
+        async with self.store.layer(below.key, "workdir") as draft:
+            if draft is not None:
+                draft.make(self.store.owner)
+                overlay.make_folders(draft.folder, real, self.store.owner, layers)
+        return self._on_top(below).but(workdir=path)
+
+    def _on_top(self, below: Record, name: str = "") -> Record:
+        return below.but(layers=[*below.layers, name or below.key[:12]])
+
+    def _env(self, below: Record, instruction: Instruction) -> dict[str, str]:
+        return BUILD_ENV | below.env | instruction.env | self.secrets
+
+    async def _with_python(self, record: Record) -> Record:
+        """The record with the Python that its layers have now."""
+        layers, env = self.store.paths(record), BUILD_ENV | record.env
+        scratch = self.store.scratch(record.key)
+        return record.but(python=await find_python(layers, env, record.python, scratch))
+
+
+def same_python(base: Sequence[Path], layers: Sequence[Path], python: Python) -> bool:
+    """Whether an image's Python is still that of its base: the program, and the library beside it."""
+    names = (python.path, python.real.split(" ")[0])
+    for name in names:
+        before, now = overlay.resolve(base, name)[1], overlay.resolve(layers, name)[1]
+        if before is None or now is None or not before.samefile(now):
+            return False
+    return True
+
+
+def _hash(what: object) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

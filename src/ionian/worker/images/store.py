@@ -1,0 +1,273 @@
+"""The images of a worker: built instruction by instruction, each result a layer that every image shares."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets as random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from ionian.protocol.apps import BuildStep
+from ionian.protocol.spec import FileRef, ImageSpec, Instruction
+
+from ..sandbox import IdMap, remove_folders
+from . import overlay
+from .bases import architecture
+from .builder import Builder, Draft
+from .files import Files
+from .host import HostSettings
+from .locks import locked
+from .overlay import Owner
+from .records import DEFAULT_PATH, BuiltImage, ImageError, Record, write_whole
+from .registry import OutOfReach
+
+Report = Callable[[BuildStep], None]
+
+MOST_LAYERS = 20
+"""A longer chain is merged into one layer. The mount options of an overlay end at one page; the worker adds a
+layer of source files, and containers must stay within 24."""
+
+RECIPE = 1
+"""Goes up when a layer of the same instruction would come out otherwise: older layers are then built anew."""
+
+
+class ImageStore:
+    """Images in a folder: `l/` layers, `k/` what is known of each, `i/` names of images, `cache/` packages."""
+
+    def __init__(self, root: Path, fetch: Callable[[str], Awaitable[Path]]) -> None:
+        self.root = root
+        ids = IdMap.current()
+        self.ids = ids
+        self.owner = Owner(ids.host_uid, ids.host_gid)
+        self.files = Files(root, self.owner, fetch)
+        self.out_of_reach = OutOfReach()
+        for name in ("l", "k", "i", "tmp", "locks"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+    async def build(
+        self,
+        spec: ImageSpec,
+        *,
+        image_id: str,
+        secrets: dict[str, dict[str, str]],
+        report: Report,
+        environment: str = "main",
+    ) -> BuiltImage:
+        """Builds what is missing of an image. Raises ImageError, with the instruction that failed.
+
+        `secrets`: the values of each secret that an instruction names. `environment` is whose package cache it uses.
+        """
+        steps = spec.instructions
+        if not steps or steps[0].op != "FROM":
+            raise ImageError(
+                "expected an image to begin with FROM: use Image.debian_slim() or Image.from_registry()"
+            )
+        host = await asyncio.to_thread(HostSettings.read)
+        record = Record("", arch=architecture())
+        forced = ""
+        for number, instruction in enumerate(steps, 1):
+            news = News(image_id, number, len(steps), instruction, report)
+            if instruction.force:
+                forced = random.token_hex(8)
+            missing = [one for one in instruction.secret_ids if one not in secrets]
+            if missing:
+                raise ImageError(f"{news.text}: expected the values of secret {missing[0]}, and got none")
+            values = {name: value for one in instruction.secret_ids for name, value in secrets[one].items()}
+            builder = Builder(self, host, environment, values, news)
+            try:
+                record = await self._step(builder, record, instruction, forced, news)
+            except OSError as error:
+                raise ImageError(f"{news.text}: {self._explain(error)}") from error
+        write_whole(self.root / "i" / _safe(image_id), record.key.encode())
+        return self._built(image_id, record)
+
+    def find(self, image_id: str) -> BuiltImage | None:
+        """An image that was built before; None where there is none, or where a part of it is gone."""
+        try:
+            key = (self.root / "i" / _safe(image_id)).read_text()
+        except OSError:
+            return None
+        record = self.load(key)
+        return None if record is None else self._built(image_id, record)
+
+    async def mount_layer(self, files: list[FileRef]) -> Path:
+        """A layer that holds these files at their absolute paths, to be put over an image's. Made once."""
+        key = _hash(["mount", RECIPE, [asdict(file) for file in files]])
+        async with self.layer(key, "mount") as draft:
+            if draft is not None:
+                try:
+                    await self.files.place(files, "/", draft.folder, ())
+                except OSError as error:
+                    raise ImageError(f"source files: {self._explain(error)}") from error
+        return self.path(key[:12])
+
+    def scratch(self, key: str) -> Path:
+        """A new name below `tmp/` for what a maker of `key` needs meanwhile."""
+        return self.root / "tmp" / f"{key[:12]}-{os.getpid()}-{random.token_hex(3)}"
+
+    async def sweep(self) -> None:
+        """Removes the drafts of builders that died. For the start of a worker."""
+        for draft in list((self.root / "tmp").iterdir()):
+            process = draft.name.split("-")[1:2]
+            if process and process[0].isdigit() and not Path(f"/proc/{process[0]}").exists():
+                await remove_folders([draft], self.ids)
+
+    def path(self, name: str) -> Path:
+        """Where a layer lies."""
+        return self.root / "l" / name
+
+    def paths(self, record: Record) -> list[Path]:
+        """Where an image's layers lie, lowest first."""
+        return [self.path(name) for name in record.layers]
+
+    def load(self, key: str) -> Record | None:
+        """What is known under a key; None where there is nothing, or where one of its layers is gone."""
+        record = Record.load(self.root / "k" / f"{key}.json")
+        if record is None or not all(path.is_dir() for path in self.paths(record)):
+            return None
+        return record
+
+    def save(self, record: Record) -> Record:
+        """Keeps a record under its key."""
+        record.save(self.root / "k" / f"{record.key}.json")
+        return record
+
+    @asynccontextmanager
+    async def layer(self, key: str, what: str) -> AsyncGenerator[Draft | None]:
+        """Makes the layer of a key, one maker at a time: a draft to fill, or None where it is there already.
+
+        When the block ends well the draft becomes the layer, else nothing is left of it.
+        """
+        async with locked(self.root / "locks" / key[:12]):
+            place = self.path(key[:12])
+            if place.is_dir():
+                yield None
+                return
+            scratch = self.scratch(key)
+            scratch.mkdir(parents=True)
+            draft = Draft(scratch / "layer", scratch)
+            try:
+                yield draft
+                if not draft.folder.is_dir():
+                    draft.make(self.owner)
+                draft.folder.rename(place)
+            finally:
+                await asyncio.shield(remove_folders([scratch], self.ids))
+
+    async def _step(
+        self, builder: Builder, below: Record, instruction: Instruction, forced: str, news: News
+    ) -> Record:
+        """The record after an instruction: found, or built."""
+        if instruction.op == "FROM":
+            record = await builder.begin(instruction, forced)
+            news.done()
+            return record
+        key = _hash([RECIPE, below.key, forced, *builder.key_of(instruction)])
+        known = self.load(key)
+        if known is not None:
+            news.cached()
+            return known
+        news.start()
+        async with locked(self.root / "locks" / f"{key[:12]}.step"):
+            known = self.load(key)
+            if known is not None:
+                news.cached()
+                return known
+            record = await builder.apply(instruction, below.but(key=key))
+            if len(record.layers) > MOST_LAYERS:
+                record = await self._flatten(record)
+            self.save(record)
+        news.done()
+        return record
+
+    async def _flatten(self, record: Record) -> Record:
+        key = _hash(["merge", record.layers])
+        async with self.layer(key, "merge") as draft:
+            if draft is not None:
+                await asyncio.to_thread(overlay.merge, self.paths(record), draft.folder)
+        return record.but(layers=[key[:12]])
+
+    def _built(self, image_id: str, record: Record) -> BuiltImage:
+        python = record.python
+        return BuiltImage(
+            image_id=image_id,
+            layers=self.paths(record),
+            env={"PATH": DEFAULT_PATH} | record.env,
+            workdir=record.workdir or "/root",
+            python=python.path if python else "",
+            python_version=python.version if python else "",
+            entrypoint=record.entrypoint,
+            cmd=record.cmd,
+        )
+
+    def _explain(self, error: OSError) -> str:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return (
+                f"the disk that holds {self.root} is full; nothing was kept of this step. Make room there, or "
+                "give the worker another folder"
+            )
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
+class News:
+    """What is said of one instruction while it is built."""
+
+    def __init__(
+        self, image_id: str, step: int, steps: int, instruction: Instruction, report: Report
+    ) -> None:
+        self.text = describe(instruction)
+        self._ids = (image_id, step, steps)
+        self._report = report
+        self._began = time.monotonic()
+        self._said = False
+
+    def start(self) -> None:
+        self._said = True
+        self._send("start", self.text)
+
+    def log(self, line: str) -> None:
+        self._send("log", line)
+
+    def source(self, text: str) -> None:
+        self._send("source", text)
+
+    def cached(self) -> None:
+        self._said = False
+        self._send("cached", self.text)
+
+    def done(self) -> None:
+        if self._said:
+            self._send("done", self.text, time.monotonic() - self._began)
+
+    def _send(self, state: str, text: str, seconds: float = 0.0) -> None:
+        image_id, step, steps = self._ids
+        self._report(BuildStep(image_id, step, steps, text, state, seconds))  # pyright: ignore[reportArgumentType]
+
+
+def describe(instruction: Instruction) -> str:
+    """An instruction as a line for people. Values of variables are not shown."""
+    args = instruction.args
+    if instruction.op == "ENV":
+        args = args[::2]
+    if instruction.op == "COPY":
+        args = [f"{len(instruction.files)} file{'s' * (len(instruction.files) != 1)}", *args]
+    text = " ".join(args) if instruction.op != "RUN" else "; ".join(" ".join(args).strip().splitlines())
+    return f"{instruction.op} {text}"[:200].rstrip()
+
+
+def _hash(what: object) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _safe(image_id: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", image_id):
+        raise ImageError(f"expected an image id such as im-01JD…, got {image_id!r}")
+    return image_id
