@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 PROTOCOL = 4
 
 
+MAIN = b"\x8c\x08__main__"
+"""How a pickle names a class or function of `__main__`. The client names by its import name what containers can
+import (client/entry.py); what still bears this one exists here only: in a notebook, or below `with app.run():`."""
+
+
 def dumps(value: Any) -> bytes:
     """A value as bytes. Raises SerializationError where it can't be pickled."""
-    if not _main_is_importable():
-        return _dumps_by_value(value)
     try:
-        return pickle.dumps(value, PROTOCOL)
+        data = pickle.dumps(value, PROTOCOL)
     except Exception:
         return _dumps_by_value(value)
-
-
-def _main_is_importable() -> bool:
-    """False in a notebook or REPL: what is defined there can only travel by value."""
-    return hasattr(sys.modules.get("__main__"), "__file__") or "ionian.container.agent" in sys.modules
+    return data if MAIN not in data else _dumps_by_value(value)
 
 
 def _dumps_by_value(value: Any) -> bytes:
@@ -52,7 +50,9 @@ def loads(data: bytes | memoryview) -> Any:
     except Exception as error:
         from .exception import DeserializationError
 
-        raise DeserializationError(f"the value can't be unpickled here: {type(error).__name__}: {error}") from error
+        raise DeserializationError(
+            f"the value can't be unpickled here: {type(error).__name__}: {error}"
+        ) from error
 
 
 # --- failures
@@ -155,8 +155,8 @@ def _traceback(frames: Frames) -> TracebackType | None:
         lines.extend([""] * (line - len(lines)))
         lines[line - 1] = source
         linecache.cache[name] = (len(lines), None, lines, name)
-        made = TracebackType(traceback, _frame(name, line, function), 0, line)
-        traceback = made
+        # No instruction (-1): else printers take the line and the columns from the code made here.
+        traceback = TracebackType(traceback, _frame(name, line, function), -1, line)
     return traceback
 
 

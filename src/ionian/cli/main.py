@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from ..version import __version__
+from ..version import MODAL, VERSION
 
 COMMANDS = {
     "run": "Run a function or local entrypoint of an app.",
@@ -39,15 +39,17 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ionian")
+@click.version_option(VERSION, prog_name="ionian", message=f"%(prog)s %(version)s (the API of Modal {MODAL})")
 def group() -> None:
     """Ionian: Modal's programming model as software that anyone can run."""
 
 
 def main() -> None:
     """The entry point. A program's own failure ends it with 1, Ctrl-C with 130, a wrong command line with 2."""
+    code = 0
     try:
-        group.main(standalone_mode=False)
+        result = group.main(standalone_mode=False)
+        code = result if isinstance(result, int) else 0  # what ctx.exit() was given
     except click.exceptions.Exit as stop:
         _leave(stop.exit_code)
     except click.ClickException as error:
@@ -60,7 +62,7 @@ def main() -> None:
 
         show(error)
         _leave(1)
-    _leave(0)
+    _leave(code)
 
 
 def _leave(code: int) -> None:

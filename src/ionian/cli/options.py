@@ -142,7 +142,11 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(function, include_extras=True)
     except Exception:  # a name that exists for the type checker only: take what resolves by itself
         hints: dict[str, Any] = {}
-        names: dict[str, Any] = {**vars(typing), **vars(__import__("builtins")), **getattr(function, "__globals__", {})}
+        names: dict[str, Any] = {
+            **vars(typing),
+            **vars(__import__("builtins")),
+            **getattr(function, "__globals__", {}),
+        }
         for name, annotation in getattr(function, "__annotations__", {}).items():
             if isinstance(annotation, str):
                 try:

@@ -144,3 +144,12 @@ def test_a_missing_file_and_a_missing_module_are_named(tmp_path: Path):
         script_name(tmp_path / "nowhere.py")
     code = "from ionian.client.entry import *; load_module('nowhere.at.all')"
     assert "InvalidError: no module named 'nowhere'" in python("-c", code, folder=tmp_path)
+
+
+def test_what_exists_here_only_is_sent_by_value(tmp_path: Path):
+    late = "class Late:\n    value = 7\n"
+    send = "from ionian.serialization import dumps\nopen('value', 'wb').write(dumps([Late(), Late]))"
+    write(tmp_path, "script.py", ADOPT + late + send, "")
+    assert python("script.py", folder=tmp_path) == ""
+    code = "from ionian.serialization import loads; print(loads(open('value', 'rb').read())[0].value)"
+    assert python("-c", code, folder=tmp_path) == "7\n"

@@ -53,7 +53,9 @@ class Screen:
 
     live = False
 
-    def __init__(self) -> None:
+    def __init__(self, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
+        self._out = out  # None: what sys.stdout is at the time
+        self._err = err
         self._queue: deque[Line | threading.Event] = deque()
         self._waiting = 0
         self._skipped = 0
@@ -142,7 +144,7 @@ class Screen:
             mark.set()
 
     def _put(self, lines: list[Line]) -> None:
-        for stream, file in ((1, sys.stdout), (2, sys.stderr)):
+        for stream, file in ((1, self._out or sys.stdout), (2, self._err or sys.stderr)):
             chosen = [line for line in lines if line.stream == stream]
             if chosen:
                 colour = coloured(file)

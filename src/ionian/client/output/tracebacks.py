@@ -36,6 +36,10 @@ def describe(error: BaseException) -> list[tuple[str, str]]:
         return [(line, "") for line in text.split("\n")]
     trace = traceback.TracebackException.from_exception(error)
     frames = _strip(trace)
+    if not frames and error.__traceback__ is not None and not isinstance(error, Error):
+        trace = traceback.TracebackException.from_exception(
+            error
+        )  # a fault of Ionian's own: its frames matter
     lines: list[tuple[str, str]] = []
     if isinstance(error, Error) and not any(_is_remote(frame) for frame in frames):
         lines.append((f"Error: {error}", "red"))

@@ -1,0 +1,129 @@
+"""`ionian server`: the control plane, in the foreground or in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..exception import Error
+from .loglevel import set_up_logs
+
+if TYPE_CHECKING:
+    from ..server.state import StateFolder
+
+STOP_S = 30.0
+"""So long a server may take to end its containers and write what it knows."""
+
+
+@click.group(name="server", invoke_without_command=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=0, help="The port; 0 takes one that is free.")
+@click.option("--database", default="", help="A SQLAlchemy URL; SQLite in the state folder unless given.")
+@click.option("--no-worker", is_flag=True, help="Start no worker on this machine.")
+@click.option(
+    "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
+)
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
+@click.pass_context
+def command(
+    ctx: click.Context, host: str, port: int, database: str, no_worker: bool, no_gpu: bool, insecure: bool
+) -> None:
+    """Runs a server until Ctrl-C. `start`, `stop` and `status` are about one in the background."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from ..server.main import CannotServe, Options, serve
+
+    set_up_logs()
+    options = Options(
+        _state(),
+        host=host,
+        port=port,
+        database=database,
+        local=not no_worker,
+        worker_options=["--no-gpu"] if no_gpu else [],
+        insecure=insecure,
+    )
+    try:
+        serve(options)
+    except CannotServe as error:
+        raise click.ClickException(str(error)) from None
+
+
+@command.command()
+@click.option(
+    "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
+)
+def start(no_gpu: bool) -> None:
+    """Starts a server in the background, which stays until `ionian server stop`."""
+    from ..client.local import local_server, running
+
+    state = _state()
+    already = running(state.runtime)
+    url, _ = local_server(state, ("--idle", "0", *(["--no-gpu"] if no_gpu else [])))
+    click.echo(f"Ionian server at {url}{' (it ran already)' if already else ''}")
+
+
+@command.command()
+def stop() -> None:
+    """Stops the server in the background, its worker and all containers."""
+    from ..client.local import held
+
+    state = _state()
+    facts = _facts(state)
+    lock = state.runtime / "server.lock"
+    if facts is None or not held(lock):
+        click.echo("No server runs.")
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(facts["pid"], signal.SIGTERM)
+    end = time.monotonic() + STOP_S
+    while held(lock):
+        if time.monotonic() > end:
+            raise click.ClickException(
+                f"the server (process {facts['pid']}) has not ended within {STOP_S:.0f} s"
+            )
+        time.sleep(0.02)
+    click.echo("The server has stopped.")
+
+
+@command.command()
+def status() -> None:
+    """Says whether a server runs on this machine; ends with 1 where none does."""
+    from ..client.local import held, running
+
+    state = _state()
+    facts = _facts(state)
+    try:
+        url = running(state.runtime)
+    except Error as error:  # one of another version: it runs, and can be stopped
+        raise click.ClickException(str(error)) from None
+    if url is None or facts is None or not held(state.runtime / "server.lock"):
+        click.echo(f"No server runs. Its folder is {state.root}")
+        raise click.exceptions.Exit(1)
+    click.echo(
+        f"Ionian {facts['version']} at {url}, process {facts['pid']}\nfolder {state.root}\nlog    {state.logs / 'server.log'}"
+    )
+
+
+def _state() -> StateFolder:
+    from ..server.state import StateError, StateFolder
+
+    try:
+        state = StateFolder.default()
+        _ = state.runtime
+    except StateError as error:
+        raise click.ClickException(str(error)) from None
+    return state
+
+
+def _facts(state: StateFolder) -> dict[str, Any] | None:
+    try:
+        return json.loads((state.runtime / "server.json").read_text())
+    except (OSError, ValueError):
+        return None
