@@ -17,6 +17,11 @@ from tests.homes import Home, new_home
 RUN = "IONIAN_TEST_RUN"
 """Every process that a test starts inherits this variable, so what outlives the run is found by it."""
 
+ALONE = "IONIAN_TEST_ALONE"
+"""script/test sets it: no other run is at work on this machine, so a stale cgroup is this run's."""
+
+CGROUPS_BEFORE = pytest.StashKey[set[Path]]()
+
 GRACE_S = 10.0
 """How long what is ending on its own may take after the last test."""
 
@@ -29,6 +34,7 @@ def is_controller(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if is_controller(config):
         os.environ[RUN] = secrets.token_hex(8)
+        config.stash[CGROUPS_BEFORE] = stale_cgroups()
 
 
 @pytest.fixture(scope="session")
@@ -54,33 +60,46 @@ def leftovers(run: str) -> dict[int, str]:
     return found
 
 
+def stale_cgroups() -> set[Path]:
+    """The cgroups of workers that have ended: `ionian-PID-…` of a PID that is gone."""
+    root = Path("/sys/fs/cgroup")
+    found = {path for depth in ("*", "*/*", "*/*/*") for path in root.glob(f"{depth}/ionian-*-*")}
+    return {path for path in found if not Path("/proc", path.name.split("-")[1]).exists()}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Ends what the run left behind, and makes it an error of the run."""
     if not is_controller(session.config):
         return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     deadline = time.monotonic() + GRACE_S
     left = leftovers(os.environ[RUN])
     while left and time.monotonic() < deadline:
         time.sleep(0.2)
         left = leftovers(os.environ[RUN])
-    if not left:
-        return
     for pid in left:
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:
             pass
-    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    lines = [f"process {pid}: {command}" for pid, command in left.items()]
+    if os.environ.get(ALONE):
+        lines += [f"cgroup {path}" for path in sorted(stale_cgroups() - session.config.stash[CGROUPS_BEFORE])]
+    if lines:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        fail_run(session, "expected a run to leave nothing behind, got:\n" + "\n".join(lines))
+
+
+def fail_run(session: pytest.Session, reason: str) -> None:
+    """Adds an error of the whole run to the summary."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        lines = [f"{pid}: {command}" for pid, command in left.items()]
         report = pytest.TestReport(
-            nodeid="processes left behind",
-            location=("tests/conftest.py", 0, "processes left behind"),
+            nodeid="left behind",
+            location=("tests/conftest.py", 0, "left behind"),
             keywords={},
             outcome="failed",
-            longrepr="expected every process that the tests started to have ended, got:\n" + "\n".join(lines),
+            longrepr=reason,
             when="teardown",
         )
         reporter.stats.setdefault("error", []).append(report)
