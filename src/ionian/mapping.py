@@ -7,7 +7,7 @@ container. The user's iterator is read in the user's own thread, so a slow consu
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from .serialization import dumps
 from .spill import Spill
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .function import Function
 
     AnyFunction = Function[Any, Any]
@@ -41,7 +43,14 @@ class _Map:
     """The state of one map, without the waiting: the synchronous and the asynchronous form share it."""
 
     def __init__(
-        self, function: AnyFunction, kwargs: dict[str, Any], call: Call, *, ordered: bool, exceptions: bool, star: bool
+        self,
+        function: AnyFunction,
+        kwargs: dict[str, Any],
+        call: Call,
+        *,
+        ordered: bool,
+        exceptions: bool,
+        star: bool,
     ) -> None:
         self.call = call
         self.reading = True
@@ -203,23 +212,31 @@ async def map_async(
         state.close()
 
 
-async def _read_async(state: _Map, iterables: tuple[Any, ...], star: bool, room: Any, wake: Any) -> None:
+async def _read_async(
+    state: _Map, iterables: tuple[Any, ...], star: bool, room: asyncio.Event, wake: Callable[[], None]
+) -> None:
     """Reads the iterables while there is room, in a task of its own, so that results pass a slow iterator."""
     import asyncio
 
     items: list[Any] = []
-    due = 0.0  # the first input leaves at once
+    timer: asyncio.TimerHandle | None = None
+
+    def flush() -> None:
+        nonlocal timer
+        timer = None
+        some, items[:] = items[:], []
+        state.send(some)
+
     sources = [_aiter(iterable) for iterable in iterables]
     try:
         while True:
-            row: list[Any] = []
-            for source in sources:
-                row.append(await source.__anext__())
+            row = [await source.__anext__() for source in sources]
             items.append(row[0] if star else tuple(row))
-            if len(items) >= CHUNK or time.monotonic() > due:
-                state.send(items)
-                items, due = [], time.monotonic() + CHUNK_S
-                await asyncio.sleep(0)
+            if len(items) >= CHUNK:
+                flush()
+                await asyncio.sleep(0)  # an iterator that never waits must not keep the results waiting
+            elif timer is None:
+                timer = asyncio.get_running_loop().call_later(CHUNK_S, flush)
             while not state.open():
                 room.clear()
                 await room.wait()
@@ -227,6 +244,8 @@ async def _read_async(state: _Map, iterables: tuple[Any, ...], star: bool, room:
         pass
     except Exception as error:
         state.failure = error
+    if timer is not None:
+        timer.cancel()
     state.send(items)
     state.reading = False
     wake()

@@ -185,8 +185,8 @@ class Peer(WSListener):
 WS_OPTIONS: dict[str, Any] = {
     "max_frame_size": MAX_FRAME,
     "enable_auto_ping": True,
-    "auto_ping_idle_timeout": 15,
+    "auto_ping_idle_timeout": 30,
     "auto_ping_reply_timeout": 30,
     "read_buffer_init_size": 1 << 18,
 }
-"""How every stream is opened: pings after 15 s of silence, gone after 30 s more without an answer."""
+"""How every stream is opened: pings after 30 s of silence, gone after 30 s more without an answer."""
