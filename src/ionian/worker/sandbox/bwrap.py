@@ -135,7 +135,7 @@ def describe(command: Command) -> None:
     for bind in spec.binds:
         _show(command, "--ro-bind" if bind.read_only else "--bind", command.source(bind.source), bind.target)
     for device in spec.devices:
-        _show(command, "--dev-bind", command.source(device), str(device))
+        _show(command, "--dev-bind", command.source(device.source), device.target)
     if spec.python and not spec.init:
         command.option("--ro-bind", command.source(INIT_HERE), INIT_INSIDE)
     command.option("--dir", spec.workdir, "--chdir", spec.workdir, "--clearenv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,12 +78,10 @@ class Cgroup:
         if limits.pids:
             _write(pids / "pids.max", str(limits.pids))
 
-    def remove(self) -> None:
-        for folder in dict.fromkeys(self._folders.values()):
-            try:
-                folder.rmdir()
-            except OSError:
-                pass  # a zombie is still counted there: sweep() comes again
+    def remove(self) -> bool:
+        """Whether it is gone. What has just died can count for a moment longer: ask again then."""
+        left = [folder for folder in dict.fromkeys(self._folders.values()) if not _rmdir(folder)]
+        return not left
 
 
 @dataclass
@@ -99,8 +98,14 @@ class Tree:
         group.limit(limits)
         return group
 
-    def remove(self, name: str) -> None:
-        Cgroup({c: f / name for c, f in self.folders.items()}, self.version).remove()
+    def remove(self) -> None:
+        for folder in dict.fromkeys(self.folders.values()):
+            _rmdir(folder)
+
+    def stale(self) -> list[Path]:
+        """The folders of dead workers, anywhere in these hierarchies: one started elsewhere had another place."""
+        tops = dict.fromkeys(_top(folder) for folder in self.folders.values())
+        return [Path(at, n) for top in tops for at, names, _ in os.walk(top) for n in names if is_stale(n)]
 
 
 def worker_name(pid: int | None = None) -> str:
@@ -146,6 +151,7 @@ def own_tree() -> Tree | None:
             folder.mkdir(parents=True, exist_ok=True)
             if tree.version == 2:
                 _delegate(folder)
+        atexit.register(_remove_own, tree, os.getpid())
         return tree
     except OSError:
         return None
@@ -206,6 +212,33 @@ def _move_self(leaf: Path) -> None:
 
 def _delegate(folder: Path) -> None:
     _write(folder / "cgroup.subtree_control", "+cpu +memory +pids")
+
+
+def _remove_own(tree: Tree, pid: int) -> None:
+    if os.getpid() == pid:
+        tree.remove()
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a cgroup and those below it, as far as nothing runs in them."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        _rmdir(Path(path))
+
+
+def _top(folder: Path) -> Path:
+    while (folder.parent / "cgroup.procs").exists():
+        folder = folder.parent
+    return folder
+
+
+def _rmdir(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _write(path: Path, text: str) -> None:

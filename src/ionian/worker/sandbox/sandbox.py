@@ -23,6 +23,7 @@ from .spec import Exit, ResourceUse, SandboxError, SandboxSpec
 
 FILES = 65_536  # open files a process may have; Python and select() users are slow or wrong with a million
 GO = b"g"
+REMOVALS = 50  # of a cgroup, 10 ms apart; sweep() takes what is left after that
 
 
 async def start(spec: SandboxSpec) -> Sandbox:
@@ -34,8 +35,7 @@ async def start(spec: SandboxSpec) -> Sandbox:
     try:
         return await _start(spec, ids, group)
     except BaseException:
-        if group:
-            group.remove()
+        await _remove_group(group)
         raise
 
 
@@ -60,6 +60,13 @@ async def _start(spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> 
         os.close(ends.info)
         kept.pop_all()
         return Sandbox(spec, ids, spawner, number, end, ends.gate, pid, pidfd, group)
+
+
+async def _remove_group(group: cgroup.Cgroup | None) -> None:
+    for _ in range(REMOVALS):
+        if not group or group.remove():
+            return
+        await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -243,8 +250,7 @@ class Sandbox:
             os.close(self.pidfd)
             self._gate = self.pidfd = -1
         await scratch.remove([self.spec.scratch], self._ids)
-        if self._group:
-            self._group.remove()
+        await _remove_group(self._group)
 
     async def _watch(self, end: asyncio.Future[End]) -> Exit:
         ended = await end

@@ -49,10 +49,8 @@ async def remove(folders: Sequence[Path], ids: IdMap) -> None:
 async def sweep(root: Path) -> list[Path]:
     """Deletes what workers that are dead left: their cgroups, and their scratch folders directly below `root`."""
     roots = cgroup.writable_roots()
-    for folder in dict.fromkeys(roots.folders.values()) if roots else ():
-        for stale in folder.glob("ionian-*-*"):
-            if cgroup.is_stale(stale.name):
-                _remove_groups(stale)
+    for folder in roots.stale() if roots else ():
+        cgroup.remove_tree(folder)
     left = [f for f in root.iterdir() if _is_left(f)] if root.is_dir() else []
     await remove(left, IdMap.current())
     return left
@@ -63,11 +61,3 @@ def _is_left(folder: Path) -> bool:
         return cgroup.is_stale((folder / OWNER).read_text())
     except OSError:
         return False
-
-
-def _remove_groups(folder: Path) -> None:
-    for path, _, _ in os.walk(folder, topdown=False):
-        try:
-            os.rmdir(path)
-        except OSError:
-            return  # still in use by something that is dying

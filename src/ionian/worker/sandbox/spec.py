@@ -44,7 +44,7 @@ class SandboxSpec:
     workdir: str = "/"
     binds: list[Bind] = field(default_factory=list[Bind])
     hostname: str = "ionian"
-    devices: list[Path] = field(default_factory=list[Path])
+    devices: list[Bind] = field(default_factory=list[Bind])  # device nodes; read_only means nothing here
     pass_fds: dict[int, int] = field(default_factory=dict[int, int])  # number inside → our descriptor
     stdin: int = -1  # our descriptors; -1 is /dev/null
     stdout: int = -1
