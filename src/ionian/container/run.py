@@ -130,10 +130,10 @@ class Runner:
         return dump_failure(error, hide=self._hide, where=self._container_id)
 
     def _flush(self) -> None:
-        rows = self._rows
-        if not rows:
+        if not self._rows:
             return
-        self._rows, self._rows_size = [], 0
+        rows, self._rows_size = self._rows[:], 0
+        self._rows.clear()
         sys.stdout.flush()
         sys.stderr.flush()
         at = 0
