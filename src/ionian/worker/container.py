@@ -196,7 +196,12 @@ class Container:
             layers=layers,
             scratch=scratch,
             argv=["-m", "ionian.container.agent"],
-            env={"PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"), "LANG": "C.UTF-8"},
+            env={
+                "PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+                "LANG": "C.UTF-8",
+                # The dynamic linker reads it once, at the start of the interpreter.
+                **edits.search_path(function.env.get("LD_LIBRARY_PATH", image.env.get("LD_LIBRARY_PATH", ""))),
+            },
             workdir="/",
             binds=binds,
             hostname=function.tag.replace(".", "-").replace("_", "-")[:60] or "ionian",
@@ -219,7 +224,7 @@ class Container:
             serialized=FUNCTION_FILE if function.serialized else "",
             is_generator=function.is_generator,
             environment=ask.environment,
-            env=environment_of(ask, image),
+            env=environment_of(ask, image, self.worker.devices.edits(ask.devices)),
             functions=ask.functions,
             workdir=image.workdir,
             client_python=function.python,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ..protocol.workers import StartContainer
+from .devices import Edits
 from .images import BuiltImage
 
 
-def environment_of(ask: StartContainer, image: BuiltImage) -> dict[str, str]:
-    """The image's variables, ours, the secrets in their order, and `env=` of the function; a later one wins."""
+def environment_of(ask: StartContainer, image: BuiltImage, devices: Edits) -> dict[str, str]:
+    """The image's variables, ours, the devices', the secrets in their order, and `env=` of the function; a later one
+    wins. The driver's libraries stay first in LD_LIBRARY_PATH whoever sets it."""
     env = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
@@ -24,7 +26,8 @@ def environment_of(ask: StartContainer, image: BuiltImage) -> dict[str, str]:
         env[f"{prefix}_IS_REMOTE"] = "1"
         env[f"{prefix}_CLOUD_PROVIDER"] = "ionian"
         env[f"{prefix}_REGION"] = "local"
-    return {**env, **ask.secrets, **ask.function.env}
+    env |= {**devices.env, **ask.secrets, **ask.function.env}
+    return {**env, **devices.search_path(env.get("LD_LIBRARY_PATH", ""))}
 
 
 def _joined(*paths: str) -> str:
