@@ -1,0 +1,80 @@
+"""A server as far as it answers requests, and the peers that ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ionian.protocol.apps import CreateApp
+from ionian.protocol.ids import new_id
+from ionian.protocol.spec import FunctionSpec
+from ionian.server.auth import Actor, container_actor
+from ionian.server.blobs import BlobStore
+from ionian.server.handlers import Context, handle
+from ionian.server.secrets import MasterKey, Secrets
+from ionian.server.state import StateFolder
+from ionian.server.store import Store
+from ionian.server.store.schema import App
+
+T = TypeVar("T")
+
+
+@dataclass
+class RecordingEngine:
+    """Notes what it was told; as an engine that has nothing to run."""
+
+    published: list[tuple[App, list[FunctionSpec]]] = field(
+        default_factory=list[tuple[App, list[FunctionSpec]]]
+    )
+    stopped: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    async def publish(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+        self.published.append((app, list(specs)))
+
+    async def stop_app(self, app_id: str, reason: str) -> None:
+        self.stopped.append((app_id, reason))
+
+
+class Server:
+    """The part of a server that answers requests, and peers that talk to it."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self._loop = asyncio.Runner()
+        self.engine = RecordingEngine()
+        self.store = Store.open(state.database_url)
+        secrets = Secrets(self.store.secrets, MasterKey.load(state.master_key))
+        self.context = Context(state, self.store, BlobStore(state.blobs), secrets, self.engine)
+        self.client = Actor("client", new_id("cl"), stream=1)
+
+    def ask(self, message: Any, payload: bytes = b"", *, actor: Actor | None = None) -> Any:
+        """The reply to a message; of the client where no other actor is named."""
+        return self.exchange(message, payload, actor=actor)[0]
+
+    def exchange(
+        self, message: Any, payload: bytes = b"", *, actor: Actor | None = None
+    ) -> tuple[Any, bytes]:
+        """The same, with the reply's payload."""
+        return self.run(handle(actor or self.client, message, payload, self.context))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine on the server's loop."""
+        return self._loop.run(work)
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._loop.close()
+        self.store.close()
+
+    def new_app(self, name: str = "app", **fields: Any) -> str:
+        """The id of a new app of the client."""
+        app_id = new_id("ap")
+        self.ask(CreateApp(app_id, name, **fields))
+        return app_id
+
+    def container_of(self, app_id: str) -> Actor:
+        """A container of an app."""
+        app = self.store.apps.find(app_id)
+        assert app is not None
+        return container_actor(new_id("ta"), environment=app.environment, app_id=app_id)
