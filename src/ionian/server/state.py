@@ -76,8 +76,10 @@ class StateFolder:
         return self._folder("logs")
 
     def volume(self, volume_id: str) -> Path:
-        """The folder of one volume."""
-        return self._folder("volumes", volume_id)
+        """The folder of one volume. A root worker gives it to the ids of its containers, so its owner may be another."""
+        folder = self.volumes / volume_id
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def worker(self, name: str) -> Path:
         """What one worker keeps for itself: scratch folders of its containers, its id."""
