@@ -373,7 +373,7 @@ def _take_retired(given: dict[str, Any]) -> None:
     concurrent = given["allow_concurrent_inputs"]
     if concurrent is not None:
         _warn(f"allow_concurrent_inputs= is retired; write @modal.concurrent(max_inputs={concurrent!r})")
-        later.refuse("App.function", allow_concurrent_inputs=concurrent != 1)
+        given["allow_concurrent_inputs"] = None if concurrent == 1 else concurrent
 
 
 def _check_retries(retries: Any) -> None:

@@ -41,6 +41,7 @@ UserWarning: DeprecationError (also raised), ServerWarning, AsyncUsageWarning, I
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 
 class Error(Exception):
@@ -245,3 +246,13 @@ class InternalAPIWarning(UserWarning):
 
 UserCodeException = Error
 """An old name, no longer raised."""
+
+
+def __getattr__(name: str) -> Any:
+    """Names that come later."""
+    from . import later
+
+    found = later.top_level(f"exception.{name}")
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found

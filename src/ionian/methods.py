@@ -127,11 +127,11 @@ class Results(Generic[R]):
         if self._synchronous is None:
             from .mapping import map_sync
 
+            self._started = True
             if any(not hasattr(iterator, "__iter__") for iterator in self._iterators):
                 raise InvalidError(
-                    "map: an asynchronous iterable can only be read by `async for … in f.map.aio(…)`"
+                    "map: an asynchronous iterable is read by `async for … in f.map.aio(…)` alone"
                 )
-            self._started = True
             self._synchronous = map_sync(self._source, self._iterators, self._kwargs, **self._options)
         return self._synchronous
 
