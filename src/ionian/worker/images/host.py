@@ -24,6 +24,9 @@ CA_VARIABLES = (
     "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
 )
+STEP_SETTINGS = ("disable-pip-version-check = true", "root-user-action = ignore", "no-cache-dir = true")
+"""For pip in a step: what it caches would stay in the layer."""
+
 LISTS = ("find-links", "extra-index-url", "constraint", "trusted-host")
 """Settings of pip that hold several values."""
 APT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries", "Acquire::ForceIPv")
@@ -46,13 +49,15 @@ class PipSettings:
 
     def local_paths(self) -> list[Path]:
         """The files and folders of this machine that the settings name."""
-        places = [self.index_url, *self.extra_index_urls, *self.find_links, *self.constraints]
-        paths = [_local(place) for place in places if place]
+        indexes = [_local(place) for place in (self.index_url, *self.extra_index_urls) if place]
+        # An index on disk is two folders side by side: the pages, and the packages that they point at.
+        around = [path.parent if path and path.name == "simple" else path for path in indexes]
+        paths = around + [_local(place) for place in (*self.find_links, *self.constraints)]
         return [path for path in paths if path is not None and path.exists()]
 
     def as_config(self, cert: str) -> str:
         """The settings as a pip.conf, for a step that runs pip itself. `cert`: the CA bundle's path there."""
-        lines = ["[global]", "disable-pip-version-check = true"]
+        lines = ["[global]", *STEP_SETTINGS]
         singles = {
             "index-url": self.index_url,
             "no-index": "true" if self.no_index else "",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import overlay
-from .debian import PACKAGES, distribution
+from .debian import PACKAGES, apt_sources, distribution, source_line, sources_for
 from .overlay import Owner
 
 DPKG = Path("/var/lib/dpkg")
@@ -204,6 +204,9 @@ def starting_files(target: Path) -> None:
         "var/lib/apt/lists",
     ):
         (target / folder).mkdir(parents=True, exist_ok=True)
+    _, release = distribution()
+    mirrors = sources_for(release, apt_sources(), release)
+    (target / "etc/apt/sources.list").write_text("".join(f"{source_line(one)}\n" for one in mirrors))
     bundle = Path("/etc/ssl/certs/ca-certificates.crt")
     if bundle.is_file():
         shutil.copyfile(bundle, target / "etc/ssl/certs/ca-certificates.crt")

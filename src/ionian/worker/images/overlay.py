@@ -58,6 +58,11 @@ def is_opaque(folder: Path | str) -> bool:
         return False
 
 
+def make_opaque(folder: Path) -> None:
+    """Marks a folder of a layer as hiding what lower layers have in it."""
+    os.setxattr(folder, OPAQUE, b"y")
+
+
 def white_out(path: Path) -> None:
     """Marks `path` of a layer as deleted."""
     os.mknod(path, stat.S_IFCHR, 0)

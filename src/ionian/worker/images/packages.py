@@ -125,7 +125,9 @@ class Uv:
         finally:
             os.close(writing)
         try:
-            await follow(reading, lambda line: None if _noise(line) else log(line), tail)
+            await follow(
+                reading, lambda line: None if _noise(line) or line.startswith(COMPLAINTS) else log(line), tail
+            )
             return await process.wait(), [line for line in tail if not _noise(line)]
         except BaseException:
             process.kill()
@@ -139,6 +141,10 @@ class Uv:
         if self.host.ca:
             env.setdefault("SSL_CERT_FILE", self.host.ca)
         return env | self.host.proxies | {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+COMPLAINTS = ("error:", "  cause:", "hint:")
+"""How uv begins what becomes an error of ours."""
 
 
 class NeedsBuild(Exception):
@@ -203,7 +209,7 @@ def move(prefix: Path, site: Path, had: dict[str, Had], target: Target) -> list[
     for name in kept:
         overlay.remove(site / name)
     new = [entry.name for entry in site.iterdir() if entry.name.endswith(".dist-info")]
-    mend_scripts(prefix / "bin", target.python.path)
+    mend_scripts(prefix / "bin", target.python)
     below, owner = target.below, target.owner
     real, _ = overlay.resolve(below, target.python.purelib)
     places = [(site, real), (prefix / "bin", overlay.resolve(below, target.python.scripts)[0])]
@@ -244,9 +250,12 @@ def _normalise(root: Path) -> None:
             os.utime(os.path.join(folder, name), (EPOCH, EPOCH), follow_symlinks=False)
 
 
-def mend_scripts(folder: Path, python: str) -> None:
+def mend_scripts(folder: Path, image: Python) -> None:
     """Makes scripts start with the image's Python: uv wrote the one that it ran with."""
-    ours = sys.executable.encode()
+    ours, python = sys.executable.encode(), image.path.encode()
+    versioned = folder / "pip{}.{}".format(*sys.version_info)
+    if versioned.exists():  # pip's own script with a version in its name: uv gives it ours
+        versioned.rename(folder / f"pip{image.version}")
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_symlink() or not path.is_file():
             continue
@@ -255,9 +264,9 @@ def mend_scripts(folder: Path, python: str) -> None:
                 continue
         head, newline, rest = path.read_bytes().partition(b"\n")
         if ours in head:
-            head = b"#!" + python.encode()
+            head = b"#!" + python
         elif head == b"#!/bin/sh" and ours in rest:  # uv's form for a path that is too long for the kernel
-            rest = rest.replace(ours, python.encode(), 1)
+            rest = rest.replace(ours, python, 1)
         else:
             continue
         mode = path.stat().st_mode & 0o7777

@@ -147,8 +147,14 @@ def link_tree(source: Path, target: Path, owner: Owner) -> None:
     for folder, _, names in os.walk(source):
         place = target / os.path.relpath(folder, source)
         if not place.is_dir():
+            covered = os.path.lexists(
+                place
+            )  # whited out: what lies below must not come back with the new folder
+            overlay.remove(place)
             place.mkdir()
             owner.take(place)
+            if covered:
+                overlay.make_opaque(place)
         for name in names:
-            if not os.path.lexists(place / name):
-                overlay.link_or_copy(os.path.join(folder, name), place / name)
+            overlay.remove(place / name)
+            overlay.link_or_copy(os.path.join(folder, name), place / name)

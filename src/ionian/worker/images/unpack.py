@@ -141,7 +141,7 @@ def _zstd(stream: IO[bytes]) -> IO[bytes]:
     with tempfile.TemporaryFile() as packed:
         shutil.copyfileobj(stream, packed, 1 << 20)
         packed.seek(0)
-        plain = tempfile.TemporaryFile()  # noqa: SIM115: the caller reads it
+        plain = tempfile.TemporaryFile()  # noqa: SIM115
         subprocess.run([program, "-dc"], stdin=packed, stdout=plain, check=True)
     plain.seek(0)
     return cast(IO[bytes], plain)
