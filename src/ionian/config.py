@@ -24,6 +24,7 @@ DEFAULTS: dict[str, str] = {
     "server_url": "",  # "": a server of this machine, started when needed
     "token": "",
     "environment": "",  # "": the server's default
+    "gpu": "",  # "ignore": functions that ask for a GPU run without one
     "loglevel": "WARNING",
     "traceback": "",  # "1": errors show Ionian's own frames too
 }

@@ -29,12 +29,13 @@ def started(
 ) -> Generator[None]:
     """The state in which a user's program runs: `import modal` means Ionian, and output is on."""
     from ..alias import install_alias
+    from ..client import no_gpu as no_gpu_setting
     from ..client.output import enable_output
 
     if environment:
         os.environ["IONIAN_ENVIRONMENT"] = environment
     if no_gpu:
-        os.environ["IONIAN_NO_GPU"] = "1"
+        no_gpu_setting.ignore()
     install_alias()
     with enable_output(show_progress=not quiet, timestamps=timestamps):
         yield

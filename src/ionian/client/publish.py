@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..exception import InvalidError
-from ..protocol.apps import BuildImage, FindVolume, FoundVolume, ImageBuilt, PublishApp, PutSecret, SecretKept
+from ..exception import InvalidError, ResourceExhaustedError
+from ..protocol.apps import (
+    BuildImage,
+    CheckResources,
+    FindVolume,
+    FoundVolume,
+    ImageBuilt,
+    PublishApp,
+    PutSecret,
+    ResourcesChecked,
+    SecretKept,
+)
 from ..protocol.ids import ALPHABET, new_id
-from ..protocol.spec import FileRef, FunctionSpec, ImageSpec, VolumeMount
+from ..protocol.spec import FileRef, FunctionSpec, ImageSpec, Resources, VolumeMount
+from . import no_gpu
 from .entry import import_name
 from .output.words import count, duration, size
 from .source import source_files
@@ -51,11 +61,12 @@ class Publication:
         self._sources: dict[str, list[FileRef]] = {}
         self._secrets: dict[int, str] = {}
         self._volumes: dict[tuple[str, str], str] = {}
-        self._ignored_gpus: list[str] = []
+        self._resources: dict[str, Resources] = {}
 
     def publish(self) -> None:
         """Does it all; afterwards the functions can be called."""
         functions: list[AnyFunction] = list(self._app.registered_functions.values())
+        self._check_resources(functions)
         images = self._images(functions)
         built = self._build(dict(images.values()))
         for function in functions:  # before any is pickled: they may refer to each other
@@ -63,6 +74,28 @@ class Publication:
         specs = [self._spec(function, *images[id(function.image)], built) for function in functions]
         self._link.request(PublishApp(self._app_id, specs))
         self._tell(specs)
+
+    # -- resources
+
+    def _check_resources(self, functions: list[AnyFunction]) -> None:
+        """Fails before images are built where no worker could ever hold a function."""
+        self._resources = {function.tag: function.options.resources() for function in functions}
+        ignored: list[str] = []
+        if no_gpu.ignored():
+            ignored = [tag for tag, resources in self._resources.items() if resources.gpus]
+            for tag in ignored:
+                self._resources[tag].gpus = []
+        try:
+            checked, _ = self._link.request(CheckResources(self._app_id, self._resources))
+        except ResourceExhaustedError as error:
+            if "--no-gpu" not in str(error):
+                raise
+            raise ResourceExhaustedError(f"{error}:\n    {no_gpu.command_line()}") from None
+        assert isinstance(checked, ResourcesChecked), checked
+        if self._report is not None and (ignored or checked.without_gpu):
+            tags = ", ".join([*ignored, *checked.without_gpu])
+            who = "--no-gpu" if ignored else "the workers run with --no-gpu"
+            self._report.say(f"Without the GPU that they ask for ({who}): {tags}", "yellow")
 
     # -- images
 
@@ -100,10 +133,6 @@ class Publication:
     ) -> FunctionSpec:
         options = function.options
         by_value = function.definition == "serialized" or not import_name(function.module)
-        resources = options.resources()
-        if resources.gpus and os.environ.get("IONIAN_NO_GPU"):
-            resources.gpus = []
-            self._ignored_gpus.append(function.tag)
         return FunctionSpec(
             function_id=function.function_id,
             tag=function.tag,
@@ -115,7 +144,7 @@ class Publication:
             image_id=image_id,
             image=image,
             mounts=self._mounts(function, by_value),
-            resources=resources,
+            resources=self._resources[function.tag],
             scaling=options.scaling(),
             timeout_s=options.timeout_s,
             startup_timeout_s=options.startup_timeout_s,
@@ -190,10 +219,6 @@ class Publication:
         if self._uploader.files_sent:
             parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
         report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
-        if self._ignored_gpus:
-            report.say(
-                f"Without the GPU that they ask for (--no-gpu): {', '.join(self._ignored_gpus)}", "yellow"
-            )
 
 
 def image_id(spec: ImageSpec) -> str:

@@ -19,7 +19,7 @@ from ..protocol.batch import LOST, Batch
 from ..protocol.calls import CallState
 from ..protocol.ids import new_id
 from ..protocol.messages import Failure
-from ..protocol.spec import FunctionSpec
+from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.workers import Capacity, ContainerState, Running, TakenBack
 from . import failures
 from .actions import Action
@@ -272,10 +272,14 @@ class Dispatcher:
             waiting_for=function.waiting_for if function.queued else "",
         )
 
-    def why_never(self, spec: FunctionSpec) -> str:
-        """Why no connected worker could ever run this function: a sentence, or ""."""
+    def why_never(self, resources: Resources) -> str:
+        """Why no known worker could ever hold a container of these: a sentence, or ""."""
+        return why_never([worker.node.capacity for worker in self.core.workers.values()], resources)
+
+    def ignores_gpu(self, resources: Resources) -> bool:
+        """Whether only workers that ignore GPU requests (--no-gpu) could hold a container of these."""
         workers = [worker.node.capacity for worker in self.core.workers.values()]
-        return why_never(workers, spec.resources)
+        return bool(why_never([capacity for capacity in workers if not capacity.ignore_gpu], resources))
 
     @property
     def usage(self) -> Ledgers:

@@ -94,6 +94,15 @@ def choose(nodes: Iterable[Node], resources: Resources, *, preferred: Iterable[N
     return max(fitting, key=rank)
 
 
+MEETS = {
+    "H100": ("H200",),
+    "B200+": ("B200", "B300"),
+    "A10": ("A10G",),
+    "A10G": ("A10",),
+}
+"""Cards that meet a request of another name, by Modal's rules; A10G is the name of an A10 at one cloud."""
+
+
 def model_matches(request: GpuRequest, device: Device) -> bool:
     """Whether a device is what was asked: its model, a memory size of it ("A100" is met by "A100-80GB"), or an
     upgrade where the request is not exact (an H200 for an H100)."""
@@ -102,7 +111,7 @@ def model_matches(request: GpuRequest, device: Device) -> bool:
         return True
     if request.exact:
         return False
-    return model.startswith(asked + "-") or (asked == "H100" and model == "H200")
+    return model.startswith(asked + "-") or model in MEETS.get(asked, ())
 
 
 def pick_devices(request: GpuRequest, devices: Iterable[Device]) -> list[str]:
@@ -151,9 +160,9 @@ def _why_no_gpu(capacities: list[Capacity], resources: Resources) -> str:
         for model, count in own.items():
             offers[model] = max(count, offers.get(model, 0))
     if not offers:
-        return f"it asks for the GPU {asked}, and no worker has a GPU: `--no-gpu` runs it on the CPU"
+        return f"it asks for the GPU {asked}, and no worker has a GPU; `--no-gpu` runs it on the CPU"
     there = ", ".join(f"{model} (up to {count})" for model, count in sorted(offers.items()))
-    return f"it asks for the GPU {asked}, and the workers have {there}: `--no-gpu` runs it on the CPU"
+    return f"it asks for the GPU {asked}, and the workers have {there}; `--no-gpu` runs it on the CPU"
 
 
 def why_not_now(capacities: Iterable[Capacity], resources: Resources) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .spec import FunctionSpec, ImageSpec
+from .spec import FunctionSpec, ImageSpec, Resources
 
 AppState = Literal["initializing", "ephemeral", "detached", "stopped"]
 
@@ -42,6 +42,24 @@ class PublishApp:
 
     app_id: str
     functions: list[FunctionSpec] = field(default_factory=list)
+
+
+@dataclass
+class CheckResources:
+    """Asks, before anything is built for them, whether workers could ever hold containers of these functions.
+
+    Refused with the reason where one could be held by none.
+    """
+
+    app_id: str
+    functions: dict[str, Resources] = field(default_factory=dict[str, Resources])  # by tag
+
+
+@dataclass
+class ResourcesChecked:
+    """The answer to CheckResources. `without_gpu`: tags of what workers with --no-gpu will run on the CPU."""
+
+    without_gpu: list[str] = field(default_factory=list[str])
 
 
 @dataclass

@@ -51,7 +51,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     "client": frozenset(
         {
             *("CreateApp", "StopApp", "PublishApp", "BuildImage", "FindVolume", "PutSecret", "FollowApp"),
-            *("OpenCall", "CloseCall", "Confirm", "FindFunction", "INPUTS"),
+            *("OpenCall", "CloseCall", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

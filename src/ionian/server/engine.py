@@ -8,13 +8,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from .. import faults
 from ..core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Take
 from ..core.dispatcher import Dispatcher
 from ..protocol import workers
-from ..protocol.apps import ContainerNews, Log
+from ..protocol.apps import ContainerNews, Log, ResourcesChecked
 from ..protocol.batch import LOST, Batch
 from ..protocol.calls import OpenCall
-from ..protocol.spec import FunctionSpec
+from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused
 from ..protocol.wire import OUTPUTS, RUN
 from ..protocol.workers import ContainerState, Inventory, StartContainer, StopContainer, TakeBack, TakenBack
@@ -59,6 +60,17 @@ class Engine:
             self.specs[spec.function_id] = (spec, app_id, environment)
             self.dispatcher.add_function(_now(), spec, app_id, environment)
         self.pump()
+
+    def check_resources(self, functions: dict[str, Resources]) -> ResourcesChecked:
+        """Whether the workers that are known could hold each. Raises Refused with the reason where none could."""
+        without_gpu: list[str] = []
+        for tag, resources in functions.items():
+            reason = self.dispatcher.why_never(resources)
+            if reason:
+                raise Refused("ResourceExhaustedError", f"{tag} can't run: {reason}")
+            if resources.gpus and self.dispatcher.ignores_gpu(resources):
+                without_gpu.append(tag)
+        return ResourcesChecked(without_gpu)
 
     async def stop_app(self, app_id: str) -> None:
         """Ends the calls and containers of an app; comes back when they are gone."""
@@ -205,10 +217,16 @@ class Engine:
     def _do(self, action: Action) -> None:
         match action:
             case Run(worker_id, batch):
+                if faults.ARMED:
+                    faults.reach("server.run")
                 self._to_worker(worker_id, batch.pack(RUN))
             case Deliver(caller, batch):
+                if faults.ARMED:
+                    faults.reach("server.deliver")
                 self._deliver(caller, batch)
             case ConfirmResults(worker_id, seqs):
+                if faults.ARMED:
+                    faults.reach("server.confirm")
                 self._tell(worker_id, workers.ConfirmResults(seqs))
             case Take(worker_id, number):
                 self._tell(worker_id, TakeBack(number))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..protocol.apps import BuildImage, BuildStep, FollowApp, Log
+from ..protocol.apps import BuildImage, BuildStep, CheckResources, FollowApp, Log
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCall, Confirm, OpenCall
 from ..protocol.messages import PROTOCOL, Hello, Welcome
@@ -15,6 +15,7 @@ from ..protocol.wire import INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FromContainer, Inventory, TakenBack
 from ..version import VERSION
 from .auth import NOBODY, Actor, Target, authenticate, authorise
+from .builds import WORKER_WAIT_S
 
 if TYPE_CHECKING:
     from .server import Server
@@ -113,6 +114,8 @@ class Session(Peer):
                 engine.follow(message.app_id, self)
             case BuildImage():
                 self._run(self._build(message, request), request)
+            case CheckResources():
+                self._run(self._check_resources(message, request), request)
             case _:
                 return False
         return True
@@ -140,6 +143,10 @@ class Session(Peer):
 
     async def _build(self, message: BuildImage, request: int) -> None:
         self.reply(request, await self.server.builds.build(message, self))
+
+    async def _check_resources(self, message: CheckResources, request: int) -> None:
+        await self.server.engine.any_worker(WORKER_WAIT_S)
+        self.reply(request, self.server.engine.check_resources(message.functions))
 
     async def _handle(self, message: Any, request: int, payload: bytes) -> None:
         reply, out = await self.server.handle(self.actor, message, payload)

@@ -35,13 +35,16 @@ ACTIONS = (*MESSAGES, *BATCHES)
 SENT_BY_SERVER = frozenset(
     {
         *("Welcome", "AppCreated", "ImageBuilt", "FoundVolume", "SecretKept", "ContainerNews", "AppUsage"),
+        "ResourcesChecked",
         *("FoundFunction", "CallState", "AppFunctions", "MissingBlobs", "RUN", "OUTPUTS"),
         *("StartContainer", "StopContainer", "TakeBack", "ConfirmResults", "MakeImage", "ToContainer"),
     }
 )
 """What nobody may send to the server."""
 
-CLIENT_ONLY = frozenset({"CreateApp", "StopApp", "PublishApp", "BuildImage", "PutSecret", "FollowApp"})
+CLIENT_ONLY = frozenset(
+    {"CreateApp", "StopApp", "PublishApp", "BuildImage", "PutSecret", "FollowApp", "CheckResources"}
+)
 WORKER_ONLY = frozenset({"Inventory", "ContainerState", "TakenBack", "FromContainer", "RESULTS"})
 
 actors = st.one_of(

@@ -1,0 +1,82 @@
+"""Which cards meet a request, and what is said where none does."""
+
+from __future__ import annotations
+
+import pytest
+
+from ionian.core import Dispatcher
+from ionian.core.placement import model_matches, pick_devices
+from ionian.protocol.spec import GpuRequest, Resources
+from ionian.protocol.workers import Capacity, Device
+
+
+def cards(*models: str) -> list[Device]:
+    return [Device(f"nvidia.com/gpu={number}", model) for number, model in enumerate(models)]
+
+
+def dispatcher(*workers: Capacity) -> Dispatcher:
+    made = Dispatcher(epoch=1)
+    for number, capacity in enumerate(workers):
+        made.worker_joined(0.0, f"wo-{number}", capacity)
+    return made
+
+
+def asking(*gpus: GpuRequest) -> Resources:
+    return Resources(gpus=list(gpus))
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "meets"),
+    [
+        ("ANY", "RTX-4090", True),
+        ("A100", "A100-40GB", True),
+        ("A100", "A100-80GB", True),
+        ("A100-40GB", "A100-80GB", False),
+        ("H100", "H200", True),
+        ("H200", "H100", False),
+        ("B200+", "B300", True),
+        ("B200", "B300", False),
+        ("A10", "A10G", True),
+        ("A10G", "A10", True),
+        ("L4", "L40S", False),
+        ("A100", "MIG-1G.5GB", False),
+    ],
+)
+def test_a_card_meets_a_request_by_name_size_or_upgrade(asked: str, model: str, meets: bool) -> None:
+    assert model_matches(GpuRequest(asked), Device("x", model)) is meets
+
+
+def test_an_exact_request_takes_no_upgrade() -> None:
+    assert not model_matches(GpuRequest("H100", exact=True), Device("x", "H200"))
+    assert model_matches(GpuRequest("H100", exact=True), Device("x", "H100"))
+
+
+def test_cards_of_one_container_are_of_one_model() -> None:
+    assert pick_devices(GpuRequest("A100", 2), cards("A100-80GB", "A100-40GB", "A100-40GB")) == [
+        "nvidia.com/gpu=1",
+        "nvidia.com/gpu=2",
+    ]
+    assert pick_devices(GpuRequest("A100", 2), cards("A100-80GB", "A100-40GB")) == []
+
+
+def test_a_gpu_that_no_worker_has_is_refused_with_what_there_is() -> None:
+    none = dispatcher(Capacity(2000, 4096))
+    assert none.why_never(asking(GpuRequest("A100", 4))) == (
+        "it asks for the GPU A100:4, and no worker has a GPU; `--no-gpu` runs it on the CPU"
+    )
+    others = dispatcher(Capacity(2000, 4096, cards("L4", "T4", "L4")), Capacity(2000, 4096))
+    assert others.why_never(asking(GpuRequest("A100"), GpuRequest("H100", 2))) == (
+        "it asks for the GPU A100 or H100:2, and the workers have L4 (up to 2), T4 (up to 1); "
+        "`--no-gpu` runs it on the CPU"
+    )
+    assert others.why_never(asking(GpuRequest("A100"), GpuRequest("L4", 2))) == ""
+
+
+def test_workers_without_gpu_requests_run_it_and_that_is_known() -> None:
+    ignoring = Capacity(2000, 4096, ignore_gpu=True)
+    some = dispatcher(ignoring, Capacity(2000, 4096))
+    assert some.why_never(asking(GpuRequest("A100"))) == ""
+    assert some.ignores_gpu(asking(GpuRequest("A100")))
+    assert not dispatcher(ignoring, Capacity(2000, 4096, cards("A100-40GB"))).ignores_gpu(
+        asking(GpuRequest("A100"))
+    )
