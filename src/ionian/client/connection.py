@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import uvloop
 from picows import ws_connect
 
-from .. import exception, link
+from .. import exception, faults, link
 from ..call import Call
 from ..protocol.apps import FollowApp
 from ..protocol.batch import Batch
@@ -62,6 +62,8 @@ class _Stream(Peer):
     def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
         if kind != OUTPUTS:
             raise BadMessage(f"expected outputs, got a batch of kind {kind}")
+        if faults.ARMED:
+            faults.reach("client.result")
         batch = Batch.unpack(header, payload)
         self._seq = batch.seq
         call = self._owner.calls.get(batch.call_id)

@@ -8,7 +8,7 @@ import time
 from mmap import mmap
 from typing import Any
 
-from .. import execution
+from .. import execution, faults
 from ..protocol.batch import DONE, ERROR, OK, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
 from ..protocol.wire import RESULTS, RUN
@@ -55,6 +55,8 @@ class Runner:
             batch = Batch.unpack(header, payload)  # type: ignore[arg-type]
             self._call_id = batch.call_id
             self._cell[CELL_CALL_AT : CELL_CALL_AT + len(batch.call_id)] = batch.call_id.encode()
+            if faults.ARMED:
+                faults.reach("container.claimed")
             run(batch)
             self._flush()
 
@@ -72,6 +74,8 @@ class Runner:
                 result, code = dumps(value), OK
             except BaseException as error:
                 result, code = self._failure(error), ERROR
+            if faults.ARMED:
+                faults.reach("container.ran")
             ended = _now()
             rows.append((index, attempt, code, (ended - started) // 1000, result))
             self._rows_size += len(result)

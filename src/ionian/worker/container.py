@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -33,6 +34,8 @@ log = logging.getLogger("ionian.worker")
 FUNCTION_FILE = "/run/ionian-function.pickle"
 PIDS = 4096
 """Processes and threads of one container: more than any real program, fewer than would stop the machine."""
+
+_FAULTS = {name: value for name, value in os.environ.items() if name == "IONIAN_FAULT"}  # set by tests alone
 
 _encode = msgspec.json.encode
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .. import faults
 from ..protocol.apps import BuildStep, ImageBuilt
 from ..protocol.batch import BLOB, Batch
 from ..protocol.spec import ImageSpec
@@ -128,6 +129,8 @@ class Worker:
             case TakeBack():
                 self._take_back(message.number)
             case ConfirmResults():
+                if faults.ARMED:
+                    faults.reach("worker.confirmed")
                 for seq in message.seqs:
                     self._unconfirmed.pop(seq, None)
             case ToContainer():
@@ -140,6 +143,8 @@ class Worker:
 
     def run(self, header: memoryview, payload: memoryview) -> None:
         """Inputs for a container."""
+        if faults.ARMED:
+            faults.reach("worker.run")
         batch = Batch.unpack_header(header)
         container = self._containers.get(batch.container)
         if container is None or container.ended:
@@ -234,6 +239,8 @@ class Worker:
         batch.container, batch.seq = container.number, self._seq
         entry = batch.pack(RESULTS)
         self._unconfirmed[self._seq] = entry
+        if faults.ARMED:
+            faults.reach("worker.result")
         stream = self.uplink.stream
         if stream is not None:
             stream.send_entry(entry)
