@@ -6,14 +6,13 @@ Nothing here runs in a container: there the values were accepted before it was s
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .exception import InvalidError
 
-NAME = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
-LOOKS_LIKE_AN_ID = re.compile(r"[a-z]{2}-[A-Za-z0-9]{22,26}")
+NAME = r"(?![a-z]{2}-[A-Za-z0-9]{22,26}$)[A-Za-z0-9\-_.]{1,64}"
+"""A name of an object, and not what looks like an id."""
 
 
 def wrong(name: str, expected: str, got: Any) -> InvalidError:
@@ -51,7 +50,9 @@ def text(name: str, value: Any) -> str:
 
 def object_name(name: str, value: Any) -> str:
     """A name for an object of the server: at most 64 letters, digits, dashes, dots and underscores."""
-    if not isinstance(value, str) or not NAME.fullmatch(value) or LOOKS_LIKE_AN_ID.fullmatch(value):
+    import re
+
+    if not isinstance(value, str) or not re.fullmatch(NAME, value):
         raise wrong(
             name, "a name of 1 to 64 characters of A-Z a-z 0-9 - _ . that doesn't look like an id", value
         )

@@ -8,7 +8,6 @@ begins with `!` takes files out again.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from .exception import InvalidError
 from .execution import is_local
 
 if TYPE_CHECKING:
+    import re
     from pathlib import Path, PurePath
 
     Ignore = Callable[[Path], bool]
@@ -125,6 +125,8 @@ def can_prune(ignore: Ignore) -> bool:
 
 
 def _rule(text: str) -> tuple[bool, re.Pattern[str]] | None:
+    import re
+
     pattern = text.strip()
     negative = pattern.startswith("!")
     pattern = os.path.normpath(pattern[negative:].strip() or ".").strip("/")
@@ -138,6 +140,8 @@ def _rule(text: str) -> tuple[bool, re.Pattern[str]] | None:
 
 def _regular_expression(pattern: str) -> str:
     """Docker's pattern as a regular expression: `**` crosses folders; `*`, `?` and `[…]` stay within one name."""
+    import re
+
     out: list[str] = []
     at = 0
     while at < len(pattern):

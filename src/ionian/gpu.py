@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from .arguments import wrong
@@ -20,7 +19,7 @@ _OTHERS = (
 MODELS = frozenset(["ANY", *_MODALS.split(), *_OTHERS.split()])
 """Modal's names, and other cards that people have at home and at work. ANY takes what there is."""
 
-FORM = re.compile(r"(?P<model>[^:!]+)(?P<exact>!?)(:(?P<count>[^:]*))?")
+FORM = r"(?P<model>[^:!]+)(?P<exact>!?)(:(?P<count>[^:]*))?"
 
 
 def parse_gpus(value: Any) -> list[GpuRequest]:
@@ -39,12 +38,14 @@ def parse_gpus(value: Any) -> list[GpuRequest]:
 
 
 def _parse(value: Any) -> GpuRequest:
+    import re
+
     from .protocol.spec import GpuRequest
 
     expected = 'a string such as "A100", "A100-80GB:4" or "any"'
     if not isinstance(value, str):
         raise wrong("gpu", expected, value)
-    found = FORM.fullmatch(value.strip().upper())
+    found = re.fullmatch(FORM, value.strip().upper())
     if found is None:
         raise wrong("gpu", expected, value)
     model = found["model"]

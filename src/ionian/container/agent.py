@@ -29,14 +29,17 @@ def main() -> None:
         os.set_inheritable(fd, False)
     side = Messages(socket.socket(fileno=SIDE_FD))
     begin = _begin(side)
+    execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
     _prepare(begin)
-    execution.enter_container()
     link.connect_by(lambda: _link(side, begin))
     runner = Runner(Packets(socket.socket(fileno=DATA_FD)), mmap.mmap(CELL_FD, CELL_SIZE), begin.container_id, HIDE)
 
     def serve() -> None:
         """Called where the module is imported, or where it enters app.run() and so will never return."""
-        runner.function = modules.find(begin)
+        try:
+            runner.function = modules.find(begin)
+        except BaseException as error:
+            _failed(side, begin, error)
         side.send(Ready("%d.%d" % sys.version_info[:2]))
         runner.serve()
         _leave()

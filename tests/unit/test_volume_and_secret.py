@@ -1,0 +1,77 @@
+"""Volumes and secrets: handles that ask nothing of a server before an app runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import ionian
+from ionian.exception import DeprecationError, ExecutionError, InvalidError
+
+
+def test_a_volume_has_no_id_before_an_app_that_uses_it_runs() -> None:
+    volume = ionian.Volume.from_name("v", create_if_missing=True)
+    assert volume.create_if_missing
+    with pytest.raises(ExecutionError, match="'v' has no id"):
+        _ = volume.object_id
+    volume.volume_id = "vo-1"
+    assert volume.object_id == "vo-1"
+
+
+def test_a_read_only_mount_is_another_handle_of_the_same_volume() -> None:
+    volume = ionian.Volume.from_name("v")
+    for other in (volume.with_mount_options(read_only=True), volume.read_only()):
+        assert other.is_read_only
+        assert other.name == "v"
+    assert not volume.is_read_only
+
+
+def test_constructors_that_are_none_say_what_to_write() -> None:
+    with pytest.raises(InvalidError, match="from_name"):
+        ionian.Volume()
+    with pytest.warns(DeprecationError, match="from_dict"):
+        assert ionian.Secret({"A": "1"}).values == {"A": "1"}
+
+
+def test_a_secret_shows_its_names_and_never_its_values() -> None:
+    secret = ionian.Secret.from_dict({"TOKEN": "hidden", "NONE": None})
+    assert secret.values == {"TOKEN": "hidden"}
+    assert repr(secret) == "Secret(TOKEN)"
+
+
+@pytest.mark.parametrize("values", [["A"], {"A": 1}, {1: "A"}, {"": "x"}])
+def test_a_secret_is_of_strings_and_the_error_hides_values(values: object) -> None:
+    with pytest.raises(InvalidError, match="env_dict"):
+        ionian.Secret.from_dict(values)  # pyright: ignore
+    with pytest.raises(InvalidError) as error:
+        ionian.Secret.from_dict({"A": ["hidden"]})  # pyright: ignore
+    assert "hidden" not in str(error.value)
+
+
+def test_a_secret_of_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IONIAN_TEST_TOKEN", "t")
+    assert ionian.Secret.from_local_environ(["IONIAN_TEST_TOKEN"]).values == {"IONIAN_TEST_TOKEN": "t"}
+    with pytest.raises(InvalidError, match="IONIAN_TEST_MISSING is not"):
+        ionian.Secret.from_local_environ(["IONIAN_TEST_TOKEN", "IONIAN_TEST_MISSING"])
+
+
+def test_a_dotenv_file_is_found_upward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dotenv = ModuleType("dotenv")
+    dotenv.dotenv_values = lambda file: dict(line.split("=") for line in Path(file).read_text().split())  # pyright: ignore
+    monkeypatch.setitem(sys.modules, "dotenv", dotenv)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".env").write_text("A=1\n")
+    monkeypatch.chdir(tmp_path / "sub")
+    assert ionian.Secret.from_dotenv().values == {"A": "1"}
+    assert ionian.Secret.from_dotenv(tmp_path / ".env").values == {"A": "1"}
+    with pytest.raises(InvalidError, match=r"other\.env"):
+        ionian.Secret.from_dotenv(filename="other.env")
+
+
+def test_a_dotenv_file_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dotenv", None)
+    with pytest.raises(InvalidError, match="pip install python-dotenv"):
+        ionian.Secret.from_dotenv()
