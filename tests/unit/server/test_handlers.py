@@ -21,7 +21,7 @@ from ionian.protocol.spec import (
     VolumeMount,
 )
 from ionian.protocol.stream import Refused
-from ionian.protocol.workers import Usage
+from ionian.protocol.workers import StopContainer, Usage
 from ionian.server.auth import Actor
 from ionian.server.handlers import handle
 from ionian.server.handlers.apps import end_app
@@ -314,6 +314,10 @@ def test_a_container_may_not_define_anything(server: Server) -> None:
     ):
         kind = refused(server, message, f"a container may not send {type(message).__name__}", actor=container)
         assert kind == "PermissionDeniedError"
+
+
+def test_a_message_without_a_handler_is_refused_by_name(server: Server) -> None:
+    assert refused(server, StopContainer(1), "expected another message.*got StopContainer") == "InvalidError"
 
 
 def test_a_failure_of_the_servers_disk_is_a_sentence(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

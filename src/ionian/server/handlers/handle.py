@@ -42,8 +42,12 @@ async def handle(actor: Actor, message: Any, payload: bytes, context: Context) -
 
     Chunks of one blob must be given in order (each call reaches the upload's queue before it first waits).
     """
+    kind = message.__class__
+    handler = HANDLED.get(kind)
+    if handler is None:
+        raise Refused("InvalidError", f"expected another message on this stream, got {kind.__name__}")
     try:
-        return await HANDLED[type(message)](actor, message, payload, context)
+        return await handler(actor, message, payload, context)
     except StoreFull as error:
         raise Refused("ResourceExhaustedError", f"the server can't keep this: {error}") from error
     except (StoreError, StateError, OSError) as error:

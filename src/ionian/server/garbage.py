@@ -1,0 +1,27 @@
+"""Blobs that nobody needs any more: deleted by age and within a budget, a few at a time."""
+
+from __future__ import annotations
+
+import shutil
+
+from .blobs import BlobStore
+from .store import Store
+
+MIN_AGE_S = 24 * 3600.0
+"""No blob younger than this goes: an upload, a build or an input may be about to refer to it."""
+
+MAX_AGE_S = 7 * 24 * 3600.0
+"""How long content is kept that no live app has a right to: as long as results are kept."""
+
+DISK_SHARE = 0.5
+"""All blobs together take up to this share of what their disk could give them; live apps' blobs count but stay."""
+
+
+def collect_garbage(store: Store, blobs: BlobStore) -> int:
+    """Deletes what is due; returns how many blobs. Blocks, for a second or so per 100,000 blobs: once an hour."""
+    used = sum(entry.size for entry in blobs.entries())
+    budget = int((shutil.disk_usage(blobs.folder).free + used) * DISK_SHARE)
+    gone = blobs.collect(
+        keep=store.blob_grants.all_digests(), budget_bytes=budget, max_age_s=MAX_AGE_S, min_age_s=MIN_AGE_S
+    )
+    return len(gone)
