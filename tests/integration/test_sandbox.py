@@ -209,6 +209,19 @@ def test_calls_that_reach_for_the_kernel_are_refused(world: World):
     assert set(said.values()) == {"EPERM"}, said
 
 
+@pytest.mark.parametrize("python", [PYTHON, ""])
+def test_the_program_has_the_descriptors_that_it_was_given_and_no_other(world: World, python: str):
+    async def main() -> str:
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        argv = ["sh", "-c", "ls /proc/$$/fd"]
+        exit_, out = await world.run(["--", *argv] if python else argv, python=python, pass_fds={7: nothing})
+        os.close(nothing)
+        assert exit_ == Exit(0), out
+        return out
+
+    assert run(main).split() == ["0", "1", "2", "7"]
+
+
 def test_threads_forks_and_subprocesses_work(world: World):
     code = """
         import json, multiprocessing, subprocess, threading
@@ -602,10 +615,8 @@ def test_owners_in_a_build_are_real_where_there_is_a_range(world: World):
             box.go()
             assert await box.wait() == Exit(0)
             info = (box.spec.scratch / "upper/root").stat()
-            assert (info.st_uid - IdMap.current().host_uid, info.st_gid - IdMap.current().host_gid) == (
-                33,
-                34,
-            )
+            ids = IdMap.current()
+            assert (info.st_uid, info.st_gid) == (ids.uid(33), ids.gid(34))
 
     run(main)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +44,13 @@ class IdMap:
     def count(self) -> int:
         return min(sum(e[2] for e in self.uids), sum(e[2] for e in self.gids))
 
+    def uid(self, inside: int) -> int:
+        """The uid here of one inside; -1 where it has none."""
+        return _outside(self.uids, inside)
+
+    def gid(self, inside: int) -> int:
+        return _outside(self.gids, inside)
+
     @staticmethod
     def current() -> IdMap:
         """The map of this process' user on this machine (looked up once)."""
@@ -55,8 +64,48 @@ def _current(uid: int, gid: int) -> IdMap:
     if shutil.which("newuidmap") and shutil.which("newgidmap"):
         uids, gids = subordinate("/etc/subuid", uid), subordinate("/etc/subgid", uid)
         if uids and gids:
-            return IdMap(((0, uid, 1), (1, *uids)), ((0, gid, 1), (1, *gids)), by_helper=True)
+            ids = IdMap(((0, uid, 1), (1, *uids)), ((0, gid, 1), (1, *gids)), by_helper=True)
+            if _helper_works(ids):
+                return ids
     return IdMap(((0, uid, 1),), ((0, gid, 1),))
+
+
+def _outside(extents: tuple[Extent, ...], inside: int) -> int:
+    return next(
+        (here + inside - first for first, here, size in extents if first <= inside < first + size), -1
+    )
+
+
+def helper_commands(pid: int, uids: Iterable[Extent], gids: Iterable[Extent]) -> list[list[str]]:
+    """The calls of newuidmap and newgidmap that give a process' namespace its ids."""
+    return [
+        [tool, str(pid), *(str(number) for extent in extents for number in extent)]
+        for tool, extents in (("newuidmap", uids), ("newgidmap", gids))
+    ]
+
+
+PROBE = """
+import ctypes, sys
+print(ctypes.CDLL(None).unshare(0x10000000), flush=True)
+sys.stdin.read()
+"""
+
+
+def _helper_works(ids: IdMap) -> bool:
+    """Tries the helpers once: they may lack their setuid bit (in a container), or refuse the lines they are given.
+    With one id only, the owner of layers is the same, so nothing that was built before is lost."""
+    command = [sys.executable, "-I", "-S", "-c", PROBE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
+        assert probe.stdin is not None
+        assert probe.stdout is not None
+        if probe.stdout.readline().strip() != "0":
+            return False
+        done = [
+            subprocess.run(command, capture_output=True, check=False).returncode
+            for command in helper_commands(probe.pid, ids.uids, ids.gids)
+        ]
+        probe.stdin.close()
+    return not any(done)
 
 
 def root_map(uid_extents: Iterable[Extent], gid_extents: Iterable[Extent]) -> IdMap:

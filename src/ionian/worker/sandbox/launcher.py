@@ -56,6 +56,7 @@ Run = Callable[[socket.socket], None]
 def main() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)  # it had to be, to come here; a sandbox that held it could answer for us
     if os.getppid() != int(sys.argv[2]):
         sys.exit(0)  # the worker died before prctl
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -275,9 +276,14 @@ def keep_only(caps: list[int]) -> None:
 
 
 def place(fds: list[int], targets: list[int]) -> None:
-    """Moves each descriptor to its number, inheritable. First out of the way of all targets."""
+    """Moves each descriptor to its number; no other reaches the program. First out of the way of all targets."""
     above = max(targets) + 1
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            os.set_inheritable(fd, False)
+        except OSError:
+            pass  # the one that listed them
     for fd, target in zip(moved, targets, strict=True):
         os.dup2(fd, target)
 

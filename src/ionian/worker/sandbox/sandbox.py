@@ -268,12 +268,13 @@ class Sandbox:
                 report = os.read(self._gate, 64)
             except (BlockingIOError, ConnectionError):
                 pass
-        if report:
+        if (
+            report.isdigit() and int(report) < 1 << 16
+        ):  # user code may have meddled with the init: its own loss
             status = int(report)
         elif self.spec.python or self._killed:
-            return Exit(
-                None, signal.SIGKILL
-            )  # pid 1 itself was killed: by us, the kernel, or with the worker
+            # Pid 1 itself was killed: by us, the kernel, or with the worker.
+            return Exit(None, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(status)
         return Exit(code) if code >= 0 else Exit(None, -code)
 

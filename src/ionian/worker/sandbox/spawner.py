@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -31,7 +30,7 @@ class End:
     cpu_s: float
 
 
-_of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Spawner] = weakref.WeakKeyDictionary()
+_of_loop: dict[asyncio.AbstractEventLoop, Spawner] = {}
 
 
 class Spawner:
@@ -64,7 +63,10 @@ class Spawner:
 
     @classmethod
     def of_this_loop(cls) -> Spawner:
+        """The launcher of this loop, started at the first call and again should it have died."""
         loop = asyncio.get_running_loop()
+        for other in [o for o in _of_loop if o.is_closed()]:
+            _of_loop.pop(other).close()
         spawner = _of_loop.get(loop)
         if spawner is None or spawner._gone:
             spawner = _of_loop[loop] = cls()
@@ -141,8 +143,11 @@ class Spawner:
         if self._gone:
             return
         self._gone = True
-        self._loop.remove_reader(self._socket.fileno())
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        if self._loop.is_closed():
+            return  # nobody can wait any more
         for answer in self._answers.values():
             _resolve(answer, {"failed": "its launcher process ended"})
         for end in self._ends.values():

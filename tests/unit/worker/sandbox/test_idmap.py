@@ -26,6 +26,12 @@ def test_the_first_id_inside_is_always_0():
     assert IdMap.current().uids[0][0] == 0
 
 
+def test_an_id_inside_is_told_as_the_one_here():
+    ids = IdMap(((0, 1000, 1), (1, 200000, 65535)), ((0, 1000, 1),))
+    assert [ids.uid(n) for n in (0, 1, 33, 65536)] == [1000, 200000, 200032, -1]
+    assert ids.gid(33) == -1
+
+
 def test_nobody_is_given_the_uid_0_of_this_machine():
     assert all(first != 0 for _, first, _ in IdMap.current().uids)
 
