@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def command(
     wanted = reference.parse(ref, is_module=is_module)
     with session.started(quiet=quiet, **options):
         runnable = reference.resolve(reference.load(wanted), wanted)
-        run = Run(runnable, name=name or _words(ref, arguments), detach=detach, write_result=write_result)
+        run = Run(runnable, name=name, detach=detach, write_result=write_result)
         run.command(ref).main(list(arguments), prog_name=f"ionian run {ref}", standalone_mode=False)
 
 
@@ -58,7 +57,7 @@ class Run:
     """One run of a runnable, with the arguments of its command line."""
 
     def __init__(
-        self, runnable: reference.Runnable, *, name: str, detach: bool, write_result: str | None
+        self, runnable: reference.Runnable, *, name: str | None, detach: bool, write_result: str | None
     ) -> None:
         self._runnable = runnable
         self._name = name
@@ -103,13 +102,5 @@ def _write(path: Path, result: Any) -> None:
         path.write_bytes(result)
     else:
         raise click.ClickException(
-            f"-w writes a result of type str or bytes; this one is a {type(result).__name__}"
+            f"-w writes a result of type str or bytes; this one is {type(result).__name__}"
         )
-
-
-def _words(ref: str, arguments: tuple[str, ...]) -> str:
-    """The name of the run where it has none: what stands on the command line."""
-    return " ".join((os.path.basename(ref), *arguments))[:64]
-
-
-__all__ = ["command"]

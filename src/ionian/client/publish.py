@@ -131,6 +131,8 @@ class Publication:
     def _spec(
         self, function: AnyFunction, image_id: str, image: ImageSpec, built: dict[str, ImageBuilt]
     ) -> FunctionSpec:
+        import cloudpickle
+
         options = function.options
         by_value = function.definition == "serialized" or not import_name(function.module)
         return FunctionSpec(
@@ -153,7 +155,7 @@ class Publication:
             volumes=self._mounted_volumes(options.volumes),
             single_use=options.single_use,
             python=PYTHON,
-            cloudpickle=cloudpickle_version(),
+            cloudpickle=cloudpickle.__version__,
         )
 
     def _mounts(self, function: AnyFunction, by_value: bool) -> list[FileRef]:
@@ -249,13 +251,6 @@ def pickled(function: Callable[..., Any]) -> bytes:
     finally:
         if registered:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-def cloudpickle_version() -> str:
-    """The version on this side: said where the two sides can't read each other."""
-    from importlib.metadata import version
-
-    return version("cloudpickle")
 
 
 def all_at_once(work: Callable[[str], Any], items: list[str]) -> list[Any]:

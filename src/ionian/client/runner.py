@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -179,7 +179,6 @@ class AppRun:
 
 
 def _script() -> str:
-    main = sys.modules.get("__main__")
-    with contextlib.suppress(AttributeError, TypeError):
-        return os.path.basename(main.__file__)  # type: ignore[union-attr, arg-type]
-    return "app"
+    """The name of an app that has none: that of the script."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None) or "app"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(file)).strip("-")[:64] or "app"

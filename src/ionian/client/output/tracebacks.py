@@ -17,7 +17,13 @@ from .screen import ANSI, coloured
 OWN = str(Path(__file__).resolve().parents[2]) + os.sep
 """Where Ionian's own files lie."""
 
-HIDDEN_PARTS = (f"{os.sep}click{os.sep}", "<frozen importlib", "<frozen runpy", f"{os.sep}asyncio{os.sep}")
+HIDDEN_PARTS = (
+    f"{os.sep}click{os.sep}",
+    "<frozen importlib",
+    "<frozen runpy",
+    f"{os.sep}asyncio{os.sep}",
+    f"{os.sep}concurrent{os.sep}futures{os.sep}",
+)
 
 
 def show(error: BaseException) -> None:
@@ -94,6 +100,13 @@ def _raised_remotely(error: BaseException) -> bool:
 
 def _is_remote(frame: traceback.FrameSummary) -> bool:
     return frame.filename.startswith("<ta-")
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    """Whether a frame is of the user's own files: neither Python's nor an installed package's."""
+    return not frame.filename.startswith(
+        ("<", *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")))
+    )
 
 
 def _strip(trace: traceback.TracebackException) -> list[traceback.FrameSummary]:
