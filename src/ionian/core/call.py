@@ -51,8 +51,8 @@ class Call:
     """One call of a function by a caller."""
 
     __slots__ = (
-        "attempts", "bare", "caller", "closed", "deaths", "first_attempt", "function", "held_back", "holders", "id", "in_ring",
-        "ledger", "queue", "queued", "running", "segments", "starts", "yielded",
+        "attempts", "bare", "caller", "closed", "deaths", "first_attempt", "function", "held_back", "id", "in_ring",
+        "ledger", "queue", "queued", "running", "segments", "starts", "suspects", "yielded",
     )  # fmt: skip
 
     def __init__(self, id: str, function: Function, caller: Caller, first_attempt: int) -> None:
@@ -61,24 +61,18 @@ class Call:
         self.caller = caller
         self.first_attempt = first_attempt  # of an input that was never dispatched in this epoch
         self.ledger = Ledger()
-        self.queue: deque[tuple[int, int]] = (
-            deque()
-        )  # ranges; what is no longer QUEUED in the ledger is passed over
+        # Ranges of indexes; what is no longer QUEUED in the ledger is passed over.
+        self.queue: deque[tuple[int, int]] = deque()
         self.queued = 0
         self.running = 0
         self.starts: list[int] = []  # of the segments, ascending
         self.segments: list[Segment] = []
-        self.attempts: dict[
-            int, int
-        ] = {}  # only of inputs that went back to the queue or came from an inventory
-        self.bare: set[int] = (
-            set()
-        )  # a container has it (from an inventory), its payload has not arrived here
+        # Only of inputs that went back to the queue, or came from an inventory.
+        self.attempts: dict[int, int] = {}
+        self.bare: set[int] = set()  # a container has it, says an inventory; its payload is not here
         self.deaths: dict[int, int] = {}  # containers that died of it
+        self.suspects: set[int] = set()  # claimed when one died: run alone, so the next death is proof
         self.yielded: set[int] = set()  # generators that have delivered an item
-        self.holders: set[tuple[str, int]] = (
-            set()
-        )  # only of a closed call: containers that still have inputs of it
         self.in_ring = False
         self.held_back = False  # after a restart, until the inventories are in
         self.closed = False
@@ -163,10 +157,18 @@ class Call:
                 continue
             segment = self.segments[bisect_right(self.starts, start) - 1]
             end = segment.fit(start, min(stop, start + limit, segment.stop))
+            if self.suspects:
+                end = self._alone(start, end)
             if end < stop:
                 self.queue.appendleft((end, stop))
             return self._cut(segment, start, end)
         return None
+
+    def _alone(self, start: int, end: int) -> int:
+        """A batch that begins at `start` has no suspect beside others."""
+        if start in self.suspects:
+            return start + 1
+        return min((index for index in self.suspects if start < index < end), default=end)
 
     def _cut(self, segment: Segment, start: int, stop: int) -> Batch:
         self.ledger.mark(start, stop, HELD)
@@ -237,7 +239,7 @@ class Call:
                     at += 1
                 else:
                     del self.starts[at], self.segments[at]
-        if self.attempts or self.deaths or self.yielded or self.bare:
+        if self.attempts or self.suspects or self.yielded or self.bare:
             self._forget(parts)
 
     def _forget(self, parts: list[tuple[int, int]]) -> None:
@@ -245,6 +247,7 @@ class Call:
             for index in range(start, stop):
                 self.attempts.pop(index, None)
                 self.deaths.pop(index, None)
+                self.suspects.discard(index)
                 self.yielded.discard(index)
                 self.bare.discard(index)
 

@@ -33,7 +33,7 @@ from .placement import why_never
 from .recovery import Recovery
 from .state import Core, Settings
 from .usage import Ledgers
-from .worker import State
+from .worker import State, rows_of
 
 
 class Dispatcher:
@@ -127,7 +127,7 @@ class Dispatcher:
         if call_id not in self.core.calls:
             owner = self.core.delivery.caller(caller)
             call = Call(call_id, function, owner, self.core.first_attempt)
-            call.held_back = resumed and not self.recovery.settled
+            call.held_back = resumed and not self.core.settled
             owner.calls.add(call_id)
             self.core.calls[call_id] = call
             self.recovery.opened(now, call)
@@ -228,8 +228,7 @@ class Dispatcher:
         worker = self.core.workers.get(worker_id)
         container = worker.containers.get(message.number) if worker is not None else None
         if container is not None:
-            held = {held.call_id: set(held.index) for held in message.inputs}
-            self.flow.taken_back(now, container, held)
+            self.flow.taken_back(now, container, rows_of(message.inputs))
 
     def results(self, now: float, worker_id: str, batch: Batch) -> None:
         """Results of one call from one container. The batch becomes the dispatcher's own."""

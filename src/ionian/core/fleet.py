@@ -11,7 +11,7 @@ from .flow import Flow
 from .function import Function
 from .placement import choose, why_not_now
 from .state import Core
-from .worker import Container, State, Worker
+from .worker import Container, State, Worker, rows_of
 
 START_TRIES = 3
 START_BACKOFF_S = (0.25, 1.0)
@@ -61,11 +61,15 @@ class Fleet:
             if not self._start(now, function):
                 break
             live += 1
+        for container in list(function.idle)[: max(0, live - most)] if most else ():
+            self.stop(now, container, self.core.settings.stop_grace_s, f"max_containers is {most}")
         if function.idle:
             self.idle(now, function)
 
     def _may_start(self, now: float, function: Function) -> bool:
-        """After a failed start one at a time, and not at once."""
+        """After a failed start one at a time, and not at once; where a maximum holds, not before all are counted."""
+        if function.spec.scaling.max_containers and not self.core.settled:
+            return False
         if not function.failures:
             return True
         if now < function.retry_at:
@@ -230,7 +234,7 @@ class Fleet:
         """Everything that a container had waits again, in front. `running`: what it may have begun (None: all)."""
         begun = {call_id: set(rows) for call_id, rows in container.held.items()}
         if running is not None:
-            begun = {held.call_id: set(held.index) for held in running}
+            begun = rows_of(running)
         for call_id, indexes in begun.items():
             call = self.core.calls.get(call_id)
             if call is not None and not call.closed:
@@ -250,6 +254,7 @@ class Fleet:
         if state.ended == "timeout":
             self.flow.fail_held(container, call, index, LOST, failures.timed_out(spec))
             return True
+        call.suspects.update(first.index)
         deaths = call.deaths[index] = call.deaths.get(index, 0) + 1
         if deaths >= DEATHS:
             self.flow.fail_held(container, call, index, LOST, failures.died(spec, state, deaths))

@@ -56,6 +56,14 @@ class Flow:
             call.in_ring = True
             call.function.ring.append(call)
 
+    def unqueued(self, call: Call) -> None:
+        """An input of a call waits no longer, although it was not dispatched."""
+        if not call.held_back:
+            call.function.queued -= 1
+            if not call.queued:
+                call.in_ring = False
+                call.function.ring.remove(call)
+
     # To containers
 
     def fill(self, now: float, function: Function) -> None:
@@ -179,6 +187,7 @@ class Flow:
             call.function.running -= len(had)
             if call.closed:
                 call.running -= len(had)
+                call.end(ranges(sorted(had)))
                 self.free(call)
                 continue
             waiting = call.requeue(sorted(had))
@@ -286,8 +295,7 @@ class Flow:
                 micros += batch.micros[row]
             elif call.ledger.state(index) == QUEUED:
                 call.queued -= 1
-                if not call.held_back:
-                    call.function.queued -= 1
+                self.unqueued(call)
             call.end([(index, index + 1)])
         self.core.stale += len(batch.index) - len(keep)
         if ended and container is not None:
@@ -320,6 +328,7 @@ class Flow:
                 else:
                     call.running -= len(had)
                     call.function.running -= len(had)
+                    call.end(ranges(sorted(had)))
                     self.free(call)
         if call is None and batch.attempt and max(batch.attempt) < self.core.first_attempt:
             self.core.early_results.setdefault(batch.call_id, []).append((worker, batch))

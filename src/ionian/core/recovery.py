@@ -15,7 +15,7 @@ from .function import Function
 from .ledger import QUEUED, UNKNOWN
 from .placement import Node, Reservation
 from .state import Core
-from .worker import Container, State, Worker
+from .worker import Container, State, Worker, rows_of
 
 SUPERSEDED = "its inputs were run elsewhere while its worker was out of reach"
 
@@ -28,25 +28,27 @@ class Recovery:
         self.flow = flow
         self.fleet = fleet
         self.awaited = set(known_workers)
-        self.settled = not known_workers  # the inventories are in, or were waited for long enough
+        core.settled = not known_workers
         self.lost: dict[str, dict[int, Container]] = {}  # containers of lost workers, should they come back
 
     def begin(self, now: float) -> None:
         """The server has started."""
         settings = self.core.settings
-        if not self.settled:
+        if not self.core.settled:
             self.core.timers.at(now + settings.inventory_wait_s, self._settle)
         self.core.timers.at(now + settings.unopened_s, self._drop_unopened)
 
     # After a start
 
     def _settle(self, now: float) -> None:
-        if self.settled:
+        if self.core.settled:
             return
-        self.settled = True
         self.awaited.clear()
+        self.core.settled = True
         for call in [call for call in self.core.calls.values() if call.held_back]:
             self.flow.release(now, call)
+        for function in self.core.functions.values():
+            self.fleet.wake(now, function)
 
     def opened(self, now: float, call: Call) -> None:
         """A call is opened (again): what workers have of it is attached to it."""
@@ -89,8 +91,9 @@ class Recovery:
         for running in reported.values():
             self._adopt(now, worker, running, lost.get(running.number))
         self.awaited.discard(worker_id)
-        if not self.awaited:
-            self._settle(now)
+        if not self.awaited and not self.core.settled:
+            # Results of containers that have ended are not in an inventory: they come right behind it.
+            self.core.timers.at(now + self.core.settings.settle_s, self._settle)
         for function in {c.function: None for c in worker.containers.values()}:
             self.flow.fill(now, function)
             self.fleet.idle(now, function)
@@ -103,7 +106,7 @@ class Recovery:
         if running is None:
             self._missing(now, container)
             return
-        there = {held.call_id: set(held.index) for held in running.held}
+        there = rows_of(running.held)
         lacking = {id: rows - there.get(id, set()) for id, rows in container.held.items()}
         self.flow.back_to_queue(container, lacking)
         if container.state is State.STOPPING:
@@ -142,6 +145,7 @@ class Recovery:
         if reservation is None:  # more than there is: it runs all the same
             reservation = Reservation(function.spec.resources.cpu_milli, function.spec.resources.memory_mib)
         container = Container(worker, running.number, running.container_id, function, reservation)
+        container.adopted = True
         self.fleet.adopt(container)
         worker.node.starting += 1
         superseded = False
@@ -165,6 +169,8 @@ class Recovery:
 
     def _attach(self, container: Container, call_id: str, index: int, attempt: int) -> bool:
         """An input turned out to be in a container; False where it was run elsewhere meanwhile."""
+        if index in container.held.get(call_id, ()):
+            return True  # named twice: it runs, and some of its results are not confirmed
         call = self.core.calls.get(call_id)
         if call is None:
             if attempt >= self.core.first_attempt:
@@ -176,11 +182,8 @@ class Recovery:
                 return False
             waited = call.attach(index, attempt)
             call.function.running += 1
-            if waited and not call.held_back:
-                call.function.queued -= 1
-                if not call.queued and call.in_ring:
-                    call.in_ring = False
-                    call.function.ring.remove(call)
+            if waited:
+                self.flow.unqueued(call)
         container.held.setdefault(call_id, set()).add(index)
         container.outstanding += 1
         return True

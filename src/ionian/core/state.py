@@ -25,6 +25,7 @@ class Settings:
 
     worker_lost_after_s: float = 60.0  # then its inputs run elsewhere
     inventory_wait_s: float = 10.0  # after a start, for workers known before it
+    settle_s: float = 0.25  # after the last inventory, for the results that follow it
     unopened_s: float = 60.0  # results and containers of calls that nobody has opened (again) yet
     caller_lost_after_s: float = 60.0  # then its calls are ended
     straggler_s: float = 0.03  # without progress, while others could help
@@ -57,6 +58,7 @@ class Core:
     """Inputs of such calls that containers have, with their attempt."""
     usage: Ledgers = field(default_factory=Ledgers)
     numbers: dict[str, int] = field(default_factory=dict[str, int])  # the last of each worker's containers
+    settled: bool = True  # the inventories are in, or were waited for long enough
     stale: int = 0  # rows of results that came too late, or twice
 
     def __post_init__(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from ..protocol.workers import Held
 from .placement import Node, Reservation
 
 if TYPE_CHECKING:
@@ -23,6 +25,14 @@ MOST_ROWS = 256
 BATCH_ROWS = 64
 HEAVY_BYTES = 256 << 10
 """A container whose last batch was larger than this has one ahead and no more: memory, and frames, stay bounded."""
+
+
+def rows_of(inputs: Iterable[Held]) -> dict[str, set[int]]:
+    """The inputs of a message by call; there may be several lists of one call."""
+    rows: dict[str, set[int]] = {}
+    for held in inputs:
+        rows.setdefault(held.call_id, set()).update(held.index)
+    return rows
 
 
 class State(IntEnum):
@@ -63,6 +73,7 @@ class Container:
     """One container: what it has, and how much it may be given."""
 
     __slots__ = (
+        "adopted",
         "batch",
         "doomed",
         "function",
@@ -105,6 +116,7 @@ class Container:
         self.heavy = False
         self.taking = False  # asked to give back; nothing is sent meanwhile
         self.slowed = False  # gave back: nothing more until what it runs has ended
+        self.adopted = False  # it was there before this epoch, or came back: the cap may not know it
         self.doomed = False  # to be stopped as soon as its worker is back
 
     def learn(self, micros: float) -> None:

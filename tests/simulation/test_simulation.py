@@ -1,0 +1,57 @@
+"""The dispatcher in a world where things go wrong. More seeds: IONIAN_SEEDS=2000; one: IONIAN_SEED=17."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .stories import Faults, played
+
+SEEDS = int(os.environ.get("IONIAN_SEEDS", "200"))
+ONE = os.environ.get("IONIAN_SEED")
+
+
+def seeds(part: int, parts: int) -> list[int]:
+    """This part's share of the seeds."""
+    return [int(ONE)] if ONE else list(range(part, SEEDS, parts))
+
+
+def test_every_input_has_one_result_where_nothing_goes_wrong() -> None:
+    for seed in seeds(0, 5):
+        played(seed, faults=Faults(span_s=0.0))
+
+
+def test_cut_connections_lose_nothing_and_run_nothing_twice() -> None:
+    for seed in seeds(1, 5):
+        played(seed, faults=Faults(cuts=12))
+
+
+def test_killed_servers_lose_nothing_and_run_nothing_twice() -> None:
+    for seed in seeds(2, 5):
+        played(seed, faults=Faults(server_kills=3, cuts=3))
+
+
+def test_killed_containers_workers_and_clients_cost_only_what_they_ran() -> None:
+    for seed in seeds(3, 5):
+        played(seed, faults=Faults(container_kills=5, worker_kills=3, client_kills=1, cuts=3))
+
+
+def test_everything_at_once_and_workers_out_of_reach_for_long() -> None:
+    for seed in seeds(4, 5):
+        faults = Faults(
+            cuts=8,
+            long_cuts=2,
+            server_kills=2,
+            container_kills=2,
+            worker_kills=1,
+            client_kills=1,
+            span_s=60.0,
+        )
+        played(seed, faults=faults)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_a_thousand_workers_run_a_hundred_thousand_inputs(seed: int) -> None:
+    faults = Faults(cuts=100, container_kills=50, worker_kills=5, server_kills=1, span_s=30.0)
+    played(seed, workers=1000, inputs=100_000, faults=faults, check_every=50_000)
