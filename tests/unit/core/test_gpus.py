@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ionian.core import Dispatcher
+from ionian.core.dispatcher import Dispatcher
 from ionian.core.placement import model_matches, pick_devices
 from ionian.protocol.spec import GpuRequest, Resources
 from ionian.protocol.workers import Capacity, Device
