@@ -1,0 +1,25 @@
+"""Programs written for Modal run unmodified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.homes import Home
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "command",
+    [("run", "calls.py", "--times", "100", "--loud"), ("python", "script.py")],
+    ids=["calls", "script"],
+)
+def test_a_program_written_for_modal_runs_unmodified(command: tuple[str, ...], home: Home) -> None:
+    done = home.ionian(*command, cwd=PROGRAMS, timeout_s=280)
+    assert done.returncode == 0, done.stdout
+    assert "all as expected" in done.stdout.splitlines(), done.stdout
+    assert "it failed" not in done.stdout
+    assert done.stdout.count("the end") == (1 if "script.py" in command else 0)
