@@ -90,7 +90,7 @@ def test_a_container_that_ends_gives_up_its_last_line():
     assert [line.text for line in screen.lines] == ["no newline"]
 
 
-def test_a_container_that_fails_says_why_even_when_quiet():
+def test_a_container_that_fails_says_why_once_even_when_quiet():
     screen = Rows()
     Report(screen, show_progress=False).container(
         ContainerNews("ap-1", "f", "ta-01", "failed", "out of memory")
@@ -135,7 +135,7 @@ def test_a_reason_to_wait_is_said_once():
     report = Report(screen)
     for _ in range(3):
         report.call_state(CallState("fu-1", 0, 0, 5, 0, "no worker has an H100"))
-    report.call_state(CallState("fu-1", 1, 0, 5, 0))
+    report.call_state(CallState("fu-1", 1, 0, 5, 1, "all its containers are busy"))
     assert [line.text for line in screen.lines] == ["Waiting: no worker has an H100"]
 
 

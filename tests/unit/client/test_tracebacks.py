@@ -116,3 +116,19 @@ def test_a_module_that_is_nowhere_gets_no_advice(name: str):
 
 def test_a_module_that_is_missing_here_gets_no_advice_about_containers():
     assert "add ." not in text(caught("raise ModuleNotFoundError('No module named click', name='click')"))
+
+
+def test_the_hint_of_the_container_gives_way_to_the_one_that_knows_this_machine():
+    broad = (
+        "No module named 'click': the module 'click' is not in this container. If it is a package, install it"
+    )
+    shown = text(remote(f"raise ModuleNotFoundError({broad!r}, name='click')"))
+    assert "If it is a package" not in shown
+    assert shown.splitlines()[-2:] == [
+        "ModuleNotFoundError: No module named 'click'",
+        "'click' is installed here and not in the container: add .pip_install('click') to the function's image.",
+    ]
+
+
+def test_a_relative_import_in_a_file_is_answered_with_the_way_to_run_a_module():
+    assert "ionian run -m package.module" in text(caught("from . import x"))

@@ -53,8 +53,10 @@ class MapProgress:
         self._screen.drop(self._key)
         seconds = time.monotonic() - self._begun
         if self._done and seconds >= FIRST_LINE_S:
+            whole = self._total is not None and self._done >= self._total
+            begin = f"✓ {self._name}:" if whole else f"{self._name}: ended after"
             self._screen.say(
-                f"✓ {self._name}: {count(self._done, 'input')} in {duration(seconds)}, "
+                f"{begin} {count(self._done, 'input')} in {duration(seconds)}, "
                 f"{rate(self._done / seconds)}, {count(self._most_containers, 'container')}"
             )
 

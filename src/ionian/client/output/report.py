@@ -28,6 +28,7 @@ class Report:
         self._containers: dict[str, dict[str, str]] = {}  # function → container → state
         self._functions: set[str] = set()
         self._reasons: dict[str, str] = {}  # function id → why it waits
+        self._failures: set[str] = set()
         self._numbers = itertools.count()
         self._builds: dict[str, tuple[float, BuildStep, str]] = {}
         self._lock = threading.Lock()
@@ -52,8 +53,10 @@ class Report:
             states[message.container_id] = message.state
             if message.state in ("gone", "failed"):
                 self._flush(message.container_id)
-                if message.detail and message.state == "failed":
-                    self.say(f"{message.function}: {message.detail}", "yellow", always=True)
+                failure = f"{message.function}: {message.detail}"
+                if message.detail and message.state == "failed" and failure not in self._failures:
+                    self._failures.add(failure)  # a start that is tried again fails in the same words
+                    self.say(failure, "yellow", always=True)
 
     def build_step(self, message: BuildStep, payload: bytes = b"") -> None:
         """An image is being built."""
@@ -78,9 +81,9 @@ class Report:
                 self.say(f"  {place} {message.text} …")
 
     def call_state(self, message: CallState, payload: bytes = b"") -> None:
-        """How a call's function is doing; a reason to wait is said once."""
+        """How a call's function is doing; a reason to wait is said once, and only while nothing runs."""
         del payload
-        reason = message.waiting_for
+        reason = "" if message.running else message.waiting_for
         if reason != self._reasons.get(message.function_id, ""):
             self._reasons[message.function_id] = reason
             if reason:

@@ -25,6 +25,9 @@ HIDDEN_PARTS = (
     f"{os.sep}concurrent{os.sep}futures{os.sep}",
 )
 
+BROAD_HINT = ": the module "
+"""How a container's own hint about a missing module begins (container/hints.py). It doesn't know what is here."""
+
 
 def show(error: BaseException) -> None:
     """Prints a failure on stderr: one sentence for a mistake that has one, else the traceback.
@@ -43,23 +46,22 @@ def describe(error: BaseException) -> list[tuple[str, str]]:
     trace = traceback.TracebackException.from_exception(error)
     frames = _strip(trace)
     if not frames and error.__traceback__ is not None and not isinstance(error, Error):
-        trace = traceback.TracebackException.from_exception(
-            error
-        )  # a fault of Ionian's own: its frames matter
+        # A fault of Ionian's own: its frames matter.
+        trace = traceback.TracebackException.from_exception(error)
     lines: list[tuple[str, str]] = []
     if isinstance(error, Error) and not any(_is_remote(frame) for frame in frames):
         lines.append((f"Error: {error}", "red"))
-        if frames and frames[-1].line:
-            lines.append(
-                (f"  at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line.strip()}", "dim")
-            )
+        place = next((frame for frame in reversed(frames) if _is_users(frame)), None)
+        if place is not None and place.line:
+            lines.append((f"  at {place.filename}:{place.lineno}: {place.line.strip()}", "dim"))
         lines += [(str(note), "yellow") for note in getattr(error, "__notes__", [])]
     else:
         text = "".join(trace.format()).rstrip("\n").split("\n")
         last = len(list(trace.format_exception_only()))
         lines += [(line, "red" if at >= len(text) - last else "") for at, line in enumerate(text)]
-    hint = missing_module(error)
-    if hint is not None and hint not in getattr(error, "__notes__", []):
+    hint = missing_module(error) or _relative_import(error)
+    if hint is not None:
+        lines = [(line.partition(BROAD_HINT)[0], style) for line, style in lines]
         lines.append((hint, "yellow"))
     return lines
 
@@ -73,6 +75,12 @@ def missing_module(error: BaseException) -> str | None:
         if isinstance(current, ModuleNotFoundError) and current.name and _raised_remotely(current):
             return _advice(current.name.split(".")[0])
         current = current.__cause__ or current.__context__
+    return None
+
+
+def _relative_import(error: BaseException) -> str | None:
+    if isinstance(error, ImportError) and "no known parent package" in str(error):
+        return "A module of a package is run by its dotted name: ionian run -m package.module"
     return None
 
 
