@@ -89,7 +89,7 @@ import modal
 app = modal.App("wanting")
 
 
-@app.function(gpu="H200:2")
+@app.function(gpu="H200:2", memory=16 << 20)  # MiB: 16 TiB
 def cards() -> str:
     return "cards: " + ",".join(name for name in os.listdir("/dev") if name.startswith("nvidia"))
 
@@ -200,6 +200,9 @@ def test_no_gpu_runs_it_on_the_cpu_and_says_so(machine: Machine, line: str) -> N
     done = machine.ionian(*line.split())
     assert done.returncode == 0, done.stdout
     assert "Without the GPU that they ask for (--no-gpu): cards\n" in done.stdout
+    assert re.search(
+        r"^cards gets \d+ of 16777216 MiB of memory: no worker is larger$", done.stdout, re.MULTILINE
+    )
     assert "\ncards: \n" in done.stdout
 
 

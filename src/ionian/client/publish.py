@@ -92,10 +92,16 @@ class Publication:
                 raise
             raise ResourceExhaustedError(f"{error}:\n    {no_gpu.command_line()}") from None
         assert isinstance(checked, ResourcesChecked), checked
-        if self._report is not None and (ignored or checked.without_gpu):
+        asked, self._resources = self._resources, checked.functions
+        if self._report is None:
+            return
+        if ignored or checked.without_gpu:
             tags = ", ".join([*ignored, *checked.without_gpu])
             who = "--no-gpu" if ignored else "the workers run with --no-gpu"
             self._report.say(f"Without the GPU that they ask for ({who}): {tags}", "yellow")
+        for tag, resources in asked.items():
+            if (less := less_than(resources, checked.functions[tag])) != "":
+                self._report.say(f"{tag} gets {less}: no worker is larger", "yellow")
 
     # -- images
 
@@ -221,6 +227,16 @@ class Publication:
         if self._uploader.files_sent:
             parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
         report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
+
+
+def less_than(asked: Resources, given: Resources) -> str:
+    """What is given where that is less than was asked; else nothing."""
+    parts: list[str] = []
+    if given.cpu_milli < asked.cpu_milli:
+        parts.append(f"{given.cpu_milli / 1000:g} of {asked.cpu_milli / 1000:g} cores")
+    if given.memory_mib < asked.memory_mib:
+        parts.append(f"{given.memory_mib} of {asked.memory_mib} MiB of memory")
+    return " and ".join(parts)
 
 
 def image_id(spec: ImageSpec) -> str:

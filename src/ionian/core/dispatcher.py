@@ -29,7 +29,7 @@ from .fleet import Fleet
 from .flow import Flow
 from .function import Function
 from .invariants import check
-from .placement import why_never
+from .placement import fitted, why_never
 from .recovery import Recovery
 from .state import Core, Settings
 from .usage import Ledgers
@@ -274,6 +274,10 @@ class Dispatcher:
     def why_never(self, resources: Resources) -> str:
         """Why no known worker could ever hold a container of these: a sentence, or ""."""
         return why_never([worker.node.capacity for worker in self.core.workers.values()], resources)
+
+    def fitted(self, resources: Resources) -> Resources:
+        """What a container can have of these: less than asked where no known worker is that large."""
+        return fitted([worker.node.capacity for worker in self.core.workers.values()], resources)
 
     def ignores_gpu(self, resources: Resources) -> bool:
         """Whether only workers that ignore GPU requests (--no-gpu) could hold a container of these."""

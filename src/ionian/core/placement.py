@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..protocol.spec import GpuRequest, Resources
 from ..protocol.workers import Capacity, Device
@@ -130,6 +130,33 @@ def pick_devices(request: GpuRequest, devices: Iterable[Device]) -> list[str]:
     return sorted(device.name for device in best)[: request.count]
 
 
+FITTED = 0.75
+"""A request larger than any worker is cut to this share of one: what it calls needs room, too."""
+
+
+def fitted(capacities: Iterable[Capacity], resources: Resources) -> Resources:
+    """What is asked; where no worker is that large, what the largest that has the GPU can give.
+
+    A program written for a machine of 64 GiB runs on a laptop, too: a request is no limit.
+    """
+    able = [capacity for capacity in capacities if Node(capacity).find(_gpus_alone(resources))]
+    if not able or any(Node(capacity).find(resources) for capacity in able):
+        return resources
+    largest = max(
+        able,
+        key=lambda capacity: (
+            min(capacity.memory_mib, resources.memory_mib),
+            min(capacity.cpu_milli, resources.cpu_milli),
+        ),
+    )
+    cpu, memory = resources.cpu_milli, resources.memory_mib
+    return replace(
+        resources,
+        cpu_milli=cpu if cpu <= largest.cpu_milli else int(largest.cpu_milli * FITTED),
+        memory_mib=memory if memory <= largest.memory_mib else int(largest.memory_mib * FITTED),
+    )
+
+
 def why_never(capacities: Iterable[Capacity], resources: Resources) -> str:
     """Why no worker could hold such a container, even an empty one: a sentence; "" where one could."""
     known = list(capacities)
@@ -137,15 +164,20 @@ def why_never(capacities: Iterable[Capacity], resources: Resources) -> str:
         return "no worker is connected: start one with `ionian worker`"
     if any(Node(capacity).find(resources) for capacity in known):
         return ""
+    if not any(Node(capacity).find(_gpus_alone(resources)) for capacity in known):
+        return _why_no_gpu(known, resources)
     cpu = max(capacity.cpu_milli for capacity in known)
     memory = max(capacity.memory_mib for capacity in known)
     if resources.cpu_milli > cpu:
         return f"it asks for {resources.cpu_milli / 1000:g} cores, and the largest worker has {cpu / 1000:g}"
     if resources.memory_mib > memory:
         return f"it asks for {resources.memory_mib} MiB of memory, and the largest worker has {memory} MiB"
-    if resources.gpus:
-        return _why_no_gpu(known, resources)
-    return "no single worker has that many cores and that much memory together"
+    with_gpu = " beside such a GPU" if resources.gpus else ""
+    return f"no single worker has that many cores and that much memory together{with_gpu}"
+
+
+def _gpus_alone(resources: Resources) -> Resources:
+    return replace(resources, cpu_milli=0, memory_mib=0)
 
 
 def _why_no_gpu(capacities: list[Capacity], resources: Resources) -> str:

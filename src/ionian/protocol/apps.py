@@ -41,14 +41,14 @@ class PublishApp:
     """The functions of an app, all at once: from here on they can be called."""
 
     app_id: str
-    functions: list[FunctionSpec] = field(default_factory=list)
+    functions: list[FunctionSpec] = field(default_factory=list[FunctionSpec])
 
 
 @dataclass
 class CheckResources:
     """Asks, before anything is built for them, whether workers could ever hold containers of these functions.
 
-    Refused with the reason where one could be held by none.
+    Refused with the reason where one could be held by none, for its GPU most of all.
     """
 
     app_id: str
@@ -57,9 +57,14 @@ class CheckResources:
 
 @dataclass
 class ResourcesChecked:
-    """The answer to CheckResources. `without_gpu`: tags of what workers with --no-gpu will run on the CPU."""
+    """The answer to CheckResources."""
 
-    without_gpu: list[str] = field(default_factory=list[str])
+    functions: dict[str, Resources] = field(
+        default_factory=dict[str, Resources]
+    )  # what each can have, by tag
+    without_gpu: list[str] = field(
+        default_factory=list[str]
+    )  # what workers with --no-gpu will run on the CPU
 
 
 @dataclass
@@ -88,7 +93,9 @@ class BuildStep:
     image_id: str
     step: int  # from 1
     steps: int
-    text: str  # the instruction, for "start", "cached" and "done"; output, for "log"; the reason, for "source"
+    text: (
+        str  # the instruction, for "start", "cached" and "done"; output, for "log"; the reason, for "source"
+    )
     state: Literal["start", "cached", "done", "log", "source"]
     seconds: float = 0.0
 

@@ -62,15 +62,16 @@ class Engine:
         self.pump()
 
     def check_resources(self, functions: dict[str, Resources]) -> ResourcesChecked:
-        """Whether the workers that are known could hold each. Raises Refused with the reason where none could."""
-        without_gpu: list[str] = []
-        for tag, resources in functions.items():
+        """What the workers that are known can give each. Raises Refused with the reason where none could hold one."""
+        checked = ResourcesChecked()
+        for tag, asked in functions.items():
+            resources = checked.functions[tag] = self.dispatcher.fitted(asked)
             reason = self.dispatcher.why_never(resources)
             if reason:
                 raise Refused("ResourceExhaustedError", f"{tag} can't run: {reason}")
             if resources.gpus and self.dispatcher.ignores_gpu(resources):
-                without_gpu.append(tag)
-        return ResourcesChecked(without_gpu)
+                checked.without_gpu.append(tag)
+        return checked
 
     async def stop_app(self, app_id: str) -> None:
         """Ends the calls and containers of an app; comes back when they are gone."""
@@ -104,7 +105,9 @@ class Engine:
 
     def open_call(self, message: OpenCall, actor: Actor) -> None:
         """A call begins, or begins again. A call of an unknown function ends at once with that answer."""
-        if not self.dispatcher.open_call(_now(), message.call_id, message.function_id, actor.id, message.resumed):
+        if not self.dispatcher.open_call(
+            _now(), message.call_id, message.function_id, actor.id, message.resumed
+        ):
             self._unknown[message.call_id] = message.function_id
 
     def close_call(self, call_id: str, caller: str) -> None:
@@ -182,6 +185,11 @@ class Engine:
         self.dispatcher.container_state(_now(), worker_id, message, payload)
         self.containers.state(worker_id, message)
 
+    def dismiss_workers(self) -> None:
+        """The server ends for good, and so shall its workers."""
+        for session in self.workers.values():
+            session.send(workers.Leave())
+
     def from_container(self, number: int, entry: bytes) -> None:
         """User code in a container asks for something."""
         self.containers.received(number, entry)
@@ -251,7 +259,7 @@ class Engine:
             if session is not None:
                 session.send_entry(batch.pack(OUTPUTS))
         else:
-            self.containers.send(caller, batch.pack(OUTPUTS))
+            self.containers.deliver(caller, batch)
 
     def _start(self, start: Start) -> None:
         found = self.specs.get(start.function_id)

@@ -80,3 +80,23 @@ def test_workers_without_gpu_requests_run_it_and_that_is_known() -> None:
     assert not dispatcher(ignoring, Capacity(2000, 4096, cards("A100-40GB"))).ignores_gpu(
         asking(GpuRequest("A100"))
     )
+
+
+def test_a_request_larger_than_any_worker_is_cut_to_most_of_the_largest() -> None:
+    two = dispatcher(Capacity(8000, 4096), Capacity(2000, 16384))
+    assert two.fitted(Resources(cpu_milli=1000, memory_mib=65536)) == Resources(1000, memory_mib=12288)
+    assert two.fitted(Resources(cpu_milli=64000, memory_mib=4096)) == Resources(6000, memory_mib=4096)
+    assert two.fitted(Resources(cpu_milli=8000, memory_mib=4096)) == Resources(8000, memory_mib=4096)
+
+
+def test_it_is_cut_to_a_worker_that_has_the_gpu() -> None:
+    two = dispatcher(Capacity(2000, 32768), Capacity(2000, 16384, cards("A100-40GB")))
+    asked = Resources(memory_mib=65536, gpus=[GpuRequest("A100")])
+    assert two.fitted(asked).memory_mib == 12288
+    assert two.why_never(two.fitted(asked)) == ""
+    missing = Resources(memory_mib=65536, gpus=[GpuRequest("H100")])
+    assert two.fitted(missing) == missing
+
+
+def test_without_workers_nothing_is_cut() -> None:
+    assert dispatcher().fitted(Resources(memory_mib=65536)).memory_mib == 65536
