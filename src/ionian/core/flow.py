@@ -84,6 +84,8 @@ class Flow:
                     break
         if function.queued:
             self.fleet.wake(now, function)
+        elif function.idle and not function.reaping:
+            self.fleet.idle(now, function)
 
     def _give(self, now: float, container: Container, share: int) -> bool:
         """One batch of the next call in turn; False where there is none."""
@@ -331,6 +333,7 @@ class Flow:
                     call.end(ranges(sorted(had)))
                     self.free(call)
         if call is None and batch.attempt and max(batch.attempt) < self.core.first_attempt:
+            self.core.keep_for(now, batch.call_id)
             self.core.early_results.setdefault(batch.call_id, []).append((worker, batch))
             if batch.seq:
                 worker.unconfirmed.add(batch.seq)

@@ -6,6 +6,8 @@ its inputs stay where they are.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..protocol.workers import Capacity, ContainerState, Running
 from .actions import Stop
 from .call import Call
@@ -20,6 +22,13 @@ from .worker import Container, State, Worker, rows_of
 SUPERSEDED = "its inputs were run elsewhere while its worker was out of reach"
 
 
+class Lost(NamedTuple):
+    """What is remembered of a worker that was given up."""
+
+    containers: dict[int, Container]  # with the inputs that they had
+    unconfirmed: set[int]  # the same set: results of it may still be on their way to callers
+
+
 class Recovery:
     """Matches what workers say with what the server knows."""
 
@@ -29,14 +38,13 @@ class Recovery:
         self.fleet = fleet
         self.awaited = set(known_workers)
         core.settled = not known_workers
-        self.lost: dict[str, dict[int, Container]] = {}  # containers of lost workers, should they come back
+        core.drop_unopened = self._drop_unopened
+        self.lost: dict[str, Lost] = {}  # workers given up, should they come back
 
     def begin(self, now: float) -> None:
         """The server has started."""
-        settings = self.core.settings
         if not self.core.settled:
-            self.core.timers.at(now + settings.inventory_wait_s, self._settle)
-        self.core.timers.at(now + settings.unopened_s, self._drop_unopened)
+            self.core.timers.at(now + self.core.settings.inventory_wait_s, self._settle)
 
     # After a start
 
@@ -60,30 +68,29 @@ class Recovery:
             worker.unconfirmed.discard(batch.seq)
             self.flow.results(now, worker, batch)
 
-    def _drop_unopened(self, now: float) -> None:
-        """Nobody came for these."""
-        for batches in self.core.early_results.values():
-            for worker, batch in batches:
-                worker.unconfirmed.discard(batch.seq)
-                self.core.delivery.release(worker, batch.seq)
-        self.core.early_results.clear()
-        for call_id, rows in self.core.early_held.items():
-            for container in {container: None for container, _ in rows.values()}:
-                container.drop(call_id, set(rows))
-                self.fleet.stop(now, container, 0.0, "its caller is gone")
-        self.core.early_held.clear()
+    def _drop_unopened(self, now: float, call_id: str) -> None:
+        """Nobody came for this call."""
+        for worker, batch in self.core.early_results.pop(call_id, []):
+            worker.unconfirmed.discard(batch.seq)
+            self.core.delivery.release(worker, batch.seq)
+        rows = self.core.early_held.pop(call_id, {})
+        for container in {container: None for container, _ in rows.values()}:
+            container.drop(call_id, set(rows))
+            self.fleet.stop(now, container, 0.0, "its caller is gone")
 
     # Workers
 
     def joined(self, now: float, worker_id: str, capacity: Capacity, containers: list[Running]) -> None:
         """A worker is connected and says what it has."""
         worker = self.core.workers.get(worker_id)
+        lost: dict[int, Container] = {}
         if worker is None:
             worker = self.core.workers[worker_id] = Worker(worker_id, Node(capacity))
-            lost = self.lost.pop(worker_id, {})
+            before = self.lost.pop(worker_id, None)
+            if before is not None:
+                lost, worker.unconfirmed = before.containers, before.unconfirmed
         else:
             worker.node.change(capacity, [c.reservation for c in worker.containers.values()])
-            lost = {}
         worker.present = True
         reported = {running.number: running for running in containers}
         for container in list(worker.containers.values()):
@@ -152,7 +159,7 @@ class Recovery:
         for held in running.held:
             for index, attempt in zip(held.index, held.attempt, strict=True):
                 if before is None or index in before.held.get(held.call_id, ()):
-                    superseded |= not self._attach(container, held.call_id, index, attempt)
+                    superseded |= not self._attach(now, container, held.call_id, index, attempt)
         if running.ready:
             container.worker.node.starting -= 1
             container.state = State.READY
@@ -167,7 +174,7 @@ class Recovery:
             )  # how fast it is has been forgotten: it is asked to start afresh
         container.function.place(container, now)
 
-    def _attach(self, container: Container, call_id: str, index: int, attempt: int) -> bool:
+    def _attach(self, now: float, container: Container, call_id: str, index: int, attempt: int) -> bool:
         """An input turned out to be in a container; False where it was run elsewhere meanwhile."""
         if index in container.held.get(call_id, ()):
             return True  # named twice: it runs, and some of its results are not confirmed
@@ -175,6 +182,7 @@ class Recovery:
         if call is None:
             if attempt >= self.core.first_attempt:
                 return False  # its call was closed
+            self.core.keep_for(now, call_id)
             self.core.early_held.setdefault(call_id, {})[index] = (container, attempt)
         else:
             state = call.ledger.state(index)
@@ -223,14 +231,14 @@ class Recovery:
             kept[container.number] = memory
             self.fleet.remove(container)
             self.fleet.requeue_all(container)
-        if not dead and kept:
-            self.lost[worker.id] = kept
+        if not dead and (kept or worker.unconfirmed):
+            lost = self.lost[worker.id] = Lost(kept, worker.unconfirmed)
             forget_at = now + 60 * self.core.settings.worker_lost_after_s
-            self.core.timers.at(forget_at, lambda _: self._forget(worker.id, kept))
+            self.core.timers.at(forget_at, lambda _: self._forget(worker.id, lost))
         for function in functions:
             self.flow.fill(now, function)
             self.fleet.wake(now, function)
 
-    def _forget(self, worker_id: str, kept: dict[int, Container]) -> None:
-        if self.lost.get(worker_id) is kept:
+    def _forget(self, worker_id: str, lost: Lost) -> None:
+        if self.lost.get(worker_id) is lost:
             del self.lost[worker_id]

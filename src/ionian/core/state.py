@@ -56,6 +56,7 @@ class Core:
         default_factory=dict[str, dict[int, tuple[Container, int]]]
     )
     """Inputs of such calls that containers have, with their attempt."""
+    drop_unopened: Callable[[float, str], None] = lambda now, call_id: None  # set by the part that recovers
     usage: Ledgers = field(default_factory=Ledgers)
     numbers: dict[str, int] = field(default_factory=dict[str, int])  # the last of each worker's containers
     settled: bool = True  # the inventories are in, or were waited for long enough
@@ -65,6 +66,11 @@ class Core:
         self.delivery = Delivery(self.actions)
         # Attempts of an earlier epoch are smaller than any of this one, so neither needs to be remembered.
         self.first_attempt = (self.epoch % (1 << 20)) * ATTEMPTS_PER_EPOCH + 1
+
+    def keep_for(self, now: float, call_id: str) -> None:
+        """Something of a call is kept that may be opened again, but not for ever."""
+        if call_id not in self.early_held and call_id not in self.early_results:
+            self.timers.at(now + self.settings.unopened_s, lambda then: self.drop_unopened(then, call_id))
 
     def next_number(self, worker_id: str) -> int:
         """A number for a container that the worker never had: those of each epoch are larger."""
