@@ -663,6 +663,39 @@ def test_what_failed_to_start_leaves_nothing_running(world: World):
     run(main)
 
 
+def test_a_start_that_is_cancelled_leaves_nothing_running(world: World):
+    async def main() -> None:
+        for turns in (0, 1, 2, 3, 5, 8, 13, 21):
+            alive = os.pipe()
+            starting = asyncio.create_task(start(world.spec(["--", "sleep", "1000"], pass_fds={9: alive[1]})))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+            os.close(alive[1])
+            assert await asyncio.to_thread(os.read, alive[0], 1) == b""  # nobody holds the other end
+            os.close(alive[0])
+
+    run(main)
+
+
+def test_sandboxes_that_start_together_keep_their_things_apart(world: World):
+    async def one(number: int) -> tuple[Exit, str]:
+        out = world.folder / f"together-{number}"
+        with out.open("wb") as file:
+            argv = ["--", "sh", "-c", f"echo {number} > /root/x; cat /root/x; exit {number}"]
+            async with world.sandbox(argv, stdout=file.fileno()) as box:
+                box.go()
+                exit_ = await box.wait()
+        return exit_, out.read_text()
+
+    async def main() -> list[tuple[Exit, str]]:
+        return await asyncio.gather(*map(one, range(12)))
+
+    assert run(main) == [(Exit(n), f"{n}\n") for n in range(12)]
+
+
 def test_many_layers_with_long_names_start(world: World):
     async def main() -> None:
         layers: list[Path] = []

@@ -87,7 +87,11 @@ class Spawner:
         end: asyncio.Future[End] = self._loop.create_future()
         self._answers[number], self._ends[number] = answer, end
         await self._send(request, fds)
-        said = await answer
+        try:
+            said = await answer
+        except asyncio.CancelledError:
+            self.kill(number)  # requests are taken in order: it has been started when this arrives
+            raise
         if said["failed"]:
             self._ends.pop(number, None)
             raise SandboxError(f"a sandbox could not be made: {said['failed']}")
