@@ -113,6 +113,8 @@ class AppRun:
             link.post(FollowApp(self._app_id))
             self._report.say(f"✓ Initialized {self._name} ({self._app_id})")
         self._publish(link, created.environment)
+        if self._report is not None:
+            self._report.screen.flush()  # else the program's first line may come in the middle of one of ours
 
     def _publish(self, link: Link, environment: str) -> None:
         from .publish import Publication

@@ -114,6 +114,7 @@ class Screen:
             self._wake.wait(self._draw())
             self._wake.clear()
             self._write_waiting()
+        self._draw()
 
     def _write_waiting(self) -> None:
         lines: list[Line] = []

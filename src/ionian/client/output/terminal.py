@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from typing import Any
 
+from .redirect import Redirect
 from .screen import REFRESH_S, Line, Row, RowSource, Screen, painted
 
 PATIENCE_S = 0.3
@@ -24,6 +26,7 @@ class TerminalScreen(Screen):
         super().__init__()
         self._rows: dict[str, tuple[float, RowSource]] = {}
         self._display: Any = None
+        self._redirects: list[Redirect] = []
 
     def show(self, key: str, row: RowSource) -> None:
         """Adds a live row, or replaces the one of the same key in its place."""
@@ -40,7 +43,6 @@ class TerminalScreen(Screen):
         """Writes the rest; the live rows disappear."""
         self._rows.clear()
         super().close()
-        self._end_display()
 
     def _put(self, lines: list[Line]) -> None:
         colour = "NO_COLOR" not in os.environ
@@ -79,14 +81,36 @@ class TerminalScreen(Screen):
             from rich.live import Live
 
             console = Console(file=sys.stdout, highlight=False)
-            self._display = Live(console=console, auto_refresh=False, transient=True)
+            redirects = [Redirect("stdout", self._print)]
+            if sys.stderr.isatty():
+                redirects.append(Redirect("stderr", self._print))
+            self._redirects = redirects
+            self._display = Live(
+                console=console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._display.start()
         self._display.update(_table(rows), refresh=True)
 
     def _end_display(self) -> None:
-        if self._display is not None:
+        """The rows go. Nobody prints between the last line that waits and the end: lines keep their order."""
+        if self._display is None:
+            return
+        with contextlib.ExitStack() as held:
+            for redirect in self._redirects:
+                held.enter_context(redirect.lock)
+            self._write_waiting()
             display, self._display = self._display, None
             display.stop()
+            for redirect in self._redirects:
+                redirect.end()
+            self._redirects = []
+
+    def _print(self, line: str) -> None:
+        self.write(Line(line, own=True))
 
 
 def _table(rows: list[Row]) -> Any:
