@@ -35,6 +35,10 @@ STARTING_FILES = {
 """Files that packages write when they are configured: image → where the package keeps its original."""
 
 
+AS_HERE = ("etc/ssl/certs/ca-certificates.crt", "etc/ca-certificates.conf", "etc/ld.so.cache")
+"""Files that packages make when they are configured, and whose content here serves there too."""
+
+
 @dataclass(frozen=True)
 class Package:
     """One installed package, as dpkg's status file has it."""
@@ -159,6 +163,9 @@ def records(chosen: list[Package], target: Path) -> None:
     text = "\n\n".join(package.paragraph for package in chosen)
     (info.parent / "status").write_text(text + "\n")
     shutil.copyfile(DPKG / "info/format", info / "format")
+    for path in (DPKG / "triggers").iterdir():
+        if path.is_file() and path.name not in ("Lock", "Unincorp"):
+            shutil.copyfile(path, info.parent / "triggers" / path.name)
     names = {package.name for package in chosen}
     for entry in (DPKG / "info").iterdir():
         package, _, kind = entry.name.rpartition(".")
@@ -207,10 +214,9 @@ def starting_files(target: Path) -> None:
     _, release = distribution()
     mirrors = sources_for(release, apt_sources(), release)
     (target / "etc/apt/sources.list").write_text("".join(f"{source_line(one)}\n" for one in mirrors))
-    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
-    if bundle.is_file():
-        shutil.copyfile(bundle, target / "etc/ssl/certs/ca-certificates.crt")
-    shutil.copyfile("/etc/ld.so.cache", target / "etc/ld.so.cache")
+    for name in AS_HERE:
+        if Path("/", name).is_file():
+            shutil.copyfile(Path("/", name), target / name)
 
 
 def _bare(name: str) -> str:

@@ -53,6 +53,8 @@ class Reference:
     @classmethod
     def parse(cls, name: str) -> Reference:
         """The parts of a name; a name without a registry means the one in $IONIAN_REGISTRY, else Docker's."""
+        if not re.fullmatch(r"[A-Za-z0-9:/@._-]+", name):
+            raise RegistryError(f"expected an image name such as python:3.12-slim, got {name!r}")
         scheme, _, rest = name.rpartition("://")
         head, slash, tail = rest.partition("/")
         if not (slash and ("." in head or ":" in head or head == "localhost")):
@@ -201,9 +203,13 @@ class OutOfReach:
         try:
             return registry, registry.find()
         except Unreachable as error:
-            with self._lock:
-                self._reasons[place] = str(error)
+            self.refuse(place, str(error))
             raise
+
+    def refuse(self, place: str, reason: str) -> None:
+        """From now on this registry counts as out of reach."""
+        with self._lock:
+            self._reasons[place] = reason
 
 
 def _of_this_machine(manifests: list[dict[str, Any]], reference: Reference) -> str:

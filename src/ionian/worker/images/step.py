@@ -24,8 +24,10 @@ INSIDE = "/run/ionian-build"
 
 TAIL_LINES = 25
 MAX_LINE = 4096
-MOUNT_POINTS = ("proc", "dev", "sys", "tmp", "run", "etc/resolv.conf", "etc/hosts")
-"""What a sandbox may have to make in its upper folder to mount something there."""
+KERNELS = ("proc", "dev", "sys")
+"""Folders that are never part of a layer: the kernel's own files are mounted there."""
+MOUNT_POINTS = ("tmp", "run", "etc/resolv.conf", "etc/hosts")
+"""What else a sandbox may have to make in its upper folder to mount something there."""
 
 DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
@@ -179,12 +181,14 @@ def show_settings(host: HostSettings, folder: Path) -> tuple[dict[str, str], lis
 
 def tidy(upper: Path, below: Sequence[Path], targets: Sequence[str]) -> None:
     """Removes from a layer what was made only to mount something on it."""
+    for name in KERNELS:
+        overlay.remove(upper / name)
     for target in [*targets, *MOUNT_POINTS]:
         parts = target.strip("/").split("/")
         for depth in range(len(parts), 0, -1):
             name = "/".join(parts[:depth])
             place = upper / name
-            if overlay.lstat(below, name) is not None or not _is_empty(place):
+            if not _is_empty(place) or _is_change(place, overlay.lstat(below, name)):
                 break
             overlay.remove(place)
 
@@ -193,3 +197,12 @@ def _is_empty(place: Path) -> bool:
     if place.is_symlink() or not place.exists():
         return False
     return not any(place.iterdir()) if place.is_dir() else place.stat().st_size == 0
+
+
+def _is_change(place: Path, under: tuple[os.stat_result, Path] | None) -> bool:
+    """Whether an empty file or folder of a layer says anything that the layers below don't."""
+    if under is None:
+        return False
+    ours, theirs = place.lstat(), under[0]
+    same = (ours.st_mode, ours.st_uid, ours.st_gid) == (theirs.st_mode, theirs.st_uid, theirs.st_gid)
+    return not (same and place.is_dir()) or overlay.is_opaque(place)

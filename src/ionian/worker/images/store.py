@@ -192,7 +192,13 @@ class ImageStore:
         key = _hash(["merge", record.layers])
         async with self.layer(key, "merge") as draft:
             if draft is not None:
-                await asyncio.to_thread(overlay.merge, self.paths(record), draft.folder)
+                try:
+                    await asyncio.to_thread(overlay.merge, self.paths(record), draft.folder)
+                except PermissionError as error:
+                    raise ImageError(
+                        f"more than {MOST_LAYERS} steps must be merged, and {error.filename} belongs to another user of "
+                        "the image: let the step that made it leave it readable, or write several steps as one"
+                    ) from None
         return record.but(layers=[key[:12]])
 
     def _built(self, image_id: str, record: Record) -> BuiltImage:

@@ -47,7 +47,7 @@ def apply(stream: IO[bytes], target: Path, give: Give) -> None:
             # A link in the path leads inside the image, never out of it.
             real, _ = overlay.resolve([target], folder)
             place = target / real.lstrip("/")
-            place.mkdir(parents=True, exist_ok=True)
+            _make_parents(place, give)
             if name == OPAQUE:
                 for entry in list(place.iterdir()):
                     if str(entry) not in made:
@@ -64,6 +64,16 @@ def apply(stream: IO[bytes], target: Path, give: Give) -> None:
         if path.is_dir() and not path.is_symlink():
             path.chmod(member.mode & 0o7777)
             os.utime(path, (member.mtime, member.mtime))
+
+
+def _make_parents(folder: Path, give: Give) -> None:
+    """Makes folders that no layer lists: root's, open to all."""
+    if folder.is_dir():
+        return
+    _make_parents(folder.parent, give)
+    folder.mkdir()
+    folder.chmod(0o755)
+    give(folder, 0, 0)
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, target: Path) -> None:

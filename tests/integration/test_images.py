@@ -1,0 +1,665 @@
+"""Images built for real: from this machine's mirrors or a registry that the test starts, run in sandboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tarfile
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.homes import cache_folder
+
+from ionian.protocol.apps import BuildStep
+from ionian.protocol.spec import FileRef, ImageSpec, Instruction
+from ionian.worker.images import BuiltImage, ImageError, ImageStore, inner_ring
+from ionian.worker.images.step import Command, run
+from ionian.worker.sandbox import Spawner
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+
+SLIM = Instruction("FROM", ["debian_slim", "3.11"])
+
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+
+
+def shell(command: str, **more: Any) -> Instruction:
+    return Instruction("RUN", [command], **more)
+
+
+def go(main: Main) -> None:
+    async def closing() -> None:
+        try:
+            await main()
+        finally:
+            Spawner.of_this_loop().close()
+
+    asyncio.run(closing())
+
+
+@dataclass
+class Bench:
+    """A store of images with the blobs that it may fetch, and what builds said."""
+
+    root: Path
+    blobs: Path
+    said: list[BuildStep] = field(default_factory=list[BuildStep])
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.blobs.mkdir(exist_ok=True)
+        self.store = ImageStore(self.root, self.fetch)
+
+    async def fetch(self, digest: str) -> Path:
+        return self.blobs / digest
+
+    def file(self, path: str, content: str, mode: int = 0o644) -> FileRef:
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        (self.blobs / digest).write_text(content)
+        return FileRef(path, digest, len(content), mode)
+
+    async def build(
+        self, *steps: Instruction, secrets: dict[str, dict[str, str]] | None = None
+    ) -> BuiltImage:
+        self.count += 1
+        self.said.clear()
+        return await self.store.build(
+            ImageSpec(list(steps)),
+            image_id=f"im-{self.count}",
+            secrets=secrets or {},
+            report=self.said.append,
+        )
+
+    async def output(self, built: BuiltImage, *argv: str) -> str:
+        """What a program says on a built image."""
+        self.count += 1
+        lines: list[str] = []
+        command = Command(list(argv), built.layers, env=built.env, workdir=built.workdir)
+        await run(command, self.root / "tmp" / f"output-{self.count}", lines.append)
+        return "\n".join(lines)
+
+    def states(self, op: str) -> list[str]:
+        return [
+            step.state for step in self.said if step.text.startswith(op) and step.state in ("cached", "done")
+        ]
+
+    def logged(self) -> str:
+        return "\n".join(step.text for step in self.said if step.state == "log")
+
+    def layers(self) -> set[str]:
+        return {path.name for path in (self.root / "l").iterdir()}
+
+
+@pytest.fixture(scope="session")
+def cached() -> Path:
+    """The images that outlive test runs: bases and wheels are had once."""
+    folder = cache_folder() / "images"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def bench(tmp_path: Path, cached: Path) -> Bench:
+    """A store that begins with the cached bases and wheels, and nothing else."""
+
+    async def base() -> None:
+        store = ImageStore(cached, lambda digest: asyncio.sleep(0, Path()))
+        await store.build(ImageSpec([SLIM]), image_id="im-test-base", secrets={}, report=lambda step: None)
+
+    go(base)
+    root = tmp_path / "images"
+    root.mkdir()
+    (root / "l").mkdir()
+    (root / "k").mkdir()
+    (root / "cache").symlink_to(cached / "cache")
+    for pin in (cached / "k").glob("*.base"):
+        record = json.loads((cached / "k" / f"{pin.read_text()}.json").read_text())
+        for name in (pin.name, f"{pin.read_text()}.json"):
+            shutil.copy(cached / "k" / name, root / "k" / name)
+        for layer in record["layers"]:
+            if not (root / "l" / layer).exists():
+                (root / "l" / layer).symlink_to(cached / "l" / layer)
+    return Bench(root, tmp_path / "blobs")
+
+
+def test_debian_slim_looks_like_python_slim(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(SLIM)
+        assert (built.python, built.python_version) == ("/usr/local/bin/python", "3.11")
+        assert built.workdir == "/root"
+        assert built.env["LANG"] == "C.UTF-8"
+        said = await bench.output(
+            built,
+            "/bin/sh",
+            "-c",
+            "pwd; which python python3 pip; python --version; pip --version; python -m venv /tmp/v && echo venv; "
+            "python -c 'import ssl, sqlite3, ctypes, lzma, bz2, readline; print(len(ssl.create_default_context().get_ca_certs()) > 50)'; "
+            "ls /usr/lib/python3*/EXTERNALLY-MANAGED",
+        )
+        lines = said.splitlines()
+        assert lines[:4] == ["/root", "/usr/local/bin/python", "/usr/local/bin/python3", "/usr/local/bin/pip"]
+        assert lines[4].startswith("Python 3.11.")
+        assert lines[6:8] == ["venv", "True"]
+        assert "No such file" in lines[8]
+
+    go(main)
+
+
+def test_packages_are_placed_from_the_cache_and_import(bench: Bench):
+    async def main() -> None:
+        await bench.build(SLIM, Instruction("PIP", ["numpy"]))
+        built = await bench.build(SLIM, Instruction("ENV", ["NEW", "base"]), Instruction("PIP", ["numpy"]))
+        assert "Download" not in bench.logged()
+        assert "Prepared" not in bench.logged()
+        assert "compiling" not in bench.logged()
+        said = await bench.output(
+            built, "python", "-c", "import numpy; print(numpy.arange(3).sum(), numpy.__cached__)"
+        )
+        assert said.startswith("3 /usr/local/lib/python3.11/dist-packages/numpy/__pycache__")
+
+    go(main)
+
+
+def test_a_step_that_edits_a_package_edits_neither_the_cache_nor_the_layer_below(bench: Bench):
+    async def main() -> None:
+        six = Instruction("PIP", ["six"])
+        edit = shell("echo 'raise SystemExit(9)' >> $(python -c 'import six; print(six.__file__)')")
+        edited = await bench.build(SLIM, six, edit)
+        assert await bench.output(edited, "python", "-c", "import six; print(1)") == ""
+        clean = await bench.build(SLIM, Instruction("ENV", ["A", "1"]), six)
+        assert await bench.output(clean, "python", "-c", "import six; print(1)") == "1"
+
+    go(main)
+
+
+def test_a_newer_version_replaces_that_of_a_layer_below(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(
+            SLIM, Instruction("PIP", ["six==1.16.0"]), Instruction("PIP", ["six==1.17.0"])
+        )
+        said = await bench.output(built, "pip", "list", "--format=freeze", "--disable-pip-version-check")
+        assert [line for line in said.splitlines() if line.startswith("six")] == ["six==1.17.0"]
+        assert await bench.output(built, "python", "-c", "import six; print(six.__version__)") == "1.17.0"
+
+    go(main)
+
+
+def test_a_package_without_a_wheel_is_built_in_a_sandbox_and_its_wheel_kept(bench: Bench):
+    async def main() -> None:
+        step = Instruction("PIP", ["docopt==0.6.2"])
+        built = await bench.build(SLIM, step)
+        assert (
+            await bench.output(built, "python", "-c", "import docopt; print(docopt.__version__)") == "0.6.2"
+        )
+        await bench.build(SLIM, Instruction("ENV", ["A", "1"]), step)
+        assert "building from source" not in bench.logged()
+
+    go(main)
+
+
+def test_requirements_come_from_a_file_of_the_step(bench: Bench):
+    async def main() -> None:
+        file = bench.file("requirements.txt", "six==1.17.0\n")
+        built = await bench.build(SLIM, Instruction("PIP", ["-r", "requirements.txt"], files=[file]))
+        assert await bench.output(built, "python", "-c", "import six; print(six.__version__)") == "1.17.0"
+
+    go(main)
+
+
+def test_no_such_package_is_one_clear_message_and_leaves_nothing(bench: Bench):
+    async def main() -> None:
+        before = bench.layers()
+        with pytest.raises(
+            ImageError, match="there is no package 'ionian-no-such-package' in the package index"
+        ):
+            await bench.build(SLIM, Instruction("PIP", ["ionian-no-such-package"]))
+        assert bench.layers() == before
+        assert list((bench.root / "tmp").iterdir()) == []
+
+    go(main)
+
+
+def test_a_failing_command_shows_its_last_lines_and_leaves_nothing(bench: Bench):
+    async def main() -> None:
+        before = bench.layers()
+        with pytest.raises(ImageError) as error:
+            await bench.build(
+                SLIM, shell("for i in $(seq 100); do echo line $i; done; echo the reason >&2; exit 7")
+            )
+        message = str(error.value)
+        assert message.startswith("RUN for i in")
+        assert "ended with exit code 7" in message
+        assert message.endswith("line 100\n    the reason")
+        assert "line 5\n" not in message
+        assert bench.layers() == before
+        assert list((bench.root / "tmp").iterdir()) == []
+
+    go(main)
+
+
+def test_plain_pip_install_works_in_a_step_and_leaves_no_settings_of_this_machine(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(
+            SLIM, shell("pip install six && python -c 'import six' && test -f $PIP_CONFIG_FILE")
+        )
+        top = built.layers[-1]
+        assert not (top / "run").exists()
+        assert not (top / "etc").exists()
+        assert not (top / "root/.cache").exists()
+
+    go(main)
+
+
+def test_a_debian_package_is_installed(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(SLIM, Instruction("APT", ["hello"]))
+        assert await bench.output(built, "hello") == "Hello, world!"
+
+    go(main)
+
+
+def test_files_are_copied_with_their_modes_to_where_links_of_the_image_lead(bench: Bench):
+    async def main() -> None:
+        files = [bench.file("tool", "#!/bin/sh\necho from the tool\n", 0o755), bench.file("deep/data", "d")]
+        built = await bench.build(
+            SLIM, Instruction("COPY", ["/bin"], files=files), shell("echo more >> /bin/deep/data")
+        )
+        assert await bench.output(built, "tool") == "from the tool"
+        assert await bench.output(built, "cat", "/usr/bin/deep/data") == "dmore"
+        assert Path(bench.blobs / files[1].digest).read_text() == "d"
+
+    go(main)
+
+
+def test_a_step_that_is_unchanged_is_cached_and_what_stands_on_a_changed_one_is_not(bench: Bench):
+    async def main() -> None:
+        await bench.build(SLIM, shell("echo 1 > /a"), shell("echo 2 > /b"))
+        await bench.build(SLIM, shell("echo 1 > /a"), shell("echo 2 > /b"))
+        assert bench.states("RUN") == ["cached", "cached"]
+        await bench.build(SLIM, shell("echo 9 > /a"), shell("echo 2 > /b"))
+        assert bench.states("RUN") == ["done", "done"]
+        await bench.build(SLIM, shell("echo 1 > /a"), shell("echo 2 > /b", force=True))
+        assert bench.states("RUN") == ["cached", "done"]
+
+    go(main)
+
+
+def test_a_step_depends_on_the_content_of_its_files_and_the_settings_of_pip(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    async def main() -> None:
+        for content, state in (("1", "done"), ("2", "done"), ("1", "cached")):
+            await bench.build(SLIM, Instruction("COPY", ["/x"], files=[bench.file("f", content)]))
+            assert bench.states("COPY") == [state]
+        await bench.build(SLIM, Instruction("PIP", ["six"]))
+        monkeypatch.setenv("UV_PRERELEASE", "allow")
+        await bench.build(SLIM, Instruction("PIP", ["six"]))
+        assert bench.states("PIP") == ["done"]
+
+    go(main)
+
+
+def test_builds_of_one_image_at_the_same_time_run_each_step_once(bench: Bench):
+    async def main() -> None:
+        once = shell("echo ran >> /count; cat /count")
+        said: list[list[BuildStep]] = [[], [], []]
+
+        async def build(number: int) -> BuiltImage:
+            return await bench.store.build(
+                ImageSpec([SLIM, once]), image_id=f"im-same-{number}", secrets={}, report=said[number].append
+            )
+
+        built = await asyncio.gather(*(build(number) for number in range(3)))
+        assert len({tuple(one.layers) for one in built}) == 1
+        states = [step.state for steps in said for step in steps if step.text.startswith("RUN")]
+        assert sorted(states).count("done") == 1
+        assert sorted(states).count("cached") == 2
+
+    go(main)
+
+
+def test_an_image_of_120_steps_has_few_layers_and_shows_what_each_step_did(bench: Bench):
+    async def main() -> None:
+        steps = [
+            shell(f"echo {n} > /n{n}; rm -f /n{n - 3}; mkdir -p /d/x{n}; touch /d/x{n}/f; rm -rf /d/x{n - 2}")
+            for n in range(120)
+        ]
+        built = await bench.build(SLIM, *steps)
+        assert len(built.layers) <= 24
+        said = await bench.output(built, "/bin/sh", "-c", "ls -d /n* /d/*; python --version")
+        assert said.splitlines()[:-1] == ["/d/x118", "/d/x119", "/n117", "/n118", "/n119"]
+        assert said.splitlines()[-1].startswith("Python 3.11")
+
+    go(main)
+
+
+def test_settings_change_the_image_without_a_layer(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(
+            SLIM,
+            Instruction("ENV", ["A", "one two", "PATH", "/opt/x:/usr/local/bin:/usr/bin:/bin"]),
+            Instruction("WORKDIR", ["/srv/new/place"]),
+            Instruction("ENTRYPOINT", ["/bin/tool"]),
+            Instruction("CMD", ["arg"]),
+            Instruction("SHELL", ["/bin/bash", "-c"]),
+            shell("[[ $A == 'one two' ]] && pwd > where"),
+        )
+        assert built.env["A"] == "one two"
+        assert (built.workdir, built.entrypoint, built.cmd) == ("/srv/new/place", ["/bin/tool"], ["arg"])
+        assert await bench.output(built, "cat", "/srv/new/place/where") == "/srv/new/place"
+
+    go(main)
+
+
+def test_a_secret_is_seen_by_its_step_and_its_value_is_nowhere_after(bench: Bench):
+    async def main() -> None:
+        step = shell("test $TOKEN = open-sesame-1 && echo ok", secret_ids=["st-1"])
+        await bench.build(SLIM, step, secrets={"st-1": {"TOKEN": "open-sesame-1"}})
+        found = subprocess.run(
+            ["grep", "-r", "-l", "open-sesame-1", *(str(bench.root / name) for name in ("k", "i", "tmp"))],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.stdout == ""
+        with pytest.raises(ImageError, match="expected the values of secret st-1"):
+            await bench.build(SLIM, shell("echo $TOKEN", secret_ids=["st-1"]))
+
+    go(main)
+
+
+def test_a_cancelled_build_ends_its_step_and_leaves_nothing(bench: Bench):
+    async def main() -> None:
+        before, started = bench.layers(), asyncio.Event()
+
+        def report(step: BuildStep) -> None:
+            if step.state == "log":
+                started.set()
+
+        spec = ImageSpec([SLIM, shell("echo here; sleep 1000")])
+        task = asyncio.ensure_future(bench.store.build(spec, image_id="im-x", secrets={}, report=report))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert bench.layers() == before
+        assert list((bench.root / "tmp").iterdir()) == []
+
+    go(main)
+
+
+def test_what_was_built_is_found_until_a_layer_of_it_is_gone(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(SLIM, shell("echo 1 > /a"))
+        assert bench.store.find(built.image_id) == built
+        assert bench.store.find("im-never") is None
+        subprocess.run(["rm", "-rf", built.layers[-1]], check=True)
+        assert bench.store.find(built.image_id) is None
+
+    go(main)
+
+
+def test_source_files_become_a_layer_once(bench: Bench):
+    async def main() -> None:
+        files = [bench.file("/root/app.py", "print('app')\n"), bench.file("/root/pkg/__init__.py", "")]
+        layer = await bench.store.mount_layer(files)
+        assert await bench.store.mount_layer(files) == layer
+        changed = await bench.store.mount_layer([bench.file("/root/app.py", "print('new')\n"), files[1]])
+        assert changed != layer
+        assert (changed / "root/pkg/__init__.py").samefile(layer / "root/pkg/__init__.py")
+        built = await bench.build(SLIM)
+        built.layers.append(layer)
+        assert await bench.output(built, "python", "app.py") == "app"
+
+    go(main)
+
+
+def test_the_inner_ring_is_compiled_for_the_images_python(bench: Bench):
+    async def main() -> None:
+        built = await bench.build(SLIM)
+        ring = await inner_ring(bench.root, built)
+        assert await inner_ring(bench.root, built) == ring
+        assert sorted(entry.name for entry in ring.iterdir()) == ["cloudpickle", "ionian"]
+        assert (ring / "ionian/__pycache__/app.cpython-311.pyc").is_file()
+        assert (ring / "ionian/protocol/__pycache__/batch.cpython-311.pyc").is_file()
+        assert not (ring / "ionian/protocol/codec.py").exists()
+        assert not (ring / "ionian/worker").exists()
+
+    go(main)
+
+
+def test_this_machines_own_packages_are_a_base_where_nothing_else_is(
+    tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if not Path("/usr/bin/python3.11").exists():
+        pytest.skip("this machine's own Python is not 3.11")
+    monkeypatch.setenv("IONIAN_BASES", "machine")
+    root = tmp_path / "images"
+    root.mkdir()
+    (cached / "cache").mkdir(exist_ok=True)
+    (root / "cache").symlink_to(cached / "cache")
+    bench = Bench(root, tmp_path / "blobs")
+
+    async def main() -> None:
+        built = await bench.build(SLIM, Instruction("PIP", ["six"]), Instruction("APT", ["hello"]))
+        assert [step.text for step in bench.said if step.state == "source"] == [
+            "FROM debian_slim 3.11: from this machine's own packages"
+        ]
+        assert await bench.output(built, "hello") == "Hello, world!"
+        assert (
+            await bench.output(built, "python", "-c", "import six, ssl; print(six.__version__[:2])") == "1."
+        )
+        assert not os.path.exists(built.layers[0] / "usr/lib/python3/dist-packages/numpy")
+
+    go(main)
+
+
+def test_a_base_that_no_source_has_says_why_each_one_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("IONIAN_REGISTRY", "http://127.0.0.1:9")
+
+    async def main() -> None:
+        with pytest.raises(ImageError) as error:
+            await bench.build(Instruction("FROM", ["debian_slim", "3.9"]))
+        assert re.search(r"registry: .*out of reach.*mirrors: .*machine: ", str(error.value))
+
+    go(main)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(28, os.strerror(28))
+
+    async def main() -> None:
+        before = bench.layers()
+        monkeypatch.setattr(os, "copy_file_range", full)
+        with pytest.raises(
+            ImageError, match=r"the disk that holds .* is full; nothing was kept of this step"
+        ):
+            await bench.build(SLIM, Instruction("COPY", ["/x"], files=[bench.file("f", "1")]))
+        assert bench.layers() == before
+        assert list((bench.root / "tmp").iterdir()) == []
+
+    go(main)
+
+
+# --- from a registry -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class OwnRegistry:
+    """Debian's docker-registry on a port of this machine."""
+
+    host: str
+
+    def push(self, name: str, tag: str, config: dict[str, Any], *layers: bytes) -> str:
+        """Uploads an image by the registry's HTTP protocol; its digest."""
+        described = [
+            {
+                "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                "size": len(data),
+                "digest": self.blob(name, data),
+            }
+            for data in layers
+        ]
+        body = json.dumps({"architecture": "amd64", "os": "linux", "config": config}).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "size": len(body),
+                "digest": self.blob(name, body),
+            },
+            "layers": described,
+        }
+        data = json.dumps(manifest).encode()
+        self.ask("PUT", f"/v2/{name}/manifests/{tag}", data, str(manifest["mediaType"]))
+        return _digest(data)
+
+    def blob(self, name: str, data: bytes) -> str:
+        place = self.ask("POST", f"/v2/{name}/blobs/uploads/", b"").headers["Location"]
+        joint = "&" if "?" in place else "?"
+        self.ask("PUT", f"{place}{joint}digest={_digest(data)}", data, "application/octet-stream")
+        return _digest(data)
+
+    def ask(self, method: str, url: str, data: bytes, kind: str = "") -> Any:
+        url = url if "://" in url else f"http://{self.host}{url}"
+        request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": kind})
+        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed: script/setup --dev does it as root")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    config = tmp_path / "registry.yml"
+    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
+    config.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": host}}))
+    log = (tmp_path / "registry.log").open("wb")
+    process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
+    try:
+        made = OwnRegistry(host)
+        asyncio.run(_answers(made))
+        yield made
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+async def _answers(registry: OwnRegistry) -> None:
+    host, _, port = registry.host.partition(":")
+    for _ in range(400):
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        return
+    raise AssertionError("docker-registry did not open its port")
+
+
+def system(**files: str) -> bytes:
+    """A layer of this machine's shell and its libraries, and of these files."""
+    data = BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        names = ["/bin/dash", "/bin/cat", "/bin/ls"]
+        said = subprocess.run(["ldd", *names], capture_output=True, text=True, check=True).stdout
+        for name in sorted({*names, *re.findall(r"(/\S+) \(0x", said)}):
+            tar.add(os.path.realpath(name), f"usr{name}" if name.startswith("/bin") else name[1:])
+        for name, target in (("bin", "usr/bin"), ("usr/bin/sh", "dash")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"data/{name}")
+            info.size, info.uid, info.gid = len(content), 33, 70_000
+            tar.addfile(info, BytesIO(content.encode()))
+    return data.getvalue()
+
+
+def deletion(name: str) -> bytes:
+    data = BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo(f"data/.wh.{name}"))
+    return data.getvalue()
+
+
+def test_an_image_of_a_registry_is_built_upon(bench: Bench, registry: OwnRegistry):
+    async def main() -> None:
+        config = {"Env": ["PATH=/usr/bin:/bin", "GREETING=hi"], "WorkingDir": "/data", "Cmd": ["/bin/sh"]}
+        registry.push("team/tool", "1.0", config, system(a="first", b="second"), deletion("b"))
+        base = Instruction("FROM", ["registry", f"{registry.host}/team/tool:1.0"])
+        built = await bench.build(base, shell("echo $GREETING > new; cat a >> new; ls >> new"))
+        assert (built.workdir, built.python, built.cmd) == ("/data", "", ["/bin/sh"])
+        assert await bench.output(built, "cat", "new") == "hi\nfirsta\nnew"
+        with pytest.raises(ImageError, match="expected Python in the image"):
+            await bench.build(base, Instruction("PIP", ["six"]))
+
+    go(main)
+
+
+def test_a_tag_that_moved_is_built_anew_and_one_out_of_reach_stays_as_it_was(
+    bench: Bench, registry: OwnRegistry
+):
+    async def main() -> None:
+        base = Instruction("FROM", ["registry", f"{registry.host}/tool:latest"])
+        registry.push("tool", "latest", {}, system(a="old"))
+        first = await bench.build(base)
+        await bench.build(base)
+        assert bench.states("FROM") == ["cached"]
+        registry.push("tool", "latest", {}, system(a="new"))
+        second = await bench.build(base)
+        assert await bench.output(second, "cat", "/data/a") == "new"
+        assert await bench.output(first, "cat", "/data/a") == "old"
+        gone = Bench(bench.root, bench.blobs)
+        gone.store.out_of_reach.refuse(registry.host, "it was switched off")
+        again = await gone.build(base)
+        assert again.layers == second.layers
+        assert any("as it was here before; it was switched off" in step.text for step in gone.said)
+
+    go(main)
+
+
+def test_an_image_that_a_registry_lacks_is_named(bench: Bench, registry: OwnRegistry):
+    async def main() -> None:
+        with pytest.raises(ImageError, match=f"no image nothing:1 in {registry.host}"):
+            await bench.build(Instruction("FROM", ["registry", f"{registry.host}/nothing:1"]))
+
+    go(main)
+
+
+def test_a_registry_with_python_is_the_first_choice_for_debian_slim(
+    bench: Bench, registry: OwnRegistry, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("IONIAN_REGISTRY", registry.host)
+
+    async def main() -> None:
+        registry.push("python", "3.12-slim", {"Env": ["PATH=/usr/bin:/bin"]}, system(a="slim"))
+        built = await bench.build(Instruction("FROM", ["debian_slim", "3.12"]))
+        sources = [step.text for step in bench.said if step.state == "source"]
+        assert sources[0].startswith(f"FROM debian_slim 3.12: from {registry.host} python@sha256:")
+        assert await bench.output(built, "cat", "/data/a") == "slim"
+
+    go(main)
