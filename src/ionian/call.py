@@ -50,7 +50,9 @@ class Call:
                 codes[at] = BLOB
             self.unfinished[first + at] = (codes[at], payloads[at])
             self.unfinished_bytes += len(payloads[at])
-        self._link.send_inputs(self, pack_inputs(self.call_id, range(first, first + len(payloads)), codes, payloads))
+        self._link.send_inputs(
+            self, pack_inputs(self.call_id, range(first, first + len(payloads)), codes, payloads)
+        )
 
     def unsent(self) -> Iterator[bytes]:
         """The inputs without a result, packed: what a new connection has to send again."""
@@ -58,7 +60,9 @@ class Call:
         for at in range(0, len(rows), 256):
             some = rows[at : at + 256]
             payloads = [payload for _, (_, payload) in some]
-            yield pack_inputs(self.call_id, [index for index, _ in some], [code for _, (code, _) in some], payloads)
+            yield pack_inputs(
+                self.call_id, [index for index, _ in some], [code for _, (code, _) in some], payloads
+            )
 
     def receive(self, batch: Batch | BaseException) -> None:
         """Takes results from the link's thread."""
@@ -72,7 +76,9 @@ class Call:
             raise batch
         unfinished = self.unfinished
         fresh: list[Row] = []
-        for index, code, micros, payload in zip(batch.index, batch.code, batch.micros, batch.payloads(), strict=True):
+        for index, code, micros, payload in zip(
+            batch.index, batch.code, batch.micros, batch.payloads(), strict=True
+        ):
             if code & 0xFF == YIELD:
                 if index in unfinished:
                     fresh.append((index, code, micros, payload))

@@ -68,8 +68,12 @@ class Progress(Protocol):
 
 
 class _Current:
-    link: Link | None = None
-    connect: Callable[[], Link] | None = None
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        self.make: Callable[[], Link] | None = None
+
+
+_current = _Current()
 
 
 progress: Callable[[Any], Progress] | None = None
@@ -78,20 +82,20 @@ progress: Callable[[Any], Progress] | None = None
 
 def current() -> Link:
     """The link of this process; the first use on the user's side connects (and starts a local server)."""
-    if _Current.link is None:
-        if _Current.connect is None:
+    if _current.link is None:
+        if _current.make is None:
             from .client.connection import connect
 
             return connect()
-        _Current.link = _Current.connect()
-    return _Current.link
+        _current.link = _current.make()
+    return _current.link
 
 
 def connect_by(connect: Callable[[], Link]) -> None:
     """Makes this the way in which the link is made on first use."""
-    _Current.connect = connect
+    _current.make = connect
 
 
 def use(link: Link | None) -> None:
     """Makes this the link of the process."""
-    _Current.link = link
+    _current.link = link

@@ -165,8 +165,9 @@ def _frame(name: str, line: int, function: str) -> FrameType:
     try:
         exec(code, {"error": _Marker(), "__name__": function, "__file__": name})
     except _Marker as marker:
-        assert marker.__traceback__ is not None and marker.__traceback__.tb_next is not None
-        return marker.__traceback__.tb_next.tb_frame
+        inner = marker.__traceback__.tb_next if marker.__traceback__ is not None else None
+        if inner is not None:
+            return inner.tb_frame
     raise AssertionError("the frame's code did not raise")
 
 

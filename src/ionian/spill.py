@@ -29,7 +29,7 @@ class Spill:
             self._size += len(payload)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="ionian-")
+            self._file = tempfile.TemporaryFile(prefix="ionian-")  # noqa: SIM115 (closed when it is empty)
         self._file.seek(0, 2)
         self._spilled[index] = (code, self._file.tell(), len(payload))
         self._file.write(payload)

@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import uvloop
-from picows import ws_connect
 
 from .. import exception, faults, link
 from ..call import Call
@@ -26,7 +25,7 @@ from ..protocol.calls import CloseCall, Confirm, OpenCall
 from ..protocol.codec import BadMessage, encode
 from ..protocol.ids import new_id
 from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
-from ..protocol.stream import WS_OPTIONS, ConnectionLost, Peer, Refused
+from ..protocol.stream import ConnectionLost, Peer, Refused, dial
 from ..protocol.wire import OUTPUTS
 from ..version import VERSION
 
@@ -205,7 +204,7 @@ class Connection:
 
     def dispatch(self, message: Any, payload: bytes) -> None:
         """Gives a message to those who asked for its kind."""
-        for handler in list(self._handlers.get(type(message), ())):
+        for handler in self._handlers.get(type(message), [])[:]:
             handler(message, payload)
 
     # --- connecting
@@ -219,10 +218,9 @@ class Connection:
     async def _open(self, role: str) -> _Stream:
         url, token = await asyncio.to_thread(self._find)
         try:
-            _, listener = await ws_connect(lambda: _Stream(self), url, **WS_OPTIONS)
+            listener = await dial(url, lambda: _Stream(self))
         except Exception as error:
             raise exception.ConnectionError(f"no server answers at {url}: {error}") from None
-        assert isinstance(listener, _Stream)
         try:
             welcome, _ = await listener.request(Hello(role, token, VERSION, self._peer_id))
         except Refused as refused:

@@ -93,4 +93,6 @@ def _start(state: StateFolder, options: tuple[str, ...]) -> str:
     with open(log, "rb") as file:
         file.seek(start)
         tail = file.read().decode(errors="replace").strip().splitlines()[-10:]
-    raise exception.ConnectionError("the server on this machine did not start; its last words:\n" + "\n".join(tail))
+    raise exception.ConnectionError(
+        "the server on this machine did not start; its last words:\n" + "\n".join(tail)
+    )

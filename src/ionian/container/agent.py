@@ -32,7 +32,9 @@ def main() -> None:
     execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
     _prepare(begin)
     link.connect_by(lambda: _link(side, begin))
-    runner = Runner(Packets(socket.socket(fileno=DATA_FD)), mmap.mmap(CELL_FD, CELL_SIZE), begin.container_id, HIDE)
+    runner = Runner(
+        Packets(socket.socket(fileno=DATA_FD)), mmap.mmap(CELL_FD, CELL_SIZE), begin.container_id, HIDE
+    )
 
     def serve() -> None:
         """Called where the module is imported, or where it enters app.run() and so will never return."""
@@ -40,7 +42,7 @@ def main() -> None:
             runner.function = modules.find(begin)
         except BaseException as error:
             _failed(side, begin, error)
-        side.send(Ready("%d.%d" % sys.version_info[:2]))
+        side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}"))
         runner.serve()
         _leave()
 
@@ -89,10 +91,16 @@ def _failed(side: Messages, begin: Begin, error: BaseException) -> None:
     from .hints import explain
 
     explain(error, begin)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(HIDE)]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(HIDE)
+    ]
     text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(type(error), error)])
     print(text, end="", file=sys.stderr, flush=True)
-    side.send(Failed(f"{type(error).__name__}: {error}"), 0, dump_failure(error, hide=HIDE, where=begin.container_id))
+    side.send(
+        Failed(f"{type(error).__name__}: {error}"),
+        0,
+        dump_failure(error, hide=HIDE, where=begin.container_id),
+    )
     os._exit(1)
 
 

@@ -27,7 +27,7 @@ def install_finders() -> None:
     """Makes `import modal` and `import cloudpickle` mean ours."""
     from .. import alias
 
-    alias.install()
+    alias.install_alias()
     sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
 
 
@@ -46,7 +46,8 @@ def load(begin: Begin) -> None:
     sys.modules["__main__"] = module  # one module under both names, as at home
     if parent:
         setattr(sys.modules[parent], begin.module.rpartition(".")[2], module)
-    code = spec.loader.get_code(begin.module)  # type: ignore[attr-defined]
+    loader: Any = spec.loader
+    code = loader.get_code(begin.module)
     try:
         exec(code, module.__dict__)
     except execution.StopImport:
@@ -65,6 +66,9 @@ def find(begin: Begin) -> Any:
         found = _attribute(found, name, begin)
     if hasattr(found, "check_imports"):
         found.check_imports()
+    check = getattr(found, "check_imports", None)
+    if check is not None:
+        check()
     function = getattr(found, "raw", found)
     if begin.is_generator and not isinstance(found, ModuleType):
         try:
@@ -85,4 +89,6 @@ def _attribute(found: Any, name: str, begin: Begin) -> Any:
                 f"{begin.qualname!r} is not defined in {where} above line {line}, where the module enters app.run(): in "
                 "a container the module is read only up to there; move the function above that line"
             ) from None
-        raise AttributeError(f"{where} defines no {begin.qualname!r} in the container (is it made conditionally?)") from None
+        raise AttributeError(
+            f"{where} defines no {begin.qualname!r} in the container (is it made conditionally?)"
+        ) from None

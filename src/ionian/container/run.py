@@ -64,7 +64,7 @@ class Runner:
         cell, rows, asynchronous = self._cell, self._rows, self._asynchronous()
         function, call_id = self.function, batch.call_id
         held_since = _now()
-        for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads()):
+        for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
             started = _now()
             _cell.pack_into(cell, 0, started, index)
             execution.set_input(call_id, index)
@@ -86,7 +86,7 @@ class Runner:
 
     def _run_generators(self, batch: Batch) -> None:
         call_id = batch.call_id
-        for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads()):
+        for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
             started = _now()
             _cell.pack_into(self._cell, 0, started, index)
             execution.set_input(call_id, index)
@@ -128,7 +128,9 @@ class Runner:
         """The exception as bytes; its traceback is printed too, as Python would."""
         import traceback
 
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(self._hide)]
+        frames = [
+            f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(self._hide)
+        ]
         lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
         print("Traceback (most recent call last):\n" + "".join(lines), end="", file=sys.stderr, flush=True)
         return dump_failure(error, hide=self._hide, where=self._container_id)
@@ -146,7 +148,7 @@ class Runner:
             while end < len(rows) and (end == at or size + len(rows[end][4]) <= PACKET_MAX // 2):
                 size += len(rows[end][4])
                 end += 1
-            index, attempt, code, micros, payloads = zip(*rows[at:end])
+            index, attempt, code, micros, payloads = zip(*rows[at:end], strict=True)
             batch = Batch(
                 self._call_id,
                 index,

@@ -60,7 +60,8 @@ class Batch:
 
     def payloads(self) -> list[bytes]:
         """The payload of each row."""
-        at, out, payload = 0, [], bytes(self.payload)
+        at, payload = 0, bytes(self.payload)
+        out: list[bytes] = []
         for size in self.size:
             out.append(payload[at : at + size])
             at += size

@@ -64,4 +64,4 @@ class AppFunctions:
     """The functions of an app: tag → id."""
 
     app_id: str
-    functions: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, str] = field(default_factory=dict[str, str])

@@ -18,8 +18,8 @@ class Begin:
     serialized: str = ""  # a path inside the container
     is_generator: bool = False
     environment: str = "main"
-    env: dict[str, str] = field(default_factory=dict)  # the whole environment of user code
-    functions: dict[str, str] = field(default_factory=dict)  # tag → id of the app's functions
+    env: dict[str, str] = field(default_factory=dict[str, str])  # the whole environment of user code
+    functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id of the app's functions
     workdir: str = "/root"
     client_python: str = ""
     image_id: str = ""

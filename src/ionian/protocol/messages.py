@@ -76,4 +76,4 @@ class FindBlobs:
 class MissingBlobs:
     """The answer to FindBlobs."""
 
-    digests: list[str] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list[str])

@@ -29,10 +29,10 @@ class Instruction:
     """
 
     op: Op
-    args: list[str] = field(default_factory=list)
-    files: list[FileRef] = field(default_factory=list)
-    secret_ids: list[str] = field(default_factory=list)
-    env: dict[str, str] = field(default_factory=dict)  # seen by this step alone
+    args: list[str] = field(default_factory=list[str])
+    files: list[FileRef] = field(default_factory=list[FileRef])
+    secret_ids: list[str] = field(default_factory=list[str])
+    env: dict[str, str] = field(default_factory=dict[str, str])  # seen by this step alone
     force: bool = False  # build it anew, and all that stands on it
 
 
@@ -40,7 +40,7 @@ class Instruction:
 class ImageSpec:
     """An image: its steps in order. Equal specs are one image."""
 
-    instructions: list[Instruction] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list[Instruction])
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Resources:
     memory_mib: int = 128
     memory_limit_mib: int = 0
     ephemeral_disk_mib: int = 0  # 0: what the worker's disk holds
-    gpus: list[GpuRequest] = field(default_factory=list)  # alternatives, best first
+    gpus: list[GpuRequest] = field(default_factory=list[GpuRequest])  # alternatives, best first
 
 
 @dataclass
@@ -96,14 +96,14 @@ class FunctionSpec:
     is_generator: bool = False
     image_id: str = ""
     image: ImageSpec = field(default_factory=ImageSpec)
-    mounts: list[FileRef] = field(default_factory=list)
+    mounts: list[FileRef] = field(default_factory=list[FileRef])
     resources: Resources = field(default_factory=Resources)
     scaling: Scaling = field(default_factory=Scaling)
     timeout_s: float = 300.0
     startup_timeout_s: float = 300.0
-    env: dict[str, str] = field(default_factory=dict)
-    secret_ids: list[str] = field(default_factory=list)  # a later one wins
-    volumes: list[VolumeMount] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict[str, str])
+    secret_ids: list[str] = field(default_factory=list[str])  # a later one wins
+    volumes: list[VolumeMount] = field(default_factory=list[VolumeMount])
     single_use: bool = False
     python: str = ""  # the client's Python, "3.11": said where the image's differs
     cloudpickle: str = ""

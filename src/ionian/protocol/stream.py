@@ -6,9 +6,18 @@ Outer ring: picows on the running event loop. Client, server and worker each der
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    ws_connect,  # pyright: ignore[reportUnknownVariableType]
+    ws_create_server,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from .codec import BadMessage, decode, encode
 from .messages import Failure
@@ -182,7 +191,7 @@ class Peer(WSListener):
             future.set_result((message, payload))
 
 
-WS_OPTIONS: dict[str, Any] = {
+_OPTIONS: dict[str, Any] = {
     "max_frame_size": MAX_FRAME,
     "enable_auto_ping": True,
     "auto_ping_idle_timeout": 30,
@@ -190,3 +199,24 @@ WS_OPTIONS: dict[str, Any] = {
     "read_buffer_init_size": 1 << 18,
 }
 """How every stream is opened: pings after 30 s of silence, gone after 30 s more without an answer."""
+
+
+P = TypeVar("P", bound=Peer)
+
+
+async def dial(url: str, make: Callable[[], P]) -> P:
+    """Opens a stream; returns our end, made by `make`. Raises OSError or a picows error."""
+    _, peer = await ws_connect(make, url, **_OPTIONS)
+    return cast(P, peer)
+
+
+async def listen(
+    accept: Callable[[WSUpgradeRequest], Peer | None], host: str, port: int
+) -> tuple[asyncio.Server, str]:
+    """Listens for streams; returns the server and its URL. `accept` makes our end of each, or None to refuse it.
+
+    Raises OSError where the address can't be had.
+    """
+    server: asyncio.Server = await ws_create_server(accept, host, port, **_OPTIONS)
+    bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
+    return server, f"ws://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"ws://{bound[0]}:{bound[1]}"

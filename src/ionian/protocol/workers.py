@@ -23,7 +23,7 @@ class Capacity:
 
     cpu_milli: int
     memory_mib: int
-    devices: list[Device] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list[Device])
     ignore_gpu: bool = False  # --no-gpu: a gpu= is dropped, and said
 
 
@@ -45,7 +45,7 @@ class Running:
     function_id: str
     app_id: str
     ready: bool
-    held: list[Held] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list[Held])
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Inventory:
     worker_id: str
     name: str
     capacity: Capacity
-    containers: list[Running] = field(default_factory=list)
+    containers: list[Running] = field(default_factory=list[Running])
 
 
 @dataclass
@@ -67,9 +67,9 @@ class StartContainer:
     app_id: str
     environment: str
     function: FunctionSpec
-    secrets: dict[str, str] = field(default_factory=dict)  # never stored, logged or passed by argv
-    devices: list[str] = field(default_factory=list)
-    functions: dict[str, str] = field(default_factory=dict)  # tag → id, of the whole app
+    secrets: dict[str, str] = field(default_factory=dict[str, str])  # never stored, logged or passed by argv
+    devices: list[str] = field(default_factory=list[str])
+    functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id, of the whole app
 
 
 @dataclass
@@ -93,7 +93,7 @@ class TakenBack:
     """Worker → server: these were never run; they may be dispatched again as if nothing had been."""
 
     number: int
-    inputs: list[Held] = field(default_factory=list)
+    inputs: list[Held] = field(default_factory=list[Held])
 
 
 @dataclass
@@ -126,8 +126,10 @@ class ContainerState:
     state: Literal["starting", "ready", "ended"]
     ended: str = ""
     detail: str = ""  # a sentence for the user
-    running: list[Held] = field(default_factory=list)  # claimed, and lost with the container: may have run
-    unclaimed: list[Held] = field(default_factory=list)  # taken back: never run
+    running: list[Held] = field(
+        default_factory=list[Held]
+    )  # claimed, and lost with the container: may have run
+    unclaimed: list[Held] = field(default_factory=list[Held])  # taken back: never run
     usage: Usage = field(default_factory=Usage)
     safety: str = ""  # which layers of isolation are active
     soft_memory: bool = False
@@ -140,7 +142,9 @@ class MakeImage:
 
     image_id: str
     image: ImageSpec
-    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # secret id → values
+    secrets: dict[str, dict[str, str]] = field(
+        default_factory=dict[str, dict[str, str]]
+    )  # secret id → values
 
 
 @dataclass
@@ -155,3 +159,8 @@ class ToContainer:
     """Server → worker: the answer; the payload is one entry."""
 
     number: int
+
+
+@dataclass
+class Leave:
+    """Server → worker: end, with all containers. The server of a machine says it to its worker when it is stopped."""

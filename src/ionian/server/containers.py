@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.actions import Start
 from ..protocol.apps import ContainerNews
-from ..protocol.batch import Batch
+from ..protocol.batch import BLOB, Batch
 from ..protocol.calls import CloseCall, Confirm, OpenCall
 from ..protocol.codec import BadMessage, decode, encode
 from ..protocol.messages import Failure
 from ..protocol.stream import Refused
-from ..protocol.wire import CONTROL, INPUTS, entries
+from ..protocol.wire import CONTROL, INPUTS, OUTPUTS, entries
 from ..protocol.workers import ContainerState, Running, ToContainer
 from .auth import Actor, Target, authorise, container_actor
 
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 log = logging.getLogger("ionian.server")
+
+
+THE_SERVER = Actor("worker", "")
+"""Who shares what a worker stored as the result of a container."""
+
+
+def digests(batch: Batch) -> list[str]:
+    """The blobs that the rows of a batch name."""
+    rows = zip(batch.code, batch.payloads(), strict=True)
+    return [payload.decode().split()[0] for code, payload in rows if code & BLOB]
 
 
 @dataclass(slots=True)
@@ -108,6 +119,7 @@ class Containers:
         self._by_number.pop(container.number, None)
         self._by_id.pop(container.container_id, None)
         self._engine.dispatcher.drop_caller(_now(), container.container_id)
+        self._engine.server.context.uploads.abandon(container.actor)
         if not any(c.app_id == container.app_id for c in self._by_number.values()):
             for waiting in self._gone.pop(container.app_id, []):
                 if not waiting.done():
@@ -126,6 +138,35 @@ class Containers:
 
     # --- what their user code asks for
 
+    def deliver(self, container_id: str, batch: Batch) -> None:
+        """Sends results to a caller in a container, who may read the blobs that they name."""
+        container = self._by_id.get(container_id)
+        if container is None:
+            return
+        if not any(code & BLOB for code in batch.code):
+            self.send(container_id, batch.pack(OUTPUTS))
+        else:
+            self._later(self._deliver_blobs(container, batch))
+
+    async def _deliver_blobs(self, container: Container, batch: Batch) -> None:
+        await self._engine.server.share_blobs(THE_SERVER, container.app_id, digests(batch))
+        self.send(container.container_id, batch.pack(OUTPUTS))
+
+    async def _put_blobs(self, container: Container, batch: Batch) -> None:
+        """A container may hand on only what its own app may read."""
+        try:
+            await self._engine.server.share_blobs(container.actor, container.app_id, digests(batch))
+        except Refused as refused:
+            log.warning("container=%s: %s", container.container_id, refused)
+            return
+        self._engine.put(batch, container.container_id)
+        self._engine.pump()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def send(self, container_id: str, entry: bytes) -> None:
         """Sends an entry to the agent of a container."""
         container = self._by_id.get(container_id)
@@ -141,7 +182,11 @@ class Containers:
             return
         for kind, header, payload in entries(frame):
             if kind == INPUTS:
-                self._engine.put(Batch.unpack(header, payload), container.container_id)
+                batch = Batch.unpack(header, bytes(payload))
+                if any(code & BLOB for code in batch.code):
+                    self._later(self._put_blobs(container, batch))
+                else:
+                    self._engine.put(batch, container.container_id)
             elif kind == CONTROL:
                 self._control(container, header, bytes(payload))
             else:
@@ -166,9 +211,7 @@ class Containers:
             case Confirm():
                 self._engine.confirm(container.container_id, message.seq)
             case _:
-                task = asyncio.ensure_future(self._handle(container, message, request, payload))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._later(self._handle(container, message, request, payload))
 
     async def _handle(self, container: Container, message: Any, request: int, payload: bytes) -> None:
         try:

@@ -8,8 +8,9 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .server import Server
@@ -20,6 +21,9 @@ WAIT_S = 1.0
 """A worker of an earlier server has this long to come back before a new one is started."""
 
 DEATH_POLL_S = 0.02
+
+STOP_S = 10.0
+"""A worker that was dismissed has this long to end its containers."""
 
 
 class Keeper:
@@ -38,25 +42,28 @@ class Keeper:
         if self._local:
             self._later(self._keep())
 
-    def stop(self) -> None:
-        """Ends the worker; its containers end with it."""
+    async def stop(self) -> None:
+        """Ends the worker, whoever started it; its containers end with it."""
         self._stopping = True
         for task in list(self._tasks):
             task.cancel()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        if not self._local:
+            return
+        self._server.engine.dismiss_workers()
+        for _ in range(int(STOP_S / DEATH_POLL_S)):
+            if not worker_lives(self._lock_file()):
+                return
+            await asyncio.sleep(DEATH_POLL_S)
+        if self._process is not None:
+            self._process.kill()
 
     def worker_gone(self, worker_id: str) -> None:
         """A worker's connection ended: if it was ours and is dead, its containers are dead too."""
         if self._local and not self._stopping:
             self._later(self._look(worker_id))
 
-    def _later(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -86,7 +93,12 @@ class Keeper:
         command = [sys.executable, "-m", "ionian.worker.main", "--local", *self._options]
         env = {**os.environ, "IONIAN_HOME": str(state.root)}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True, env=env
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            start_new_session=True,
+            env=env,
         )
         log_file.close()
         log.info("worker started pid=%d", self._process.pid)

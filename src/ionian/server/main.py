@@ -36,7 +36,7 @@ class Options:
     database: str = ""  # a SQLAlchemy URL; empty: SQLite in the state folder
     local: bool = True  # with a worker on this machine
     idle_s: float = 0.0  # end when idle for so long; 0: never
-    worker_options: list[str] = field(default_factory=list)
+    worker_options: list[str] = field(default_factory=list[str])
     insecure: bool = False  # listen beyond loopback without TLS
 
 
@@ -65,7 +65,10 @@ async def _serve(options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         server = Server(
-            options.state, database=options.database, local=options.local, worker_options=options.worker_options
+            options.state,
+            database=options.database,
+            local=options.local,
+            worker_options=options.worker_options,
         )
     except (StoreError, StateError) as error:
         raise CannotServe(str(error)) from error
@@ -80,7 +83,10 @@ async def _serve(options: Options) -> None:
     announce(options.state, url)
     print(f"Ionian server at {url}", flush=True)
     if not options.local:
-        print(f"A worker joins with: ionian worker --server {url} --token {local_token(options.state, 'worker')}", flush=True)
+        print(
+            f"A worker joins with: ionian worker --server {url} --token {local_token(options.state, 'worker')}",
+            flush=True,
+        )
     gc.freeze()
     try:
         await _until_stopped(server, stop, options.idle_s)
@@ -128,7 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--no-gpu", action="store_true")
     options = parser.parse_args(arguments)
     logging.basicConfig(
-        level=os.environ.get("IONIAN_LOGLEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        level=os.environ.get("IONIAN_LOGLEVEL", "INFO"),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     worker_options = ["--no-gpu"] if options.no_gpu else []
     try:

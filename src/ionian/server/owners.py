@@ -42,7 +42,7 @@ class Owners:
         task.add_done_callback(self._tasks.discard)
 
     async def _end(self, client: str) -> None:
-        for app in await asyncio.to_thread(self._server.store.apps.live):
-            if app.client == client and app.state != "detached":
+        for app in await asyncio.to_thread(self._server.store.apps.live_of, client):
+            if app.state != "detached":
                 log.info("client gone, stopping app=%s", app.app_id)
                 await self._server.end_app(app.app_id, "its client went away")

@@ -10,10 +10,10 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from picows import WSUpgradeRequest, ws_create_server
+from picows import WSUpgradeRequest
 
 from ..protocol.spec import FunctionSpec
-from ..protocol.stream import WS_OPTIONS, Refused
+from ..protocol.stream import Refused, listen
 from ..protocol.workers import ContainerState
 from ..version import VERSION
 from .auth import Actor, admit_token, local_token
@@ -21,7 +21,9 @@ from .blobs import BlobStore
 from .builds import Builds
 from .containers import Container
 from .engine import Engine
+from .garbage import collect_garbage
 from .handlers.apps import end_app
+from .handlers.blobs import share_blobs
 from .handlers.context import Context
 from .handlers.handle import handle
 from .keeper import Keeper
@@ -35,11 +37,21 @@ from .store.schema import App
 
 log = logging.getLogger("ionian.server")
 
+COLLECT_EVERY_S = 3600.0
+"""How often blobs that nobody needs are deleted."""
+
 
 class Server:
     """Everything of one server. It is the `Engine` of the handlers, too."""
 
-    def __init__(self, state: StateFolder, *, database: str = "", local: bool = False, worker_options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        state: StateFolder,
+        *,
+        database: str = "",
+        local: bool = False,
+        worker_options: Sequence[str] = (),
+    ) -> None:
         self.state = state
         self.machine = machine_id()
         self.store = Store.open(database or state.database_url)
@@ -52,6 +64,7 @@ class Server:
         self.builds = Builds(self)
         self.apps = Owners(self)
         self.keeper = Keeper(self, local, list(worker_options))
+        self._collector: asyncio.Task[None] | None = None
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -64,10 +77,10 @@ class Server:
         for app in self.store.apps.live():
             self.engine.publish(app.app_id, app.environment, self.store.functions.of(app.app_id))
             self.apps.client_gone(app.client)
-        self._listener = await ws_create_server(self._accept, host, port, **WS_OPTIONS)
-        bound: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
+        self._listener, url = await listen(self._accept, host, port)
         self.keeper.start()
-        return f"ws://{bound[0]}:{bound[1]}"
+        self._collector = asyncio.ensure_future(self._collect())
+        return url
 
     def _accept(self, request: WSUpgradeRequest) -> Session | None:
         if any(name.lower() == "origin" for name in request.headers):
@@ -78,9 +91,11 @@ class Server:
 
     async def stop(self) -> None:
         """Ends connections, the local worker and its containers."""
-        self.keeper.stop()
+        if self._collector is not None:
+            self._collector.cancel()
         if self._listener is not None:
             self._listener.close()
+        await self.keeper.stop()
         for session in list(self.sessions):
             session.disconnect()
         self.store.close()
@@ -117,6 +132,17 @@ class Server:
             function_id=container.function_id,
             worker_id=container.worker_id,
         )
+
+    async def share_blobs(self, actor: Actor, app_id: str, digests: list[str]) -> None:
+        """Lets the containers of an app read these blobs. Raises Refused where the actor may not hand them on."""
+        app = await asyncio.to_thread(self.store.apps.find, app_id)
+        if app is not None:
+            await share_blobs(actor, app, digests, self.context)
+
+    async def _collect(self) -> None:
+        while True:
+            await asyncio.sleep(COLLECT_EVERY_S)
+            await self._beside(collect_garbage, self.store, self.context.blobs)
 
     def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Future[None]:
         task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
@@ -155,5 +181,7 @@ def announce(state: StateFolder, url: str) -> None:
     """Writes where the server is, for the processes of this user."""
     file = state.runtime / "server.json"
     temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": VERSION, "host": socket.gethostname()}))
+    temporary.write_text(
+        json.dumps({"url": url, "pid": os.getpid(), "version": VERSION, "host": socket.gethostname()})
+    )
     temporary.replace(file)

@@ -43,6 +43,7 @@ class Session(Peer):
         elif self.role == "worker":
             self.server.engine.worker_gone(self)
         self.server.sessions.discard(self)
+        self.server.context.uploads.abandon(self.actor)
 
     def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
         engine = self.server.engine
@@ -92,7 +93,7 @@ class Session(Peer):
                 self.server.epoch,
                 VERSION,
                 self.actor.environment or "main",
-                str(state.blobs) if state is not None else "",
+                str(state.blobs),
                 self.server.machine,
             ),
         )

@@ -69,7 +69,12 @@ class Container:
         """For the inventory."""
         held = self.feed.held() if self.feed is not None else []
         return Running(
-            self.number, self.ask.container_id, self.ask.function.function_id, self.ask.app_id, self.ready, held
+            self.number,
+            self.ask.container_id,
+            self.ask.function.function_id,
+            self.ask.app_id,
+            self.ready,
+            held,
         )
 
     def give(self, batch: Batch, entry: bytes) -> None:
@@ -122,7 +127,8 @@ class Container:
         since = self.feed.running_since_ns() if self.feed is not None else 0
         if since and now_ns - since > spec.timeout_s * 1e9:
             self._end_for(
-                "timeout", f"an input of {spec.tag} ran longer than timeout={spec.timeout_s:g} s and was stopped"
+                "timeout",
+                f"an input of {spec.tag} ran longer than timeout={spec.timeout_s:g} s and was stopped",
             )
 
     def _end_for(self, why: str, detail: str) -> None:
@@ -152,7 +158,9 @@ class Container:
         worker, ask = self.worker, self.ask
         image = await worker.image(ask.function.image_id, ask.function.image, ask.container_id)
         if not image.python:
-            raise SandboxError(f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer")
+            raise SandboxError(
+                f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer"
+            )
         spec = await self._spec(image, scratch)
         if self._hurry.is_set():
             return None
@@ -203,7 +211,9 @@ class Container:
                 "PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
                 "LANG": "C.UTF-8",
                 # The dynamic linker reads it once, at the start of the interpreter.
-                **edits.search_path(function.env.get("LD_LIBRARY_PATH", image.env.get("LD_LIBRARY_PATH", ""))),
+                **edits.search_path(
+                    function.env.get("LD_LIBRARY_PATH", image.env.get("LD_LIBRARY_PATH", ""))
+                ),
             },
             workdir="/",
             binds=binds,
@@ -298,7 +308,12 @@ class Container:
     def _explain(self, exited: Exit | None) -> tuple[str, str]:
         if exited is not None and exited.oom and self._why != "stopped":
             limit = self.ask.function.resources.memory_limit_mib
-            return "memory", f"it used more than its memory limit of {limit} MiB" if limit else "the machine ran out of memory"
+            return (
+                "memory",
+                f"it used more than its memory limit of {limit} MiB"
+                if limit
+                else "the machine ran out of memory",
+            )
         if self._why or exited is None:
             return self._why or "start", self._detail
         if exited.signal is not None:
@@ -322,4 +337,3 @@ def _signal_name(number: int) -> str:
         return {11: "segmentation fault", 9: "killed"}.get(number) or signal.Signals(number).name
     except ValueError:
         return "unknown"
-

@@ -146,7 +146,9 @@ class Feed:
         """Takes the packets of results that are there."""
         for _ in range(PACKETS_A_TURN):
             try:
-                size, ancillary, _, _ = self.ours.recvmsg_into([self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+                size, ancillary, _, _ = self.ours.recvmsg_into(
+                    [self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 return
             except OSError:

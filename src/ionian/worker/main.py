@@ -45,7 +45,9 @@ def work(options: Options) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CannotWork(f"a worker named {options.name!r} runs here already; choose another --name") from None
+        raise CannotWork(
+            f"a worker named {options.name!r} runs here already; choose another --name"
+        ) from None
     uvloop.run(_work(options))
 
 
@@ -55,7 +57,9 @@ def _lock_name(options: Options) -> str:
 
 async def _work(options: Options) -> None:
     loop = asyncio.get_running_loop()
-    find = (lambda: (options.url, options.token)) if options.url else (lambda: announced(options.state.runtime))
+    find = (
+        (lambda: (options.url, options.token)) if options.url else (lambda: announced(options.state.runtime))
+    )
     worker = Worker(options.state, options.name, _worker_id(options), find, ignore_gpu=options.no_gpu)
     living = asyncio.ensure_future(worker.live(0.0 if options.url else LOCAL_PATIENCE_S))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -87,7 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--no-gpu", action="store_true")
     options = parser.parse_args(arguments)
     logging.basicConfig(
-        level=os.environ.get("IONIAN_LOGLEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        level=os.environ.get("IONIAN_LOGLEVEL", "INFO"),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     try:
         work(Options(StateFolder.default(), no_gpu=options.no_gpu))

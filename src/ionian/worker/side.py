@@ -61,7 +61,9 @@ class Side(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-async def open_side(sock: socket.socket, received: Callable[[bytes], None], closed: Callable[[], None]) -> Side:
+async def open_side(
+    sock: socket.socket, received: Callable[[bytes], None], closed: Callable[[], None]
+) -> Side:
     """The side stream over the worker's end of a socket pair."""
     loop = asyncio.get_running_loop()
     _, side = await loop.create_unix_connection(lambda: Side(received, closed), sock=sock)

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picows import ws_connect
-
 from ..protocol.messages import Hello, Welcome
-from ..protocol.stream import WS_OPTIONS, ConnectionLost, Peer, Refused
+from ..protocol.stream import ConnectionLost, Peer, Refused, dial
 from ..protocol.wire import RUN
 from ..server.machine import machine_id
 from ..version import VERSION
@@ -56,12 +54,13 @@ class Uplink:
         self._lost = asyncio.Event()
         self.shared_blobs: Path | None = None
         self.refused: Refused | None = None
+        self._dismissed = False
 
     async def keep(self, patience_s: float) -> None:
         """Stays connected; comes back when no server was found for so long (0: never), or it refused this worker."""
         loop = asyncio.get_running_loop()
         missing_since, pause = loop.time(), 0.02
-        while True:
+        while not self._dismissed:
             try:
                 stream, welcome = await self._open("worker")
             except Refused as refused:
@@ -83,6 +82,14 @@ class Uplink:
             await self._lost.wait()
             missing_since, pause = loop.time(), 0.02
 
+    def dismiss(self) -> None:
+        """The server ends and wants this worker to end too."""
+        self._dismissed = True
+        for stream in (self.stream, self._bulk):
+            if stream is not None:
+                stream.disconnect()
+        self._lost.set()
+
     def lost(self, stream: _Stream) -> None:
         """A stream ended."""
         if stream is self._bulk:
@@ -96,8 +103,7 @@ class Uplink:
         if found is None:
             raise ConnectionLost("no server is announced")
         url, token = found
-        _, stream = await ws_connect(lambda: _Stream(self), url, **WS_OPTIONS)
-        assert isinstance(stream, _Stream)
+        stream = await dial(url, lambda: _Stream(self))
         welcome, _ = await stream.request(Hello(role, token, VERSION, self.worker.worker_id))
         assert isinstance(welcome, Welcome)
         return stream, welcome

@@ -22,6 +22,7 @@ from ..protocol.workers import (
     ContainerState,
     FromContainer,
     Inventory,
+    Leave,
     MakeImage,
     StartContainer,
     StopContainer,
@@ -97,7 +98,9 @@ class Worker:
     def connected(self, stream: Peer) -> None:
         """A server listens: what it has to know comes first, in the order in which it happened."""
         containers = [container.running() for container in self._containers.values() if not container.ended]
-        stream.send(Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers))
+        stream.send(
+            Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers)
+        )
         for entry in self._unconfirmed.values():
             stream.send_entry(entry)
         words, self._last_words = self._last_words, {}
@@ -136,6 +139,8 @@ class Worker:
             case ToContainer():
                 if (container := self._containers.get(message.number)) is not None:
                     container.to_agent(payload)
+            case Leave():
+                self.uplink.dismiss()
             case MakeImage():
                 self._later(self._make_image(stream, message, request))
             case _:
@@ -219,6 +224,9 @@ class Worker:
 
     def results(self, container: Container, batch: Batch) -> None:
         """Results of a container."""
+        batch.code = [
+            code & ~BLOB for code in batch.code
+        ]  # only we name blobs; user code could name another's
         if any(size > MAX_INLINE for size in batch.size):
             self._later(self._results_blobs(container, batch))
         else:

@@ -1,0 +1,74 @@
+"""kill -9 of one process in the middle of a map, at a named point of the call path.
+
+Every input ends with exactly one result at the caller, in order, and a file of side effects shows how often each
+ran: once, save where its container was the one killed (with a worker its containers end).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.homes import Home, new_home
+
+PROGRAM = Path(__file__).with_name("counting.py")
+INPUTS = 10_000
+RUNS = int(os.environ.get("IONIAN_FAULT_RUNS", "1"))
+"""Runs of each point; each is killed later than the one before. CI makes few, a release fifty."""
+
+pytestmark = pytest.mark.xdist_group("faults")
+
+
+@pytest.fixture
+def fresh() -> Iterator[Home]:
+    """A home of its own: its server and worker are started with the fault armed."""
+    with new_home() as home:
+        yield home
+
+
+def outcome(home: Home, point: str, count: int) -> dict[str, Any]:
+    """Runs the program with a kill armed at the `count`-th time that a process reaches the point."""
+    once = home.folder / "killed"
+    environment = {"IONIAN_FAULT": f"{point}:{count}", "IONIAN_FAULT_ONCE": str(once)}
+    done = home.ionian("python", "-q", PROGRAM, str(INPUTS), environment=environment)
+    assert done.returncode == 0, done.stdout
+    if not point.startswith("container."):
+        assert once.exists(), f"nothing was killed at {point}"
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", ["server.run", "server.deliver", "server.confirm"])
+def test_a_killed_server_costs_no_input_and_none_runs_twice(fresh: Home, point: str, run: int) -> None:
+    found = outcome(fresh, point, 20 + 7 * run)
+    assert found == {"right": True, "results": INPUTS, "missing": [], "twice": []}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", ["worker.run", "worker.result", "worker.confirmed"])
+def test_a_killed_worker_costs_no_input_and_only_what_its_containers_had_runs_again(
+    fresh: Home, point: str, run: int
+) -> None:
+    found = outcome(fresh, point, 20 + 7 * run)
+    assert found["right"], found
+    assert not found["missing"]
+    assert len(found["twice"]) < 3 * 256 + 4096, "more ran again than containers can have had"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", ["container.claimed", "container.ran"])
+def test_a_killed_container_costs_no_input_and_only_its_own_run_again(
+    fresh: Home, point: str, run: int
+) -> None:
+    found = outcome(fresh, point, 150 + 7 * run if point == "container.claimed" else 4000 + 7 * run)
+    assert found["right"], found
+    assert not found["missing"]
+    assert len(found["twice"]) <= 10 * 256, "more ran again than the killed containers had claimed"
