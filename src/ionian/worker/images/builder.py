@@ -58,8 +58,7 @@ class Builder:
         self.news = news
         name = hashlib.sha256(environment.encode()).hexdigest()[:12]
         cache = store.root / "cache" / name
-        self.uv = Uv(cache / "uv", host)
-        self.sources = Sources(self.uv, cache / "built")
+        self.cache = cache
         self.bytecode = Bytecode(cache / "pyc")
 
     def key_of(self, instruction: Instruction) -> list[object]:
@@ -207,7 +206,9 @@ class Builder:
                 await self.store.files.place(instruction.files, "/", context, ())
                 target = Target(draft.folder, self.store.paths(below), python, self.store.owner)
                 env = self._env(below, instruction)
-                placed = await self.sources.place(target, args, draft.scratch, context, env, self.news.log)
+                uv = Uv(self.cache / "uv", self.host, instruction.env | self.secrets)
+                sources = Sources(uv, self.cache / "built")
+                placed = await sources.place(target, args, draft.scratch, context, env, self.news.log)
                 await self._compile(below, target, placed, draft.scratch / "pyc")
         return self._on_top(below, key[:12])
 

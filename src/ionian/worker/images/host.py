@@ -107,7 +107,6 @@ class HostSettings:
     pip: PipSettings
     ca: str = ""  # the CA bundle, where this machine names one
     proxies: dict[str, str] = field(default_factory=dict[str, str])
-    apt: str = ""  # lines of an apt.conf
     uv_env: dict[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
@@ -120,7 +119,12 @@ class HostSettings:
         if pip.proxy:
             proxies = {"http_proxy": pip.proxy, "https_proxy": pip.proxy} | proxies
         uv_env = {name: value for name, value in env.items() if name.startswith("UV_") and value}
-        return cls(pip, ca, proxies, read_apt(), uv_env)
+        return cls(pip, ca, proxies, uv_env)
+
+    @property
+    def apt(self) -> str:
+        """Lines of an apt.conf. Asked of apt only when a step runs: an image that is built already needs none."""
+        return read_apt()
 
     def package_key(self) -> list[str]:
         """What of the settings decides which packages a step gets: part of the layer's key."""

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 from . import overlay
 from .host import HostSettings
@@ -70,11 +71,12 @@ def platform_of(python: Python) -> str:
 
 
 class Uv:
-    """uv with one cache and this machine's settings."""
+    """uv with one cache, this machine's settings and the variables of a step (secrets among them)."""
 
-    def __init__(self, cache: Path, host: HostSettings) -> None:
+    def __init__(self, cache: Path, host: HostSettings, given: dict[str, str]) -> None:
         self.cache = cache
         self.host = host
+        self.given = given
 
     async def place(
         self, target: Target, args: Sequence[str], folder: Path, context: Path, log: Callable[[str], None]
@@ -100,8 +102,12 @@ class Uv:
             *("--python", sys.executable, "--python-version", python.release),
             *("--python-platform", platform_of(python), "--no-build", "--cache-dir", str(self.cache)),
             *self.host.pip.as_uv_options(args, self.host.uv_env),
-            *args,
+            *self.filled_in(args),
         ]
+
+    def filled_in(self, args: Sequence[str]) -> list[str]:
+        """The arguments with `$NAME` of the step's own variables filled in, as a shell would: tokens in URLs."""
+        return [Template(arg).safe_substitute(self.given) if "$" in arg else arg for arg in args]
 
     async def run(
         self, args: Sequence[str], context: Path, log: Callable[[str], None]
@@ -140,7 +146,7 @@ class Uv:
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         if self.host.ca:
             env.setdefault("SSL_CERT_FILE", self.host.ca)
-        return env | self.host.proxies | {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+        return env | self.given | self.host.proxies | {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
 
 
 COMPLAINTS = ("error:", "  cause:", "hint:")

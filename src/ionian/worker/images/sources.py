@@ -103,7 +103,7 @@ class Sources:
                 *(f"{INSIDE}-uv", "pip", "install", "--no-progress", "--color", "never"),
                 *("--python", target.python.path, "--target", "/tmp/out", "--cache-dir", "/tmp/cache"),
                 *self.uv.host.pip.as_uv_options(args, self.uv.host.uv_env),
-                *args,
+                *self.uv.filled_in(args),
             ],
             layers=target.below,
             env=env | self.uv.host.uv_env | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"},

@@ -12,7 +12,6 @@ import secrets as random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from ionian.protocol.apps import BuildStep
@@ -49,6 +48,7 @@ class ImageStore:
         self.owner = Owner(ids.host_uid, ids.host_gid)
         self.files = Files(root, self.owner, fetch)
         self.out_of_reach = OutOfReach()
+        self._swept = False
         for name in ("l", "k", "i", "tmp", "locks"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -70,6 +70,8 @@ class ImageStore:
             raise ImageError(
                 "expected an image to begin with FROM: use Image.debian_slim() or Image.from_registry()"
             )
+        if not self._swept:
+            await self.sweep()
         host = await asyncio.to_thread(HostSettings.read)
         record = Record("", arch=architecture())
         forced = ""
@@ -100,7 +102,9 @@ class ImageStore:
 
     async def mount_layer(self, files: list[FileRef]) -> Path:
         """A layer that holds these files at their absolute paths, to be put over an image's. Made once."""
-        key = _hash(["mount", RECIPE, [asdict(file) for file in files]])
+        key = _hash(["mount", RECIPE, [(file.path, file.digest, file.mode) for file in files]])
+        if self.path(key[:12]).is_dir():
+            return self.path(key[:12])
         async with self.layer(key, "mount") as draft:
             if draft is not None:
                 try:
@@ -114,7 +118,8 @@ class ImageStore:
         return self.root / "tmp" / f"{key[:12]}-{os.getpid()}-{random.token_hex(3)}"
 
     async def sweep(self) -> None:
-        """Removes the drafts of builders that died. For the start of a worker."""
+        """Removes the drafts of builders that died; the first build of a process does it."""
+        self._swept = True
         for draft in list((self.root / "tmp").iterdir()):
             process = draft.name.split("-")[1:2]
             if process and process[0].isdigit() and not Path(f"/proc/{process[0]}").exists():
