@@ -571,6 +571,35 @@ def _be_a_worker(folder: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_worker_killed_while_it_starts_sandboxes_leaves_no_process(world: World):
+    for sandboxes in (1, 2, 4):
+        alive = os.pipe()
+        command = [sys.executable, __file__, str(world.folder), str(alive[1])]
+        env = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, pass_fds=[alive[1]]) as worker:
+            os.close(alive[1])
+            assert worker.stdout is not None
+            for _ in range(sandboxes):
+                assert worker.stdout.readline() == b"starting\n"
+            worker.kill()
+        assert select.select([alive[0]], [], [], 20)[0]
+        assert os.read(alive[0], 1) == b""  # nobody holds the other end
+        os.close(alive[0])
+
+
+def _start_sandboxes(folder: Path, alive: int) -> None:
+    """The worker of the test above."""
+
+    async def main() -> None:
+        world = World.__new__(World)
+        world.folder, world.layer, world.count = folder, folder / "layer", os.getpid() * 100
+        while True:
+            print("starting", flush=True)
+            await start(world.spec(["--", "sleep", "1000"], pass_fds={9: alive}))
+
+    asyncio.run(main())
+
+
 def _below(box: Sandbox) -> list[int]:
     found = [box.pid]
     for pid in found:
@@ -774,4 +803,6 @@ def _python_for(become: list[str], env: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _start_sandboxes(Path(sys.argv[1]), int(sys.argv[2]))
     _be_a_worker(Path(sys.argv[1]))

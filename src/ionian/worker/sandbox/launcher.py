@@ -3,8 +3,10 @@
     worker ──SEQPACKET──▶ launcher ──fork──▶ bwrap (monitor) ──clone──▶ pid 1 of the sandbox
 
 It exists because a fork of the worker would stall the worker's loop, because what must be done between fork and exec
-(cgroup, namespaces, mounts, ids) is not safe in a process with threads, and because everything here dies with it: its
-parent-death signal is the worker's end, bwrap's is ours, and pid 1's is bwrap's.
+(cgroup, namespaces, mounts, ids) is not safe in a process with threads, and because everything here dies with it: at the
+worker's end it kills all and waits until all is gone; bwrap's parent-death signal is our end, and pid 1's is bwrap's.
+bwrap killed in its first moments would leave a pid 1 that waits for it for ever and has no such signal yet: so we
+adopt orphans (a subreaper does), and kill them.
 
 Run as a script by `python -I -S`; standard library only, imports nothing of ours.
 
@@ -36,7 +38,7 @@ from typing import Any, NoReturn
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_BIND, MS_REC, MS_SLAVE = 4096, 1 << 14, 1 << 19
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP = 1, 24
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 24, 36
 CAP_VERSION_3 = 0x20080522
 KEYCTL_JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219}
@@ -54,7 +56,9 @@ Run = Callable[[socket.socket], None]
 
 
 def main() -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGTERM, end)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)  # it had to be, to come here; a sandbox that held it could answer for us
     if os.getppid() != int(sys.argv[2]):
@@ -63,7 +67,16 @@ def main() -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, nothing)  # so that it reaches the wakeup descriptor
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Launcher(control).serve(wake_read)
+    launcher = Launcher(control)
+    try:
+        launcher.serve(wake_read)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        launcher.end_all()
+
+
+def end(number: int, frame: object) -> NoReturn:
+    sys.exit(0)
 
 
 def nothing(number: int, frame: object) -> None:
@@ -74,6 +87,8 @@ class Launcher:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.children: dict[int, int] = {}  # pid → id of its request
+        self.orphans: dict[int, int] = {}  # pid → id of the request whose process left it
+        self.ends: dict[int, Request] = {}  # id → what is told once its orphans have gone
 
     def serve(self, wake: int) -> None:
         poll = select.poll()
@@ -111,7 +126,7 @@ class Launcher:
     def do_kill(self, request: Request, fds: list[int]) -> None:
         for pid, owner in self.children.items():
             if owner == request["target"]:
-                os.kill(pid, signal.SIGKILL)  # our child, not yet waited for: the number is still its own
+                kill(pid)
 
     def run_child(self, request: Request, run: Run) -> None:
         """Forks; `run` may ask once for the user namespace's maps, and ends by exec or by an error on the pipe."""
@@ -131,20 +146,58 @@ class Launcher:
         self.reply(request, failed=said.decode() if said else "", pid=pid)
 
     def reap(self) -> None:
-        while self.children:
+        while self.children or self.orphans:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            owner = self.children.pop(pid, None)
-            if owner is not None:
-                # bwrap has waited for pid 1 and pid 1 for all others: this is the CPU time of the whole sandbox.
-                self.reply({"id": owner}, ended=status, cpu_s=usage.ru_utime + usage.ru_stime)
+            self.reaped(pid, status, usage)
+
+    def reaped(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        owner = self.children.pop(pid, None)
+        if owner is None:
+            owner = self.orphans.pop(pid, 0)
+        else:
+            # bwrap has waited for pid 1 and pid 1 for all others: this is the CPU time of the whole sandbox.
+            self.ends[owner] = {"ended": status, "cpu_s": usage.ru_utime + usage.ru_stime}
+            if os.WIFSIGNALED(status):
+                self.adopt(owner)
+        if owner in self.ends and owner not in self.orphans.values():
+            self.reply({"id": owner}, **self.ends.pop(owner))
+
+    def adopt(self, owner: int) -> None:
+        """Kills the children that we did not make: what a killed bwrap left."""
+        for pid in own_children() - set(self.children) - set(self.orphans):
+            self.orphans[pid] = owner
+            kill(pid)
+
+    def end_all(self) -> None:
+        while pids := own_children():
+            for pid in pids:
+                kill(pid)
+            os.waitpid(-1, 0)
 
     def reply(self, request: Request, **what: object) -> None:
-        self.control.send(json.dumps({"id": request["id"], **what}).encode())
+        try:
+            self.control.send(json.dumps({"id": request["id"], **what}).encode())
+        except ConnectionError:
+            pass  # the worker has ended: the next request that we try to read tells so
+
+
+def kill(pid: int) -> None:
+    """Kills a child of ours, which was not waited for: the number is still its own."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except PermissionError:
+        pass  # newuidmap, which is root and ends by itself
+
+
+def own_children() -> set[int]:
+    """Children that live or were not waited for yet: their numbers can't be another's."""
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return set(map(int, file.read().split()))
 
 
 def receive(control: socket.socket) -> tuple[bytes, list[int]]:
@@ -185,7 +238,7 @@ def in_child(ours: socket.socket, sync: socket.socket, run: Run) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         ours.close()
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         run(sync)

@@ -106,9 +106,8 @@ class Spawner:
                 self._loop.call_later(0.01, self.kill, number)
 
     def close(self) -> None:
-        """Ends the launcher and every sandbox that it started."""
+        """Ends the launcher and every sandbox that it started; returns when all have gone."""
         self._lost()
-        self._process.kill()
         self._process.wait()
 
     async def _send(self, request: dict[str, Any], fds: Sequence[int]) -> None:
