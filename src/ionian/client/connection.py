@@ -21,11 +21,11 @@ from .. import exception, faults, link
 from ..call import Call
 from ..protocol.apps import FollowApp
 from ..protocol.batch import Batch
-from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.codec import BadMessage, encode
 from ..protocol.ids import new_id
 from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
-from ..protocol.stream import ConnectionLost, Peer, Refused, dial
+from ..protocol.stream import ConnectionLost, Peer, Refused, dial, joined
 from ..protocol.wire import OUTPUTS
 from ..version import VERSION
 
@@ -33,7 +33,7 @@ M = TypeVar("M")
 T = TypeVar("T")
 
 LAZY_S = 0.02
-"""Confirmations and ends of calls ride on the next thing sent, or go after this time."""
+"""Confirmations and ends of calls are gathered for so long: nobody waits for them."""
 
 PATIENCE_S = 60.0
 """For so long a lost server is looked for before the calls under way fail."""
@@ -89,7 +89,7 @@ class Connection:
         self._failure: BaseException | None = None
         self._closing = False
         self._outbox: deque[bytes] = deque()
-        self._lazy: deque[bytes] = deque()
+        self._ended: deque[str] = deque()
         self._draining = False
         self._confirmed = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -135,11 +135,10 @@ class Connection:
 
     def close_call(self, call: Call, *, finished: bool) -> None:
         self.calls.pop(call.call_id, None)
-        entry = encode(CloseCall(call.call_id))
         if finished:
-            self._lazy.append(entry)  # the timer of its confirmation takes it along
+            self._ended.append(call.call_id)  # the timer of its confirmation takes it along
         else:
-            self._send(entry)
+            self._send(encode(CloseCalls([call.call_id])))
 
     def store_blob(self, content: bytes) -> str:
         return self._submit(self._store_blob(content)).result()
@@ -183,14 +182,10 @@ class Connection:
         if stream is None:
             self._outbox.clear()  # calls are sent again when a connection is back
             return
-        lazy, outbox = self._lazy, self._outbox
-        if self._confirmed:
-            stream.send(Confirm(self._confirmed))
-            self._confirmed = 0
-        while lazy:
-            stream.send_entry(lazy.popleft())
-        while outbox:
-            stream.send_entry(outbox.popleft())
+        outbox = self._outbox
+        with joined():
+            while outbox:
+                stream.send_entry(outbox.popleft())
 
     def confirm(self, seq: int) -> None:
         """Results up to `seq` are here."""
@@ -200,11 +195,19 @@ class Connection:
 
     def _lazily(self) -> None:
         self._timer = None
-        self._drain()
+        stream = self._stream
+        if stream is None:
+            return
+        if self._confirmed:
+            stream.send(Confirm(self._confirmed))
+            self._confirmed = 0
+        ended = [self._ended.popleft() for _ in range(len(self._ended))]
+        if ended:
+            stream.send(CloseCalls(ended))
 
     def dispatch(self, message: Any, payload: bytes) -> None:
         """Gives a message to those who asked for its kind."""
-        for handler in self._handlers.get(type(message), [])[:]:
+        for handler in self._handlers.get(message.__class__, [])[:]:
             handler(message, payload)
 
     # --- connecting

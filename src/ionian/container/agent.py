@@ -86,16 +86,9 @@ def _link(side: Messages, begin: Begin) -> Any:
 
 
 def _failed(side: Messages, begin: Begin, error: BaseException) -> None:
-    import traceback
-
     from .hints import explain
 
-    explain(error, begin)
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(HIDE)
-    ]
-    text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(type(error), error)])
-    print(text, end="", file=sys.stderr, flush=True)
+    explain(error, begin)  # nothing is printed: a start is tried again, and the failure reaches the caller whole
     side.send(
         Failed(f"{type(error).__name__}: {error}"),
         0,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .. import exception
 from ..call import Call
 from ..protocol.batch import Batch
-from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.container import Begin
 from ..protocol.messages import Blob, ReadBlob
 from ..protocol.wire import CONTROL, OUTPUTS
@@ -74,7 +74,7 @@ class ContainerLink:
 
     def close_call(self, call: Call, *, finished: bool) -> None:
         self._calls.pop(call.call_id, None)
-        self.post(CloseCall(call.call_id))
+        self.post(CloseCalls([call.call_id]))
 
     def store_blob(self, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()

@@ -71,7 +71,7 @@ class Runner:
             try:
                 args, kwargs = loads(payload)
                 value = self._wait(function(*args, **kwargs)) if asynchronous else function(*args, **kwargs)
-                result, code = dumps(value), OK
+                result, code = dumps(value, "the result of the function"), OK
             except BaseException as error:
                 result, code = self._failure(error), ERROR
             if faults.ARMED:
@@ -94,7 +94,7 @@ class Runner:
             try:
                 args, kwargs = loads(payload)
                 for item in self._items(self.function(*args, **kwargs)):
-                    self._rows.append((index, attempt, YIELD, number, dumps(item)))
+                    self._rows.append((index, attempt, YIELD, number, dumps(item, "an item of the generator")))
                     number += 1
                     self._flush()
                 self._rows.append((index, attempt, DONE, number, b""))
@@ -132,7 +132,9 @@ class Runner:
             f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(self._hide)
         ]
         lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
-        print("Traceback (most recent call last):\n" + "".join(lines), end="", file=sys.stderr, flush=True)
+        if frames:
+            lines.insert(0, "Traceback (most recent call last):\n")
+        print("".join(lines), end="", file=sys.stderr, flush=True)
         return dump_failure(error, hide=self._hide, where=self._container_id)
 
     def _flush(self) -> None:

@@ -16,10 +16,10 @@ class OpenCall:
 
 
 @dataclass
-class CloseCall:
-    """The caller wants no more of this call: inputs not started are dropped, running ones ended."""
+class CloseCalls:
+    """The caller wants no more of these calls: inputs not started are dropped, running ones ended."""
 
-    call_id: str
+    call_ids: list[str]
 
 
 @dataclass

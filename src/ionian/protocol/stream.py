@@ -40,6 +40,34 @@ class Refused(Exception):
         self.message = message
 
 
+class _Handling:
+    depth = 0
+
+
+_handling = _Handling()
+_waiting_to_send: list[Peer] = []
+
+
+def flush() -> None:
+    """Sends what every peer of this process has queued."""
+    while _waiting_to_send:
+        _waiting_to_send.pop()._flush()
+
+
+class joined:
+    """Within this block everything that is queued waits for its end, and then leaves at once, a frame a peer."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        _handling.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        _handling.depth -= 1
+        if not _handling.depth:
+            flush()
+
+
 class Peer(WSListener):
     """One end of a stream. Subclasses override `opened`, `closed`, `received`, `batch` and `frame_done`."""
 
@@ -49,7 +77,7 @@ class Peer(WSListener):
         self._transport: WSTransport | None = None
         self._out: list[bytes] = []
         self._out_size = 0
-        self._flushing = False
+        self._queued = False  # in the list of those that have something to send
         self._paused = False
         self._requests = 0
         self._waiting: dict[int, asyncio.Future[tuple[Any, bytes]]] = {}
@@ -86,12 +114,14 @@ class Peer(WSListener):
         return self._out_size
 
     def send_entry(self, entry: bytes) -> None:
-        """Queues one packed entry; everything queued in one loop turn leaves in one frame."""
+        """Queues one packed entry; it leaves with all that is queued while the event under way is handled."""
         self._out.append(entry)
         self._out_size += len(entry)
-        if not self._flushing and not self._paused:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
+        if not self._queued and not self._paused:
+            self._queued = True
+            _waiting_to_send.append(self)
+            if not _handling.depth:
+                self._loop.call_soon(flush)
 
     def send(self, message: Any, payload: bytes | memoryview = b"", request: int = 0) -> None:
         """Queues a message that wants no answer."""
@@ -124,7 +154,7 @@ class Peer(WSListener):
             self._transport.disconnect()
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._queued = False
         out, self._out, self._out_size = self._out, [], 0
         transport = self._transport
         if transport is None or not out:
@@ -170,16 +200,17 @@ class Peer(WSListener):
             return
         if frame.msg_type != WSMsgType.BINARY:
             return
-        for kind, header, payload in entries(frame.get_payload_as_bytes()):
-            if kind != CONTROL:
-                self.batch(kind, header, payload)
-                continue
-            message, request = decode(header)
-            if request < 0:
-                self._answered(-request, message, bytes(payload))
-            else:
-                self.received(message, request, bytes(payload))
-        self.frame_done()
+        with joined():
+            for kind, header, payload in entries(frame.get_payload_as_bytes()):
+                if kind != CONTROL:
+                    self.batch(kind, header, payload)
+                    continue
+                message, request = decode(header)
+                if request < 0:
+                    self._answered(-request, message, bytes(payload))
+                else:
+                    self.received(message, request, bytes(payload))
+            self.frame_done()
 
     def _answered(self, request: int, message: Any, payload: bytes) -> None:
         future = self._waiting.pop(request, None)

@@ -51,7 +51,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     "client": frozenset(
         {
             *("CreateApp", "StopApp", "PublishApp", "BuildImage", "FindVolume", "PutSecret", "FollowApp"),
-            *("OpenCall", "CloseCall", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
+            *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),
@@ -63,7 +63,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     ),
     "container": frozenset(
         {
-            *("OpenCall", "CloseCall", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
+            *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

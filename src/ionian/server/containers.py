@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.actions import Start
 from ..protocol.apps import ContainerNews
 from ..protocol.batch import BLOB, Batch
-from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.codec import BadMessage, decode, encode
 from ..protocol.messages import Failure
 from ..protocol.stream import Refused
@@ -206,8 +206,8 @@ class Containers:
         match message:
             case OpenCall():
                 self._engine.open_call(message, container.actor)
-            case CloseCall():
-                self._engine.close_call(message.call_id, container.container_id)
+            case CloseCalls():
+                self._engine.close_calls(message.call_ids)
             case Confirm():
                 self._engine.confirm(container.container_id, message.seq)
             case _:

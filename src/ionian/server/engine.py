@@ -110,10 +110,12 @@ class Engine:
         ):
             self._unknown[message.call_id] = message.function_id
 
-    def close_call(self, call_id: str, caller: str) -> None:
-        """A caller wants no more of a call."""
-        self._unknown.pop(call_id, None)
-        self.dispatcher.close_call(_now(), call_id)
+    def close_calls(self, call_ids: list[str]) -> None:
+        """A caller wants no more of these calls."""
+        now = _now()
+        for call_id in call_ids:
+            self._unknown.pop(call_id, None)
+            self.dispatcher.close_call(now, call_id)
 
     def put(self, batch: Batch, caller: str) -> None:
         """Inputs of a caller."""

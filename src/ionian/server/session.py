@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocol.apps import BuildImage, BuildStep, CheckResources, FollowApp, Log
 from ..protocol.batch import Batch
-from ..protocol.calls import CloseCall, Confirm, OpenCall
+from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.messages import PROTOCOL, Hello, Welcome
 from ..protocol.stream import Peer, Refused
 from ..protocol.wire import INPUTS, RESULTS
@@ -107,8 +107,8 @@ class Session(Peer):
         match message:
             case OpenCall():
                 engine.open_call(message, self.actor)
-            case CloseCall():
-                engine.close_call(message.call_id, self.actor.id)
+            case CloseCalls():
+                engine.close_calls(message.call_ids)
             case Confirm():
                 engine.confirm(self.actor.id, message.seq)
             case FollowApp():

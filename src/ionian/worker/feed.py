@@ -18,6 +18,7 @@ from collections.abc import Callable
 from ..protocol.batch import LOST, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, CELL_SIZE, PACKET_MAX
 from ..protocol.ids import CALL_ID_LENGTH
+from ..protocol.stream import joined
 from ..protocol.wire import PREFIX, PREFIX_SIZE, entries
 from ..protocol.workers import Held
 
@@ -144,6 +145,10 @@ class Feed:
 
     def read(self) -> None:
         """Takes the packets of results that are there."""
+        with joined():
+            self._read()
+
+    def _read(self) -> None:
         for _ in range(PACKETS_A_TURN):
             try:
                 size, ancillary, _, _ = self.ours.recvmsg_into(
