@@ -585,6 +585,8 @@ def test_a_worker_killed_while_it_starts_sandboxes_leaves_no_process(world: Worl
         assert select.select([alive[0]], [], [], 20)[0]
         assert os.read(alive[0], 1) == b""  # nobody holds the other end
         os.close(alive[0])
+    run(lambda: sweep(world.folder / "scratch"))
+    assert list((world.folder / "scratch").iterdir()) == []
 
 
 def _start_sandboxes(folder: Path, alive: int) -> None:
