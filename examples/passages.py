@@ -6,6 +6,7 @@ It runs on the user's side only and needs nothing but the standard library.
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ MAX_FILE_BYTES = 4 << 20
 
 PLAIN = {"", ".txt", ".md", ".rst", ".text", ".news", ".readme"}
 
-DOCSTRING = re.compile(r'"""(.{40,}?)"""|\'\'\'(.{40,}?)\'\'\'', re.DOTALL)
+DOCSTRING = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 COMMENT = re.compile(r"(?:^[ \t]*#[ \t]?[^\n]*\n){3,}", re.MULTILINE)
 COMMENT_MARK = re.compile(r"^[ \t]*#+[ \t]?", re.MULTILINE)
 
@@ -29,25 +30,27 @@ TROFF_MACRO = re.compile(r"^[.'].*$", re.MULTILINE)
 TROFF_ESCAPE = re.compile(r"\\f(?:\[\w*\]|\(\w\w|.)|\\[&|^%]|\\s[-+]?\d")
 TROFF_SPECIAL = {r"\-": "-", r"\(aq": "'", r"\(cq": "'", r"\(oq": "'", r"\(dq": '"', r"\e": "\\", r"\ ": " "}
 
+CODE = re.compile(r"[=<>{}|\\_]|\(self|\bdef |\bself\.|>>>")
+
+NO_LETTER = dict.fromkeys(c for c in range(128) if not chr(c).isalpha())
+
 SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
 
 
 def collect(folder: Path | None, limit: int) -> list[str]:
     """Up to `limit` distinct passages of the text files below `folder`, or of this machine's own documentation."""
     sources = [text_files(folder)] if folder else machine_files()
-    streams = [(passage for path in files for passage in passages(path)) for files in sources]
+    streams = [(passage for path in paths for passage in passages(path)) for paths in sources]
     return list(islice(distinct(in_turn(streams)), limit))
 
 
 def machine_files() -> list[Iterator[Path]]:
     """The manuals, the documentation of packages, and the Python source that this machine has."""
-    manuals = (path for n in range(1, 9) for path in sorted(Path(f"/usr/share/man/man{n}").glob("*.gz")))
+    manuals = (path for section in range(1, 9) for path in files(Path(f"/usr/share/man/man{section}")))
     documentation = (p for p in text_files(Path("/usr/share/doc")) if not p.name.startswith("changelog"))
-    packages = (
-        path for lib in sorted(Path("/usr/lib").glob("python3*")) for path in sorted(lib.rglob("*.py"))
-    )
-    standard_library = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
-    return [manuals, documentation, iter(standard_library), packages]
+    standard_library = python_files(Path(sysconfig.get_path("stdlib")))
+    packages = (path for lib in sorted(Path("/usr/lib").glob("python3*")) for path in python_files(lib))
+    return [manuals, documentation, standard_library, packages]
 
 
 def in_turn(streams: Iterable[Iterator[str]]) -> Iterator[str]:
@@ -64,10 +67,24 @@ def in_turn(streams: Iterable[Iterator[str]]) -> Iterator[str]:
 
 def text_files(folder: Path) -> Iterator[Path]:
     """The files below a folder that hold text, by their names."""
-    for path in sorted(folder.rglob("*")):
+    for path in files(folder):
         suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-        if (suffix in PLAIN or suffix == ".py") and path.is_file() and not path.is_symlink():
+        if suffix in PLAIN or suffix == ".py":
             yield path
+
+
+def python_files(folder: Path) -> Iterator[Path]:
+    return (path for path in files(folder) if path.suffix == ".py")
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in an order that is the same each time; no links."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                yield Path(path)
 
 
 def passages(path: Path) -> Iterator[str]:
@@ -89,7 +106,7 @@ def passages(path: Path) -> Iterator[str]:
 def python_prose(source: str) -> Iterator[str]:
     """The docstrings and the longer comments of Python source."""
     for match in DOCSTRING.finditer(source):
-        yield from paragraphs(match[1] or match[2])
+        yield from paragraphs(match[1] or match[2] or "")
     for match in COMMENT.finditer(source):
         yield from paragraphs(COMMENT_MARK.sub("", match[0]))
 
@@ -130,8 +147,10 @@ def cut(blocks: Iterable[str]) -> Iterator[str]:
 
 def is_prose(passage: str) -> bool:
     """False for tables, code and ASCII art."""
-    letters = sum(map(str.isalpha, passage))
-    return letters > 0.68 * len(passage) and passage.count(" ") > len(passage) / 12
+    letters = len(passage.translate(NO_LETTER))
+    if letters < 0.7 * len(passage) or passage.count(" ") < len(passage) / 11:
+        return False
+    return len(CODE.findall(passage)) <= len(passage) / 100
 
 
 def distinct(passages: Iterable[str]) -> Iterator[str]:
