@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -280,25 +282,27 @@ def test_an_app_runs_again_and_not_inside_of_itself(home: Home, tmp_path: Path):
     assert python(home, "script.py", cwd=tmp_path).stdout == "good\n"
 
 
-def test_ctrl_c_in_a_map_stops_the_app_and_ends_with_130(home: Home, tmp_path: Path):
-    write(
-        tmp_path,
-        "app.py",
-        """
-        import time
-        import modal
-        app = modal.App("interrupted")
+ENDLESS = """
+    import time
+    import modal
+    app = modal.App("endless")
 
-        @app.function(max_containers=2)
-        def f(n):
-            print("begun", flush=True)
-            time.sleep(1000)
+    @app.function(max_containers=2)
+    def f(n):
+        print("begun", flush=True)
+        time.sleep(1000)
 
-        @app.local_entrypoint()
-        def main():
-            list(f.map(range(100)))
-        """,
-    )
+    @app.local_entrypoint()
+    def main():
+        list(f.map(range(100)))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_interrupted_stops_its_app(
+    number: signal.Signals, code: int, home: Home, tmp_path: Path
+):
+    write(tmp_path, "app.py", ENDLESS)
     process = subprocess.Popen(
         [IONIAN, "run", "app.py"],
         cwd=tmp_path,
@@ -310,11 +314,40 @@ def test_ctrl_c_in_a_map_stops_the_app_and_ends_with_130(home: Home, tmp_path: P
     assert process.stdout is not None
     while "begun" not in process.stdout.readline():
         assert process.poll() is None, process.communicate()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Stopping the app …" in errors
+    assert process.returncode == code
+    assert ("Stopping the app …" in errors) == (number is signal.SIGINT)
     assert "Traceback" not in errors
+    assert "could not be stopped" not in errors
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly(home: Home, tmp_path: Path):
+    text = """
+        import modal
+        app = modal.App("read-by-head")
+
+        @app.local_entrypoint()
+        def main():
+            for number in range(100_000):
+                print("line", number)
+    """
+    write(tmp_path, "app.py", text)
+    process = subprocess.Popen(
+        [IONIAN, "run", "-q", "app.py"],
+        cwd=tmp_path,
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "line 0\n"
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 1
+    process.stderr.close()
 
 
 @pytest.mark.parametrize(
@@ -342,6 +375,50 @@ def test_a_command_line_is_answered_before_anything_runs(
     done = home.ionian(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stdout
     assert text in done.stdout
+
+
+def test_on_a_terminal_rows_come_and_go_and_lines_keep_their_order(home: Home, tmp_path: Path):
+    text = """
+        import time
+        import modal
+        app = modal.App("on-a-terminal")
+
+        @app.function(max_containers=2)
+        def f(n):
+            time.sleep(0.1)
+            return n
+
+        @app.local_entrypoint()
+        def main():
+            print("before")
+            for n in f.map(range(20)):
+                if n in (5, 15):
+                    print("in the map", n)
+            print("after")
+    """
+    write(tmp_path, "app.py", text)
+    ours, theirs = pty.openpty()
+    environment = {**home.environment, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [IONIAN, "run", "app.py"], cwd=tmp_path, env=environment, stdout=theirs, stderr=theirs, stdin=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # the last process that held the terminal has ended
+            break
+    os.close(ours)
+    assert process.wait(60) == 0
+    screen = shown.decode()
+    assert " of 20 · 2 containers · " in screen
+    assert "━" in screen
+    places = [
+        screen.index(text) for text in ("✓ Created f", "before", "in the map 5", "in the map 15", "after\r")
+    ]
+    assert places == sorted(places)
+    assert screen.rstrip().endswith("CPU-seconds")
 
 
 def test_doctor_finds_that_containers_run_here(home: Home):

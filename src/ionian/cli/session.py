@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -37,5 +39,13 @@ def started(
     if no_gpu:
         no_gpu_setting.ignore()
     install_alias()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _end)
     with enable_output(show_progress=not quiet, timestamps=timestamps):
         yield
+
+
+def _end(number: int, frame: object) -> None:
+    """Told to end, the program unwinds as after Ctrl-C, and its app is stopped."""
+    sys.exit(128 + number)

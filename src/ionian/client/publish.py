@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -67,13 +68,19 @@ class Publication:
         """Does it all; afterwards the functions can be called."""
         functions: list[AnyFunction] = list(self._app.registered_functions.values())
         self._check_resources(functions)
+        mounts = {
+            function.tag: self._mounts(function) for function in functions
+        }  # may be refused: before builds
         images = self._images(functions)
         built = self._build(dict(images.values()))
+        self._check_pythons(functions, {key: built[image_id].python for key, (image_id, _) in images.items()})
         for function in functions:  # before any is pickled: they may refer to each other
             function.function_id = new_id("fu")
-        specs = [self._spec(function, *images[id(function.image)], built) for function in functions]
+        specs = [
+            self._spec(function, *images[id(function.image)], mounts[function.tag]) for function in functions
+        ]
         self._link.request(PublishApp(self._app_id, specs))
-        self._tell(specs)
+        self._tell(specs, built)
 
     # -- resources
 
@@ -132,26 +139,58 @@ class Publication:
 
         return dict(zip(images, all_at_once(build, list(images)), strict=True))
 
+    def _check_pythons(self, functions: list[AnyFunction], pythons: dict[int, str]) -> None:
+        """Compares the Python here with that of each image. Raises InvalidError where a function can't work so."""
+        others: dict[str, list[str]] = {}
+        for function in functions:
+            python = pythons[id(function.image)]
+            if not python:
+                raise InvalidError(
+                    f"the image of {function.tag} has no Python, which functions need; begin with "
+                    "Image.debian_slim(), or with an image of a registry that has one"
+                )
+            if python == PYTHON:
+                continue
+            others.setdefault(python, []).append(function.tag)
+            if is_by_value(function):
+                raise InvalidError(
+                    f"{function.tag} goes by value, and such functions need the same Python on both sides: its image "
+                    f"has {python}, this is {PYTHON}. Use Image.debian_slim(python_version={PYTHON!r}), or put the "
+                    "function in a module and leave serialized=True away"
+                )
+        for python, tags in others.items():
+            self._say_other_python(python, tags)
+
+    def _say_other_python(self, python: str, tags: list[str]) -> None:
+        text = (
+            f"{', '.join(tags)}: Python {python} in the image, {PYTHON} here. Values travel between them; functions "
+            "and classes that go by value may not"
+        )
+        if self._report is not None:
+            self._report.say(text, "yellow")
+        else:
+            warnings.warn(text, stacklevel=2)
+
     # -- functions
 
     def _spec(
-        self, function: AnyFunction, image_id: str, image: ImageSpec, built: dict[str, ImageBuilt]
+        self, function: AnyFunction, image_id: str, image: ImageSpec, mounts: list[FileRef]
     ) -> FunctionSpec:
         import cloudpickle
 
         options = function.options
-        by_value = function.definition == "serialized" or not import_name(function.module)
+        by_value = is_by_value(function)
         return FunctionSpec(
             function_id=function.function_id,
             tag=function.tag,
             module=import_name(function.module),
             qualname=function.qualname,
             definition="serialized" if by_value else function.definition,
-            serialized=self._serialized(function, built[image_id].python) if by_value else "",
+            serialized=self._serialized(function) if by_value else "",
             is_generator=function.is_generator,
             image_id=image_id,
             image=image,
-            mounts=self._mounts(function, by_value),
+            mounts=mounts,
             resources=self._resources[function.tag],
             scaling=options.scaling(),
             timeout_s=options.timeout_s,
@@ -164,10 +203,10 @@ class Publication:
             cloudpickle=cloudpickle.__version__,
         )
 
-    def _mounts(self, function: AnyFunction, by_value: bool) -> list[FileRef]:
+    def _mounts(self, function: AnyFunction) -> list[FileRef]:
         """The source of a function, and over it the files that its image brings."""
         source: list[FileRef] = []
-        if function.options.include_source and not by_value:
+        if function.options.include_source and not is_by_value(function):
             if function.module not in self._sources:
                 files = source_files(function.module)
                 self._sources[function.module] = self._uploader.references(files)
@@ -175,14 +214,8 @@ class Publication:
         brought = self._uploader.references(function.image.mounts())
         return list({file.path: file for file in (*source, *brought)}.values())
 
-    def _serialized(self, function: AnyFunction, python: str) -> str:
-        """The blob of a function that goes by value. Raises InvalidError where its image can't read it."""
-        if python and python != PYTHON:
-            raise InvalidError(
-                f"{function.tag} goes by value, and such functions need the same Python on both sides: its image has "
-                f"{python}, this is {PYTHON}. Use Image.debian_slim(python_version={PYTHON!r}), or put the "
-                "function in a module and leave serialized=True away"
-            )
+    def _serialized(self, function: AnyFunction) -> str:
+        """The blob of a function that goes by value. Raises InvalidError where it is too large."""
         content = pickled(function.get_raw_f())
         if len(content) > LARGEST_SERIALIZED:
             raise InvalidError(
@@ -216,17 +249,37 @@ class Publication:
 
     # -- what is said
 
-    def _tell(self, specs: list[FunctionSpec]) -> None:
+    def _tell(self, specs: list[FunctionSpec], built: dict[str, ImageBuilt]) -> None:
         report = self._report
         if report is None:
             return
         report.expect([spec.tag for spec in specs])
+        self._tell_pythons(specs, built)
         made = [spec.tag for spec in specs[:5]] + ([f"{len(specs) - 5} more"] if len(specs) > 5 else [])
         parts = [", ".join(made)] if made else []
         parts += [f"volume {name}" for _, name in self._volumes]
         if self._uploader.files_sent:
             parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
         report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
+
+    def _tell_pythons(self, specs: list[FunctionSpec], built: dict[str, ImageBuilt]) -> None:
+        """Says before the first call where the Python of an image is another one than ours."""
+        others: dict[str, list[str]] = {}
+        for spec in specs:
+            if built[spec.image_id].python not in ("", PYTHON):
+                others.setdefault(built[spec.image_id].python, []).append(spec.tag)
+        for python, tags in others.items():
+            assert self._report is not None
+            self._report.say(
+                f"Python {python} in the image, {PYTHON} here, for {', '.join(tags)}: values and classes of modules pass, "
+                "lambdas and functions defined in functions don't",
+                "yellow",
+            )
+
+
+def is_by_value(function: AnyFunction) -> bool:
+    """Whether containers get the function itself and not its module."""
+    return function.definition == "serialized" or not import_name(function.module)
 
 
 def less_than(asked: Resources, given: Resources) -> str:
