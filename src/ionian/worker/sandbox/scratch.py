@@ -16,18 +16,19 @@ OWNER = ".owner"
 
 def prepare(folder: Path, ids: IdMap) -> None:
     """Makes upper/, work/ and tmp/. The folder is closed to others: what a sandbox writes may be setuid."""
+    # It gets its name when its owner is written in it, so that sweep() knows whose it is at every moment.
+    made = folder if folder.exists() else folder.with_name(f".{folder.name}.{cgroup.worker_name()}")
     try:
-        for path, mode in (
-            (folder, 0o700),
-            (folder / "upper", 0o755),
-            (folder / "work", 0o700),
-            (folder / "tmp", 0o1777),
-        ):
-            path.mkdir(parents=True, exist_ok=True)
+        made.mkdir(parents=True, exist_ok=True)
+        (made / OWNER).write_text(cgroup.worker_name())
+        for name, mode in (("", 0o700), ("upper", 0o755), ("work", 0o700), ("tmp", 0o1777)):
+            path = made / name
+            path.mkdir(exist_ok=True)
             path.chmod(mode)
             if os.geteuid() == 0:
                 os.chown(path, ids.host_uid, ids.host_gid)
-        (folder / OWNER).write_text(cgroup.worker_name())
+        if made != folder:
+            made.rename(folder)
     except OSError as error:
         raise SandboxError(f"the scratch folder {folder} can't be made: {error.strerror}") from None
 
@@ -60,4 +61,4 @@ def _is_left(folder: Path) -> bool:
     try:
         return cgroup.is_stale((folder / OWNER).read_text())
     except OSError:
-        return False
+        return folder.name.startswith(".") and cgroup.is_stale(folder.suffix[1:])
