@@ -356,7 +356,9 @@ class SimClient:
         """Results."""
         assert isinstance(action, Deliver)
         batch = action.batch
-        if batch.seq <= self.seq:
+        if batch.seq <= self.seq:  # delivered again: its confirmation was lost
+            last = self.seq
+            self.world.server.hear(self, lambda d, now: d.confirm(now, self.id, last))
             return
         assert batch.seq == self.seq + 1, f"seed {self.world.seed}: a batch is missing before {batch.seq}"
         self.seq = seq = batch.seq

@@ -31,23 +31,32 @@ class Story:
     """A world with workers, clients and faults, all from one seed."""
 
     def __init__(
-        self, seed: int, *, workers: int = 5, inputs: int = 300, faults: Faults, check_every: int = 25
-    ):
+        self,
+        seed: int,
+        *,
+        workers: int = 5,
+        inputs: int = 300,
+        faults: Faults,
+        check_every: int = 200,
+        specs: list[tuple[FunctionSpec, Work]] | None = None,
+    ) -> None:
+        """`specs`: the functions and what they do; else three at random."""
         self.world = World(seed, check_every)
         self.random = self.world.random
         self.faults = faults
         self.work: dict[str, Work] = {}
         self.workers: list[SimWorker] = []
-        for number in range(3):
-            self._add_function(f"fu-{number}")
+        for spec, work in specs or [self._function(f"fu-{number}") for number in range(3)]:
+            self.work[spec.function_id] = work
+            self.world.server.add(spec)
         for _ in range(workers):
             self.add_worker()
         self.clients = [self._client(number, inputs // 3) for number in range(3)]
         self._plan()
 
-    def _add_function(self, id: str) -> None:
+    def _function(self, id: str) -> tuple[FunctionSpec, Work]:
         random = self.random
-        self.work[id] = Work(
+        work = Work(
             seconds=random.choice([0.000002, 0.0003, 0.004, 0.08, 0.5]),
             slow_every=random.choice([0, 0, 60]),
             deadly_every=random.choice([0, 0, 0, 97]),
@@ -60,10 +69,10 @@ class Story:
             buffer_containers=random.choice([0, 0, 2]),
             scaledown_window_s=random.choice([2.0, 20.0]),
         )
-        spec = FunctionSpec(id, id, "m", "f", is_generator=bool(self.work[id].yields), scaling=scaling)
+        spec = FunctionSpec(id, id, "m", "f", is_generator=bool(work.yields), scaling=scaling)
         spec.resources = Resources(cpu_milli=random.choice([125, 1000]), memory_mib=128)
         spec.single_use = random.random() < 0.1
-        self.world.server.add(spec)
+        return spec, work
 
     def add_worker(self) -> None:
         """One more worker joins."""
@@ -178,10 +187,3 @@ class Story:
         assert not core.early_held
         assert all(not worker.unconfirmed for worker in core.workers.values())
         assert all(not function.queued and not function.running for function in core.functions.values())
-
-
-def played(seed: int, **options: object) -> Story:
-    """One story from beginning to end."""
-    story = Story(seed, **options)  # type: ignore[arg-type]
-    story.play()
-    return story

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-import pytest
+from ionian.protocol.spec import FunctionSpec, Resources, Scaling
 
-from .stories import Faults, played
+from .peers import Work
+from .stories import Faults, Story
 
 SEEDS = int(os.environ.get("IONIAN_SEEDS", "200"))
 ONE = os.environ.get("IONIAN_SEED")
@@ -19,22 +20,22 @@ def seeds(part: int, parts: int) -> list[int]:
 
 def test_every_input_has_one_result_where_nothing_goes_wrong() -> None:
     for seed in seeds(0, 5):
-        played(seed, faults=Faults(span_s=0.0))
+        Story(seed, faults=Faults(span_s=0.0)).play()
 
 
 def test_cut_connections_lose_nothing_and_run_nothing_twice() -> None:
     for seed in seeds(1, 5):
-        played(seed, faults=Faults(cuts=12))
+        Story(seed, faults=Faults(cuts=12)).play()
 
 
 def test_killed_servers_lose_nothing_and_run_nothing_twice() -> None:
     for seed in seeds(2, 5):
-        played(seed, faults=Faults(server_kills=3, cuts=3))
+        Story(seed, faults=Faults(server_kills=3, cuts=3)).play()
 
 
 def test_killed_containers_workers_and_clients_cost_only_what_they_ran() -> None:
     for seed in seeds(3, 5):
-        played(seed, faults=Faults(container_kills=5, worker_kills=3, client_kills=1, cuts=3))
+        Story(seed, faults=Faults(container_kills=5, worker_kills=3, client_kills=1, cuts=3)).play()
 
 
 def test_everything_at_once_and_workers_out_of_reach_for_long() -> None:
@@ -48,10 +49,17 @@ def test_everything_at_once_and_workers_out_of_reach_for_long() -> None:
             client_kills=1,
             span_s=60.0,
         )
-        played(seed, faults=faults)
+        Story(seed, faults=faults).play()
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_thousand_workers_run_a_hundred_thousand_inputs(seed: int) -> None:
-    faults = Faults(cuts=100, container_kills=50, worker_kills=5, server_kills=1, span_s=30.0)
-    played(seed, workers=1000, inputs=100_000, faults=faults, check_every=50_000)
+def test_a_thousand_workers_run_a_hundred_thousand_inputs() -> None:
+    quick = FunctionSpec("fu-1", "quick", "m", "f")
+    capped = FunctionSpec("fu-2", "capped", "m", "f", scaling=Scaling(max_containers=300))
+    large = FunctionSpec("fu-3", "large", "m", "f", resources=Resources(cpu_milli=2000, memory_mib=1024))
+    specs = [
+        (quick, Work(seconds=0.0003, slow_every=1000, unlucky_every=1000)),
+        (capped, Work(seconds=0.05)),
+        (large, Work(seconds=0.5, deadly_every=5000)),
+    ]
+    faults = Faults(cuts=100, container_kills=50, worker_kills=5, server_kills=1, span_s=20.0)
+    Story(int(ONE or 1), workers=1000, inputs=100_000, faults=faults, check_every=20_000, specs=specs).play()

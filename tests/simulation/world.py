@@ -71,8 +71,12 @@ class World:
 
     def after(self, seconds: float, event: Event) -> None:
         """Does something later."""
+        self.at(self.now + seconds, event)
+
+    def at(self, when: float, event: Event) -> None:
+        """Does something at a time."""
         self._count += 1
-        heappush(self._heap, (self.now + seconds, self._count, event))
+        heappush(self._heap, (when, self._count, event))
 
     def run(self, done: Callable[[], bool], limit_s: float) -> None:
         """Lets time pass until `done`, which must be before `limit_s`."""
@@ -253,7 +257,7 @@ class Server:
         due = self.dispatcher.next_tick()
         if due is not None and due < self._tick_at:
             self._tick_at = due
-            self.world.after(max(0.0, due - self.world.now), self._tick)
+            self.world.at(due, self._tick)
 
     def _tick(self) -> None:
         if self.alive and self.world.now >= self._tick_at:

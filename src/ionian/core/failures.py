@@ -25,7 +25,6 @@ def timed_out(spec: FunctionSpec) -> bytes:
 def died(spec: FunctionSpec, state: ContainerState, times: int) -> bytes:
     """An input whose containers died of it again and again."""
     again = f" It was tried {times} times." if times > 1 else ""
-    detail = f" ({state.detail.rstrip('.')})" if state.detail else ""
     if state.ended == "memory":
         limit = spec.resources.memory_limit_mib or spec.resources.memory_mib
         return failure(
@@ -33,8 +32,8 @@ def died(spec: FunctionSpec, state: ContainerState, times: int) -> bytes:
             f"{spec.tag} ran out of memory: its container reached its limit of {limit} MiB.{again}"
             f" Raise it with @app.function(memory=(request, limit)), in MiB.",
         )
-    what = "was killed by a signal" if state.ended == "signal" else "ended its process"
-    return failure("RemoteError", f"{spec.tag} {what} while it ran this input{detail}.{again}")
+    detail = state.detail or ("it was ended by a signal" if state.ended == "signal" else "its process ended")
+    return failure("RemoteError", f"{spec.tag}: {detail} while it ran this input.{again}")
 
 
 def not_started(spec: FunctionSpec, state: ContainerState, times: int) -> bytes:
