@@ -425,3 +425,28 @@ def test_doctor_finds_that_containers_run_here(home: Home):
     done = home.ionian("doctor")
     assert done.returncode == 0, done.stdout
     assert "✓ overlay" in done.stdout
+
+
+def test_another_python_in_the_image_is_said_before_the_first_call(home: Home, tmp_path: Path):
+    text = """
+        import sys
+        import modal
+        app = modal.App("other-python")
+        other = "3.13" if sys.version_info[:2] == (3, 11) else "3.11"
+        image = modal.Image.debian_slim(python_version=other)
+
+        @app.function(image=image{serialized})
+        def f(values: str = "a") -> str:
+            import sys
+            return values + " %d.%d" % sys.version_info[:2]
+    """
+    write(tmp_path, "app.py", text.replace("{serialized}", ""))
+    done = home.ionian("run", "-w", "result", "app.py", cwd=tmp_path, timeout_s=280)
+    assert done.returncode == 0, done.stdout
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    there = (tmp_path / "result").read_text().split()[1]
+    assert f"f: Python {there} in the image, {here} here." in done.stdout
+    write(tmp_path, "app.py", text.replace("{serialized}", ", serialized=True"))
+    done = home.ionian("run", "app.py", cwd=tmp_path, timeout_s=280)
+    assert done.returncode == 1
+    assert "Error: f goes by value, and such functions need the same Python on both sides" in done.stdout
