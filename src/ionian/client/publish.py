@@ -80,7 +80,7 @@ class Publication:
             self._spec(function, *images[id(function.image)], mounts[function.tag]) for function in functions
         ]
         self._link.request(PublishApp(self._app_id, specs))
-        self._tell(specs, built)
+        self._tell(specs)
 
     # -- resources
 
@@ -249,32 +249,17 @@ class Publication:
 
     # -- what is said
 
-    def _tell(self, specs: list[FunctionSpec], built: dict[str, ImageBuilt]) -> None:
+    def _tell(self, specs: list[FunctionSpec]) -> None:
         report = self._report
         if report is None:
             return
         report.expect([spec.tag for spec in specs])
-        self._tell_pythons(specs, built)
         made = [spec.tag for spec in specs[:5]] + ([f"{len(specs) - 5} more"] if len(specs) > 5 else [])
         parts = [", ".join(made)] if made else []
         parts += [f"volume {name}" for _, name in self._volumes]
         if self._uploader.files_sent:
             parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
         report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
-
-    def _tell_pythons(self, specs: list[FunctionSpec], built: dict[str, ImageBuilt]) -> None:
-        """Says before the first call where the Python of an image is another one than ours."""
-        others: dict[str, list[str]] = {}
-        for spec in specs:
-            if built[spec.image_id].python not in ("", PYTHON):
-                others.setdefault(built[spec.image_id].python, []).append(spec.tag)
-        for python, tags in others.items():
-            assert self._report is not None
-            self._report.say(
-                f"Python {python} in the image, {PYTHON} here, for {', '.join(tags)}: values and classes of modules pass, "
-                "lambdas and functions defined in functions don't",
-                "yellow",
-            )
 
 
 def is_by_value(function: AnyFunction) -> bool:

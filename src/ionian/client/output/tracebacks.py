@@ -45,7 +45,7 @@ def describe(error: BaseException) -> list[tuple[str, str]]:
         return [(line, "") for line in text.split("\n")]
     trace = traceback.TracebackException.from_exception(error)
     frames = _strip(trace)
-    if not frames and error.__traceback__ is not None and not isinstance(error, Error):
+    if not frames and error.__traceback__ is not None and not isinstance(error, (Error, SyntaxError)):
         # A fault of Ionian's own: its frames matter.
         trace = traceback.TracebackException.from_exception(error)
     lines: list[tuple[str, str]] = []
