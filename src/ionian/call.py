@@ -16,6 +16,7 @@ from .protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .protocol.ids import new_id
 from .protocol.wire import INPUTS, MAX_INLINE
 from .serialization import dumps, load_failure, loads
+from .spill import Inbox
 
 if TYPE_CHECKING:
     from .function import Function
@@ -37,6 +38,7 @@ class Call:
         self.results: SimpleQueue[Batch | BaseException] = SimpleQueue()
         self.unfinished: dict[int, tuple[int, bytes]] = {}  # index → code and payload, to send again
         self.unfinished_bytes = 0
+        self._inbox = Inbox()
         self._notify = notify  # called on the link's thread when results are there
         self._link = links.current()
         self._link.open_call(self)
@@ -66,6 +68,8 @@ class Call:
 
     def receive(self, batch: Batch | BaseException) -> None:
         """Takes results from the link's thread."""
+        if isinstance(batch, Batch):
+            self._inbox.hold(batch)
         self.results.put(batch)
         if self._notify is not None:
             self._notify()
@@ -74,6 +78,7 @@ class Call:
         """The rows of a batch that are news; a result that came twice is dropped."""
         if isinstance(batch, BaseException):
             raise batch
+        self._inbox.release(batch)
         unfinished = self.unfinished
         fresh: list[Row] = []
         for index, code, micros, payload in zip(
@@ -104,6 +109,7 @@ class Call:
     def close(self) -> None:
         """Ends the call: what has no result yet is not wanted any more."""
         self._link.close_call(self, finished=not self.unfinished)
+        self._inbox.close()
 
 
 def pack_inputs(call_id: str, index: Any, code: list[int], payloads: list[bytes]) -> bytes:
@@ -131,7 +137,7 @@ def _parent() -> str:
 
 def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Runs one input and returns its result, or raises its exception."""
-    payload = dumps((args, kwargs))
+    payload = dumps((args, kwargs), f"an argument of {function.tag}")
     call = Call(function)
     try:
         call.send(0, [payload])
@@ -144,7 +150,7 @@ def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 async def run_async(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`run` for a coroutine."""
-    payload = dumps((args, kwargs))
+    payload = dumps((args, kwargs), f"an argument of {function.tag}")
     waiter = Waiter()
     call = Call(function, waiter.notify)
     try:
@@ -231,7 +237,7 @@ class _Items:
 
 def generate(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
     """Runs a generator function and yields its items as they come."""
-    payload = dumps((args, kwargs))
+    payload = dumps((args, kwargs), f"an argument of {function.tag}")
     call = Call(function)
     items = _Items(call)
     try:
@@ -246,7 +252,7 @@ async def generate_async(
     function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> AsyncIterator[Any]:
     """`generate` for a coroutine."""
-    payload = dumps((args, kwargs))
+    payload = dumps((args, kwargs), f"an argument of {function.tag}")
     waiter = Waiter()
     call = Call(function, waiter.notify)
     items = _Items(call)

@@ -7,7 +7,7 @@ container. The user's iterator is read in the user's own thread, so a slow consu
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ WINDOW_BYTES = 64 << 20
 CHUNK = 256
 """Inputs read before results are looked at again."""
 
+STEP = 16
+"""Inputs read between two looks at the clock."""
+
 CHUNK_S = 0.002
 """The same as a time, for iterators that take long over each item."""
 
@@ -54,6 +57,8 @@ class _Map:
     ) -> None:
         self.call = call
         self.reading = True
+        self.chunk = 1  # inputs that the next reading takes
+        self._tag = function.tag
         self.failure: BaseException | None = None  # of the user's iterator
         self._kwargs = kwargs
         self._star = star
@@ -84,9 +89,26 @@ class _Map:
         """Sends inputs; an item is the tuple of positional arguments."""
         if items:
             kwargs = self._kwargs
-            payloads = [dumps((tuple(item) if self._star else item, kwargs)) for item in items]
-            self.call.send(self._sent, payloads)
-            self._sent += len(items)
+            try:
+                payloads = [dumps((tuple(item) if self._star else item, kwargs)) for item in items]
+            except Exception:
+                payloads = self._until_failure(items)
+            if payloads:
+                self.call.send(self._sent, payloads)
+                self._sent += len(payloads)
+
+    def _until_failure(self, items: list[Any]) -> list[bytes]:
+        """The inputs before one that can't be sent; that ends the map as a failure of the iterator does."""
+        payloads: list[bytes] = []
+        for item in items:
+            try:
+                what = f"the argument of {self._tag}, number {self._sent + len(payloads)} of its inputs (from 0),"
+                payloads.append(dumps((tuple(item) if self._star else item, self._kwargs), what))
+            except Exception as error:
+                self.failure = error
+                self.reading = False
+                break
+        return payloads
 
     def add(self, batch: Any) -> Iterator[Any]:
         """Takes results; yields the values that are due."""
@@ -166,19 +188,21 @@ def map_sync(
 
 
 def _read(state: _Map, source: Iterator[Any]) -> None:
-    """Reads and sends some inputs: a chunk, or fewer where the iterator takes its time."""
+    """Reads and sends some inputs. One at first, more where the iterator proves quick: what was read must not wait
+    for an item that takes long."""
     items: list[Any] = []
-    end = time.monotonic() + CHUNK_S
+    limit, end = state.chunk, time.monotonic() + CHUNK_S
     try:
-        while len(items) < CHUNK and time.monotonic() < end:
-            some = list(islice(source, 16)) if items else list(islice(source, 1))
-            items.extend(some)
-            if not some:
+        while len(items) < limit and time.monotonic() < end:
+            wanted = min(limit, len(items) + STEP)
+            items.extend(islice(source, wanted - len(items)))  # keeps what came before an exception
+            if len(items) < wanted:
                 state.reading = False
                 break
     except Exception as error:
         state.reading = False
         state.failure = error
+    state.chunk = min(2 * limit, CHUNK) if time.monotonic() < end else 1
     state.send(items)
 
 
@@ -210,6 +234,7 @@ async def map_async(
     finally:
         reader.cancel()
         state.close()
+        await asyncio.wait([reader])  # it closes the iterables
 
 
 async def _read_async(
@@ -226,10 +251,12 @@ async def _read_async(
         timer = None
         some, items[:] = items[:], []
         state.send(some)
+        if not state.reading:
+            wake()
 
     sources = [_aiter(iterable) for iterable in iterables]
     try:
-        while True:
+        while state.reading:
             row = [await source.__anext__() for source in sources]
             items.append(row[0] if star else tuple(row))
             if len(items) >= CHUNK:
@@ -244,17 +271,27 @@ async def _read_async(
         pass
     except Exception as error:
         state.failure = error
-    if timer is not None:
-        timer.cancel()
-    state.send(items)
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for source in sources:
+            await source.aclose()
+    if state.reading:
+        state.send(items)
     state.reading = False
     wake()
 
 
-async def _aiter(iterable: Any) -> AsyncIterator[Any]:
-    if hasattr(iterable, "__aiter__"):
-        async for item in iterable:
-            yield item
-    else:
-        for item in iterable:
-            yield item
+async def _aiter(iterable: Any) -> AsyncGenerator[Any, None]:
+    try:
+        if hasattr(iterable, "__aiter__"):
+            async for item in iterable:
+                yield item
+        else:
+            for item in iterable:
+                yield item
+    finally:
+        if hasattr(iterable, "ag_frame"):
+            await iterable.aclose()
+        elif hasattr(iterable, "gi_frame"):
+            iterable.close()

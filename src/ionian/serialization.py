@@ -3,37 +3,73 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 PROTOCOL = 4
 
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 MAIN = b"\x8c\x08__main__"
 """How a pickle names a class or function of `__main__`. The client names by its import name what containers can
 import (client/entry.py); what still bears this one exists here only: in a notebook, or below `with app.run():`."""
 
 
-def dumps(value: Any) -> bytes:
-    """A value as bytes. Raises SerializationError where it can't be pickled."""
+def dumps(value: Any, what: str = "a value") -> bytes:
+    """A value as bytes. Raises SerializationError, which says what it is, where it can't be pickled."""
     try:
         data = pickle.dumps(value, PROTOCOL)
     except Exception:
-        return _dumps_by_value(value)
-    return data if MAIN not in data else _dumps_by_value(value)
+        return _dumps_by_value(value, what)
+    return data if MAIN not in data else _dumps_by_value(value, what)
 
 
-def _dumps_by_value(value: Any) -> bytes:
-    import cloudpickle
+def _dumps_by_value(value: Any, what: str) -> bytes:
+    import io
 
     from .exception import SerializationError
 
+    file = io.BytesIO()
     try:
-        return cloudpickle.dumps(value, protocol=PROTOCOL)
+        _pickler_by_value()(file, PROTOCOL).dump(value)
     except Exception as error:
         raise SerializationError(
-            f"expected a value that can be pickled, got one that holds something else: {error}"
+            f"{what} can't be pickled: {error}; pass plain data, and make such objects in the function that uses them"
         ) from error
+    return file.getvalue()
+
+
+_by_value: Any = None
+
+
+def _pickler_by_value() -> Any:
+    """cloudpickle's pickler, whose code objects say which Python made them: another one would crash on them."""
+    global _by_value
+    if _by_value is None:
+        from collections import ChainMap
+
+        import cloudpickle
+
+        def reduce_code(code: CodeType) -> Any:
+            return _code, (PYTHON, plain(code)[1])
+
+        plain: Any = cloudpickle.Pickler.dispatch_table[CodeType]
+
+        table: Any = ChainMap[Any, Any]({CodeType: reduce_code}, dict(cloudpickle.Pickler.dispatch_table))
+        _by_value = type("Pickler", (cloudpickle.Pickler,), {"dispatch_table": table})
+    return _by_value
+
+
+def _code(python: str, args: tuple[Any, ...]) -> CodeType:
+    if python != PYTHON:
+        from .exception import DeserializationError
+
+        raise DeserializationError(
+            f"the value holds code made by Python {python}, which Python {PYTHON} can't run: use the same Python here and "
+            "in the image, or define the function or class in a module that both sides import"
+        )
+    return CodeType(*args)
 
 
 def loads(data: bytes | memoryview) -> Any:
@@ -50,6 +86,8 @@ def loads(data: bytes | memoryview) -> Any:
     except Exception as error:
         from .exception import DeserializationError
 
+        if isinstance(error, DeserializationError):
+            raise
         raise DeserializationError(
             f"the value can't be unpickled here: {type(error).__name__}: {error}"
         ) from error

@@ -88,7 +88,10 @@ def _link(side: Messages, begin: Begin) -> Any:
 def _failed(side: Messages, begin: Begin, error: BaseException) -> None:
     from .hints import explain
 
-    explain(error, begin)  # nothing is printed: a start is tried again, and the failure reaches the caller whole
+    # Nothing is printed: a start is tried again, and the failure reaches the caller whole.
+    explain(error, begin)
+    sys.stdout.flush()
+    sys.stderr.flush()
     side.send(
         Failed(f"{type(error).__name__}: {error}"),
         0,

@@ -16,7 +16,9 @@ def explain(error: BaseException, begin: Begin) -> None:
         return
     top = error.name.partition(".")[0]
     if top == begin.module.partition(".")[0]:
-        error.msg = f"{error.msg}: {begin.qualname} is defined there, and its source did not come along: {_CURE}"
+        error.msg = (
+            f"{error.msg}: {begin.qualname} is defined there, and its source did not come along: {_CURE}"
+        )
         error.args = (error.msg,)
         return
     hint = (

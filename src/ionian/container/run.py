@@ -94,7 +94,9 @@ class Runner:
             try:
                 args, kwargs = loads(payload)
                 for item in self._items(self.function(*args, **kwargs)):
-                    self._rows.append((index, attempt, YIELD, number, dumps(item, "an item of the generator")))
+                    self._rows.append(
+                        (index, attempt, YIELD, number, dumps(item, "an item of the generator"))
+                    )
                     number += 1
                     self._flush()
                 self._rows.append((index, attempt, DONE, number, b""))

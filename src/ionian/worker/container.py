@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import socket
 import time
@@ -23,7 +22,7 @@ from .environment import environment_of
 from .feed import Feed
 from .images import BuiltImage
 from .logs import LogPipe
-from .sandbox import Bind, Exit, Limits, Sandbox, SandboxError, SandboxSpec, start
+from .sandbox import Bind, Exit, IdMap, Limits, Sandbox, SandboxError, SandboxSpec, remove_folders, start
 from .side import Side, open_side
 
 if TYPE_CHECKING:
@@ -152,7 +151,8 @@ class Container:
         await self._last_words(exited)
         if self._sandbox is not None:
             await self._sandbox.remove()
-        await asyncio.to_thread(shutil.rmtree, scratch, True)
+        else:
+            await remove_folders([scratch], IdMap.current())
 
     async def _run(self, scratch: Path) -> Exit | None:
         worker, ask = self.worker, self.ask
@@ -317,7 +317,10 @@ class Container:
         if self._why or exited is None:
             return self._why or "start", self._detail
         if exited.signal is not None:
-            return "signal", f"it was ended by signal {exited.signal} ({_signal_name(exited.signal)})"
+            return (
+                "signal",
+                f"its process was ended by signal {exited.signal} ({_signal_name(exited.signal)})",
+            )
         return "exit", f"its process ended with exit code {exited.code}"
 
     async def _usage(self) -> Usage:
