@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +35,7 @@ from .capacity import capacity
 from .container import Container
 from .devices import Devices
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
-from .sandbox import IdMap
+from .sandbox import IdMap, Spawner, sweep
 from .uplink import Uplink
 
 log = logging.getLogger("ionian.worker")
@@ -64,8 +63,7 @@ class Worker:
         self.state = state
         folder = state.worker(name)
         self.scratch = folder / "scratch"
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(mode=0o711)
+        self.scratch.mkdir(mode=0o711, exist_ok=True)
         self.uplink = Uplink(self, find)
         self.blobs = Blobs(self.uplink, folder / "blobs")
         self.images = ImageStore(state.images, self.blobs.fetch)
@@ -83,6 +81,7 @@ class Worker:
 
     async def live(self, patience_s: float) -> None:
         """Serves until no server wants it any more; ends its containers then."""
+        await sweep(self.scratch)  # what a killed worker left
         self._check()
         try:
             await self.uplink.keep(patience_s)
@@ -94,6 +93,7 @@ class Worker:
                 container.kill()
             if containers:
                 await asyncio.wait([c.task for c in containers], timeout=10)
+            Spawner.of_this_loop().close()
 
     def connected(self, stream: Peer) -> None:
         """A server listens: what it has to know comes first, in the order in which it happened."""
