@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ..protocol.batch import ERROR, LOST
 from ..protocol.workers import ContainerState, Held
 from . import failures
@@ -12,6 +14,9 @@ from .function import Function
 from .placement import choose, why_not_now
 from .state import Core
 from .worker import Container, State, Worker, rows_of
+
+STARTS_AT_ONCE = 32
+"""Then others have their turn: each start looks at all workers."""
 
 START_TRIES = 3
 START_BACKOFF_S = (0.25, 1.0)
@@ -32,24 +37,34 @@ class Fleet:
 
     def wake(self, now: float, function: Function) -> None:
         """A function's load has changed: looks at once, but not again and again."""
-        if function.scaling or function.removed:
+        if function.removed:
             return
         due = function.scaled_at + self.core.settings.scale_every_s
-        if function.scaled_at < 0 or now >= due:
+        if now >= due:
             self._scale(now, function)
         else:
-            function.scaling = True
-            self.core.timers.at(due, lambda then: self._scale(then, function))
+            self._again(function, due)
+
+    def _again(self, function: Function, when: float) -> None:
+        """Looks at a function at a time, if not before."""
+
+        def look(now: float) -> None:
+            if now >= function.next_scale:
+                self._scale(now, function)
+
+        if when < function.next_scale:
+            function.next_scale = when
+            self.core.timers.at(when, look)
 
     def _scale(self, now: float, function: Function) -> None:
-        function.scaling = False
+        function.next_scale = inf
         function.scaled_at = now
         function.waiting_for = ""
         self.waiting.pop(function, None)
         if function.removed:
             return
         spec = function.spec
-        wanted = desired(spec.scaling, function.load())
+        wanted = desired(spec.scaling, function.load(now))
         stopping = function.count(State.STOPPING)
         live = len(function.containers) - stopping
         most = spec.scaling.max_containers
@@ -57,14 +72,17 @@ class Fleet:
             function.waiting_for = f"all {most} of its containers are busy (max_containers={most})"
         if most:
             wanted = min(wanted, most - stopping)  # what is told to stop still runs
-        while live < wanted and self._may_start(now, function):
-            if not self._start(now, function):
-                break
+        upto = min(wanted, live + STARTS_AT_ONCE)
+        while live < upto and self._may_start(now, function) and self._start(now, function):
             live += 1
+        if upto < wanted and live == upto:
+            self._again(function, now + self.core.settings.scale_every_s)
         for container in list(function.idle)[: max(0, live - most)] if most else ():
             self.stop(now, container, self.core.settings.stop_grace_s, f"max_containers is {most}")
         if function.idle:
             self.idle(now, function)
+        if function.queued:
+            self._again(function, now + self.core.settings.look_again_s)
 
     def _may_start(self, now: float, function: Function) -> bool:
         """After a failed start one at a time, and not at once; where a maximum holds, not before all are counted."""
@@ -72,10 +90,9 @@ class Fleet:
             return False
         if not function.failures:
             return True
+        function.waiting_for = "a container of it did not start: it is tried again"
         if now < function.retry_at:
-            if not function.scaling:
-                function.scaling = True
-                self.core.timers.at(function.retry_at, lambda then: self._scale(then, function))
+            self._again(function, function.retry_at)
             return False
         return function.count(State.STARTING) == 0
 
@@ -92,6 +109,7 @@ class Fleet:
         assert reservation is not None
         number = self.core.next_number(worker.id)
         container = Container(worker, number, self.core.make_id("ta"), function, reservation)
+        container.wave = function.failures
         self.adopt(container)
         node.starting += 1
         id, devices = function.spec.function_id, reservation.devices
@@ -129,7 +147,7 @@ class Fleet:
             if container is not None:
                 owner = container.function
                 if len(owner.idle) - sum(c.function is owner for c in chosen) <= kept_idle(
-                    owner.spec.scaling, owner.load()
+                    owner.spec.scaling, owner.load(now)
                 ):
                     continue
                 chosen.append(container)
@@ -162,7 +180,7 @@ class Fleet:
 
     def _reap(self, now: float, function: Function) -> None:
         function.reaping = False
-        kept = kept_idle(function.spec.scaling, function.load())
+        kept = kept_idle(function.spec.scaling, function.load(now))
         for container in list(function.idle):
             if len(function.idle) <= kept:
                 return  # until the next one gets idle
@@ -193,7 +211,6 @@ class Fleet:
             return
         container.worker.node.starting -= 1
         container.state = State.READY
-        container.was_ready = True
         function = container.function
         if function.pace_s >= 0:
             known = [c.pace_us for c in function.containers if c.pace_us >= 0]
@@ -213,7 +230,7 @@ class Fleet:
         culprit = self._culprit(container, state, payload) if not asked or state.ended == "timeout" else False
         self.requeue_all(container, running=state.running)
         if not asked and not culprit and state.ended not in ("stopped", "timeout"):
-            self._start_failed(now, function, state, payload)
+            self._start_failed(now, container, state, payload)
         self.flow.fill(now, function)
         if not function.queued:
             self.wake(now, function)  # its minimum may be missing one
@@ -260,8 +277,11 @@ class Fleet:
             self.flow.fail_held(container, call, index, LOST, failures.died(spec, state, deaths))
         return True
 
-    def _start_failed(self, now: float, function: Function, state: ContainerState, payload: bytes) -> None:
+    def _start_failed(self, now: float, container: Container, state: ContainerState, payload: bytes) -> None:
         """Tried again a few times; then what waits ends with that error, and later calls try anew."""
+        function = container.function
+        if container.wave < function.failures:
+            return  # it was started together with one that failed before: one try
         function.failures += 1
         if function.failures < START_TRIES:
             function.retry_at = now + START_BACKOFF_S[function.failures - 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 from ..protocol.spec import FunctionSpec
 from .autoscaler import Load
@@ -19,6 +20,7 @@ class Function:
         "environment",
         "failures",
         "idle",
+        "next_scale",
         "open",
         "pace_s",
         "queued",
@@ -28,7 +30,6 @@ class Function:
         "ring",
         "running",
         "scaled_at",
-        "scaling",
         "spec",
         "waiting_for",
         "watching",
@@ -50,16 +51,24 @@ class Function:
         self.removed = False
         self.waiting_for = ""
         self.scaled_at = -1.0
-        self.scaling = self.watching = self.reaping = False  # a timer is set
+        self.next_scale = inf  # when the autoscaler looks again
+        self.watching = self.reaping = False  # a timer is set
 
     def count(self, state: State) -> int:
         """How many containers are in a state."""
         return sum(container.state is state for container in self.containers)
 
-    def load(self) -> Load:
-        """What the autoscaler looks at."""
-        busy = sum(container.outstanding > 0 for container in self.containers)
-        return Load(self.queued, self.running, busy, self.pace_s)
+    def load(self, now: float) -> Load:
+        """What the autoscaler looks at.
+
+        What was measured may no longer hold: where every busy container has been at its input for longer,
+        an input takes at least that long.
+        """
+        busy = [container for container in self.containers if container.outstanding]
+        pace_s = self.pace_s
+        if pace_s >= 0 and busy:
+            pace_s = max(pace_s, min(now - container.progress_at for container in busy))
+        return Load(self.queued, self.running, len(busy), pace_s)
 
     def learn(self, seconds: float) -> None:
         """An input took this much of a container's time."""

@@ -163,7 +163,6 @@ class Recovery:
         if running.ready:
             container.worker.node.starting -= 1
             container.state = State.READY
-            container.was_ready = True
             container.tune()
             container.progress_at = now
         if superseded or (before is not None and before.doomed):

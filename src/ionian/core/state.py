@@ -33,6 +33,7 @@ class Settings:
     cancel_grace_s: float = 0.1  # for inputs of a closed call to end by themselves
     missing_container_s: float = 5.0  # for news of a container that an inventory lacks
     scale_every_s: float = 0.02
+    look_again_s: float = 0.25  # while inputs wait: what they take may have changed
     stop_grace_s: float = 5.0
 
 

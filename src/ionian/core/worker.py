@@ -91,7 +91,7 @@ class Container:
         "slowed",
         "state",
         "taking",
-        "was_ready",
+        "wave",
         "worker",
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ class Container:
         self.function = function
         self.reservation = reservation
         self.state = State.STARTING
-        self.was_ready = False
+        self.wave = 0  # failed starts of its function before it was started
         self.held: dict[str, set[int]] = {}  # call → its inputs here, without a result
         self.outstanding = 0  # inputs in `held`
         self.progress_at = 0.0
