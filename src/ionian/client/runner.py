@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import config
 from .. import link as links
 from ..exception import Error, InvalidError, UnimplementedError
-from ..protocol.apps import AppCreated, AppUsage, BuildStep, ContainerNews, CreateApp, FollowApp, Log, StopApp
-from ..protocol.calls import CallState
+from ..protocol.apps import AppCreated, AppUsage, CreateApp, FollowApp, StopApp
 from ..protocol.ids import new_id
 from . import entry, output
 
@@ -56,7 +55,7 @@ class AppRun:
         self._environment = environment
         self._link = link
         self._report = output.current()
-        self._unsubscribe: list[Callable[[], None]] = []
+        self._ignore: Callable[[], None] = lambda: None  # ends what the report hears
         self._app_id = ""
         self._begun = 0.0
 
@@ -104,7 +103,8 @@ class AppRun:
         self._begun = time.monotonic()
         entry.adopt_main()
         link = self._link = self._link or links.current()
-        self._listen(link)
+        if self._report is not None:
+            self._ignore = self._report.listen(link)
         self._app_id = new_id("ap")
         created, _ = link.request(CreateApp(self._app_id, self._name, self._environment, self._detach))
         assert isinstance(created, AppCreated), created
@@ -126,17 +126,6 @@ class AppRun:
         finally:
             uploader.close()
 
-    def _listen(self, link: Link) -> None:
-        report = self._report
-        if report is None:
-            return
-        self._unsubscribe = [
-            link.subscribe(Log, report.log),
-            link.subscribe(ContainerNews, report.container),
-            link.subscribe(BuildStep, report.build_step),
-            link.subscribe(CallState, report.call_state),
-        ]
-
     # -- the end
 
     def _end(self, error: BaseException | None) -> None:
@@ -147,11 +136,12 @@ class AppRun:
             usage = self._stop(error)
             if self._report is not None:
                 self._report.drain()
-                if usage is not None and error is None:
+                if self._detach and error is None:
+                    self._report.say(f"Leaving; {self._app_id} goes on with the calls under way")
+                elif usage is not None and error is None:
                     self._report.summary(time.monotonic() - self._begun, usage)
         finally:
-            for unsubscribe in self._unsubscribe:
-                unsubscribe()
+            self._ignore()
             for function in self._app.registered_functions.values():
                 function.function_id = ""
             with _lock:

@@ -51,8 +51,14 @@ def package_files(name: str) -> list[LocalFile]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """The files below a package's folder that its containers need."""
+    """The files below a package's folder that its containers need; links are followed, and never in a circle."""
+    seen: set[str] = set()
     for base, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(base)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
         for name in files:
             if not name.startswith(".") and not name.endswith((".pyc", ".pyo")):

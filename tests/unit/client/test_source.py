@@ -72,3 +72,10 @@ def test_a_package_without_an_init_file_is_one_too(write: Write):
 def test_a_module_without_a_file_is_refused_with_what_to_write():
     with pytest.raises(InvalidError, match="serialized=True"):
         source_files("sys")
+
+
+def test_links_in_a_circle_end(write: Write):
+    inside = write("circle_a/__init__.py", "").parent
+    (inside / "again").symlink_to(inside)
+    importlib.import_module("circle_a")
+    assert [file.remote for file in source_files("circle_a")] == ["/root/circle_a/__init__.py"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import AppUsage, BuildStep, ContainerNews, Log
 from ...protocol.calls import CallState
@@ -13,6 +14,9 @@ from .lines import LineAssembler
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
 from .words import count, duration
+
+if TYPE_CHECKING:
+    from ...link import Link
 
 STREAM_STYLES = {1: "", 2: "red", 3: "yellow"}
 
@@ -32,6 +36,29 @@ class Report:
         self._numbers = itertools.count()
         self._builds: dict[str, tuple[float, BuildStep, str]] = {}
         self._lock = threading.Lock()
+        self._apps = 0
+        self._unsubscribe: list[Callable[[], None]] = []
+
+    def listen(self, link: Link) -> Callable[[], None]:
+        """Hears what the server sends, once however many apps run; returns what an app calls at its end."""
+        with self._lock:
+            self._apps += 1
+            if self._apps == 1:
+                self._unsubscribe = [
+                    link.subscribe(Log, self.log),
+                    link.subscribe(ContainerNews, self.container),
+                    link.subscribe(BuildStep, self.build_step),
+                    link.subscribe(CallState, self.call_state),
+                ]
+        return self._ignore
+
+    def _ignore(self) -> None:
+        with self._lock:
+            self._apps -= 1
+            if self._apps == 0:
+                for unsubscribe in self._unsubscribe:
+                    unsubscribe()
+                self._unsubscribe = []
 
     # -- messages of the server
 
