@@ -149,6 +149,20 @@ class Results(Generic[R]):
     async def __anext__(self) -> R:
         return await self.__aiter__().__anext__()
 
+    def close(self) -> None:
+        """Ends the map: what has not started is dropped."""
+        self._started = True
+        close = getattr(self._synchronous, "close", None)
+        if close is not None:
+            close()
+
+    async def aclose(self) -> None:
+        """The same for a coroutine, as `contextlib.aclosing` calls it."""
+        self._started = True
+        close = getattr(self._asynchronous, "aclose", None)
+        if close is not None:
+            await close()
+
     def __del__(self) -> None:
         if not self._started:
             name = self._source.tag

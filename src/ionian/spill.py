@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from typing import IO
+import threading
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .protocol.batch import Batch
 
 IN_MEMORY = 128 << 20
 """Bytes of waiting results kept in memory; a slow first input with 100,000 quick ones behind fits easily."""
@@ -56,3 +61,58 @@ class Spill:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Inbox:
+    """Batches of results on their way from the link's thread to the thread that asked for them.
+
+    A consumer that takes its time between two results lets them pile up here; past a bound they wait on disk.
+    """
+
+    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+        self._limit = in_memory
+        self._put = 0  # bytes, counted by the link's thread alone
+        self._taken = 0  # and by the other thread alone
+        self._lock = threading.Lock()
+        self._places: dict[int, tuple[int, int]] = {}  # id of a batch → offset and size of its payload
+        self._file: IO[bytes] | None = None
+        self._end = 0
+
+    def hold(self, batch: Batch) -> None:
+        """Takes a batch in; its payload may be put aside."""
+        size = len(batch.payload)
+        if self._put - self._taken + size <= self._limit:
+            self._put += size
+            return
+        with self._lock:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="ionian-", buffering=0)  # noqa: SIM115
+            view, offset = memoryview(batch.payload), self._end
+            while view:
+                written = os.pwrite(self._file.fileno(), view, self._end)
+                self._end += written
+                view = view[written:]
+            self._places[id(batch)] = (offset, size)
+            batch.payload = b""
+
+    def release(self, batch: Batch) -> None:
+        """Gives a batch out, with its payload."""
+        if id(batch) not in self._places:
+            self._taken += len(batch.payload)
+            return
+        with self._lock:
+            offset, size = self._places.pop(id(batch))
+            assert self._file is not None
+            self._file.seek(offset)
+            batch.payload = self._file.read(size)
+            if not self._places:
+                self._file.truncate(0)
+                self._end = 0
+
+    def close(self) -> None:
+        """Forgets everything."""
+        with self._lock:
+            self._places.clear()
+            if self._file is not None:
+                self._file.close()
+                self._file = None
