@@ -1,0 +1,2 @@
+def help(number: int) -> int:
+    return number + 1
