@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import NoReturn
@@ -19,13 +20,17 @@ class StopImport(BaseException):
     """
 
     def __init__(self, app: object = None) -> None:
-        super().__init__("a module entered app.run() while a container imported it")
+        super().__init__(
+            "a module entered app.run() while a process of a container imported it; put that part under "
+            "`if modal.is_local():`"
+        )
         self.app = app
 
 
 class _Process:
     def __init__(self) -> None:
-        self.remote = False
+        # A process that user code starts in a container is in that container too.
+        self.remote = os.environ.get("IONIAN_IS_REMOTE") == "1"
         self.importing = False
         self.serve: Callable[[], None] | None = None
         self.app_run_line = 0

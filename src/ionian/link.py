@@ -6,8 +6,11 @@ On the user's side it is the stream (`client/connection.py`), in a container the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from .execution import is_local
 
 if TYPE_CHECKING:
     from .call import Call
@@ -67,6 +70,12 @@ class Progress(Protocol):
         ...
 
 
+CHILD = (
+    "a child process of a container can't call functions: only the process that runs the function has the way to the "
+    "server; call from there, or from a thread of it"
+)
+
+
 class _Current:
     def __init__(self) -> None:
         self.link: Link | None = None
@@ -84,6 +93,10 @@ def current() -> Link:
     """The link of this process; the first use on the user's side connects (and starts a local server)."""
     if _current.link is None:
         if _current.make is None:
+            if not is_local():
+                from .exception import ExecutionError
+
+                raise ExecutionError(CHILD)
             from .client.connection import connect
 
             return connect()
@@ -99,3 +112,13 @@ def connect_by(connect: Callable[[], Link]) -> None:
 def use(link: Link | None) -> None:
     """Makes this the link of the process."""
     _current.link = link
+
+
+def _forked() -> None:
+    """A forked child has neither the thread that reads the link, nor a right to what the parent's socket brings."""
+    _current.link = None
+    if not is_local():
+        _current.make = None
+
+
+os.register_at_fork(after_in_child=_forked)

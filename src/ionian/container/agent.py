@@ -72,6 +72,7 @@ def _prepare(begin: Begin) -> None:
     os.chdir(begin.workdir)
     sys.argv = [begin.module]
     modules.install_finders()
+    modules.show_plain_flags()
     sys.path[:1] = [folder for folder in begin.env.get("PYTHONPATH", "/root").split(":") if folder]
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -31,6 +31,17 @@ def install_finders() -> None:
     sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
 
 
+def show_plain_flags() -> None:
+    """Makes `sys.flags` those of a plain start. Ours is `python -I -S`, and `multiprocessing` starts its children
+    with the flags that it reads here: they would find neither the user's modules nor the image's packages."""
+    flags = {
+        name: getattr(sys.flags, name) for name in dir(sys.flags) if isinstance(getattr(sys.flags, name), int)
+    }
+    plain = {"isolated": 0, "no_site": 0, "ignore_environment": 0, "no_user_site": 0, "safe_path": False}
+    flags |= {name: value for name, value in plain.items() if name in flags}
+    sys.flags = type(sys.implementation)(**flags)  # type: ignore[misc]
+
+
 def load(begin: Begin) -> None:
     """Imports the module of the function. Where it enters `app.run()`, the import never comes back."""
     if begin.definition == "serialized":

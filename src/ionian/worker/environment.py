@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..protocol.container import RING
 from ..protocol.workers import StartContainer
 from .devices import Edits
 from .images import BuiltImage
@@ -17,7 +18,6 @@ def environment_of(ask: StartContainer, image: BuiltImage, devices: Edits) -> di
         "PYTHONUNBUFFERED": "1",
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         **image.env,
-        "PYTHONPATH": _joined("/root", image.env.get("PYTHONPATH", "")),
     }
     for prefix in ("MODAL", "IONIAN"):
         env[f"{prefix}_TASK_ID"] = ask.container_id
@@ -27,6 +27,8 @@ def environment_of(ask: StartContainer, image: BuiltImage, devices: Edits) -> di
         env[f"{prefix}_CLOUD_PROVIDER"] = "ionian"
         env[f"{prefix}_REGION"] = "local"
     env |= {**devices.env, **ask.secrets, **ask.function.env}
+    # RING: a child process finds `ionian` and `modal` too.
+    env["PYTHONPATH"] = _joined("/root", env.get("PYTHONPATH", ""), RING)
     return {**env, **devices.search_path(env.get("LD_LIBRARY_PATH", ""))}
 
 

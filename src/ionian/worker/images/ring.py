@@ -21,6 +21,9 @@ from .step import Command, failed, run
 OUTER = {"protocol/codec.py"}
 """Files of the inner ring's folders that need a dependency."""
 
+MODAL = "container/modal.py"
+"""What a child process of user code gets for `import modal`; the agent has a finder of its own."""
+
 COMPILE = """
 import compileall, py_compile, sys
 sys.exit(not compileall.compile_dir(
@@ -65,6 +68,7 @@ def ring_files() -> dict[str, Path]:
             name = str(path.relative_to(ours))
             if name not in OUTER:
                 out[f"ionian/{name}"] = path
+    out["modal/__init__.py"] = ours / MODAL
     spec = find_spec("cloudpickle")
     if spec is None or spec.origin is None:
         raise ImageError("expected cloudpickle beside Ionian on the worker: `pip install cloudpickle` there")
