@@ -33,7 +33,8 @@ def as_user(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         for name, value in os.environ.items()
         if not name.startswith(("IONIAN_", "PYTEST_", "XDG_"))
     }
-    environment = {**kept, "HOME": str(HOME), "USER": "plain", "TMPDIR": "/tmp"}
+    path = "/usr/local/bin:/usr/bin:/bin"  # what root has besides may lie in folders of root's own
+    environment = {**kept, "HOME": str(HOME), "USER": "plain", "TMPDIR": "/tmp", "PATH": path}
     return subprocess.run(
         (*become, *command), cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
