@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..sandbox import Bind, Limits, Sandbox, SandboxError, SandboxSpec, start
+from ..sandbox.pipes import read_some
 from . import overlay
 from .host import CA_VARIABLES, HostSettings
 from .records import ImageError
@@ -129,14 +130,14 @@ async def run(command: Command, scratch: Path, log: Callable[[str], None]) -> tu
 
 
 async def follow(descriptor: int, log: Callable[[str], None], tail: deque[str]) -> None:
-    """Reads a pipe to its end, line by line, and closes it."""
-    reader = asyncio.StreamReader(limit=1 << 20)
-    loop = asyncio.get_running_loop()
-    pipe = os.fdopen(descriptor, "rb", 0)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    """Reads a pipe to its end, line by line, and closes it.
+
+    Not by a transport: uvloop closes the number of a pipe's file twice, and the second time it may be another's.
+    """
+    os.set_blocking(descriptor, False)
     rest = b""
     try:
-        while data := await reader.read(1 << 16):
+        while data := await read_some(descriptor):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 emit(line, log, tail)
@@ -145,7 +146,7 @@ async def follow(descriptor: int, log: Callable[[str], None], tail: deque[str]) 
                 rest = b""
         emit(rest, log, tail)
     finally:
-        transport.close()
+        os.close(descriptor)
 
 
 def emit(line: bytes, log: Callable[[str], None], tail: deque[str]) -> None:
