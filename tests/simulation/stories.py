@@ -103,6 +103,7 @@ class Story:
             for _ in range(count):
                 self.world.after(random.random() * faults.span_s, fault)
 
+        self.world.at(faults.span_s + 0.001, lambda: None)
         at_random(faults.cuts, lambda: self._cut(random.choice([0.05, 1.0, 8.0])))
         at_random(faults.long_cuts, lambda: self._cut_worker(random.choice([15.0, 70.0, 100.0])))
         at_random(faults.server_kills, lambda: self.world.server.kill(random.choice([0.05, 2.0])))

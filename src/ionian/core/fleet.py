@@ -40,7 +40,8 @@ class Fleet:
         if function.removed:
             return
         due = function.scaled_at + self.core.settings.scale_every_s
-        if now >= due:
+        first = not function.containers and function not in self.waiting  # someone waits for a cold start
+        if first or now >= due:
             self._scale(now, function)
         else:
             self._again(function, due)

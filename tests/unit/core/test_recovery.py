@@ -1,0 +1,173 @@
+"""Workers that vanish and come back, and the first seconds after a start of the server."""
+
+from __future__ import annotations
+
+from ionian.core.actions import ConfirmResults, Run, Start, Stop
+from ionian.protocol.batch import OK
+from ionian.protocol.workers import Capacity, Held, Running
+
+from .rig import CALL, WORKER, Rig
+
+ROOM = Capacity(4000, 4096)
+
+
+def running(number: int, *indexes: int, attempt: int = 1, ready: bool = True) -> Running:
+    held = [Held(CALL, list(indexes), [attempt] * len(indexes))] if indexes else []
+    return Running(number, f"ta-{number}", "fu-1", "ap-1", ready, held)
+
+
+def test_a_worker_out_of_reach_keeps_its_inputs_for_a_minute() -> None:
+    rig = Rig()
+    rig.warm()
+    rig.put(1)
+    rig.join(ROOM, worker="wo-2")
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.actions.clear()
+    rig.wait(59.0)
+    assert rig.get(Start) == []
+    rig.wait(2.0)
+    (start,) = rig.get(Start)
+    assert start.worker_id == "wo-2"
+
+
+def test_the_inputs_of_a_dead_worker_run_elsewhere_at_once() -> None:
+    rig = Rig()
+    rig.warm()
+    rig.put(1)
+    rig.join(ROOM, worker="wo-2")
+    rig.dispatcher.worker_gone(rig.now, WORKER, dead=True)
+    rig.after()
+    rig.wait(0.1)
+    assert [start.worker_id for start in rig.get(Start)] == ["wo-2"]
+
+
+def test_a_worker_that_comes_back_gets_again_what_was_lost_on_the_way() -> None:
+    rig = Rig()
+    number = rig.warm(micros=400)
+    rig.put(1, 2)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.actions.clear()
+    first = rig.dispatcher.core.first_attempt
+    rig.join(ROOM, [running(number, 1, attempt=first)])
+    (run,) = rig.get(Run)
+    assert (run.batch.container, list(run.batch.index), list(run.batch.attempt)) == (number, [2], [first + 1])
+
+
+def test_a_start_that_was_lost_on_the_way_is_made_again() -> None:
+    rig = Rig()
+    rig.open()
+    rig.put(0)
+    (lost,) = rig.get(Start)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.join(ROOM, [])
+    rig.wait(0.1)
+    (start,) = rig.get(Start)
+    assert start.number != lost.number
+
+
+def test_what_ran_elsewhere_meanwhile_is_stopped_when_its_worker_comes_back() -> None:
+    rig = Rig()
+    number = rig.warm()
+    rig.put(1)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.wait(61.0)
+    rig.join(ROOM, worker="wo-2")
+    rig.wait(0.1)
+    assert [start.worker_id for start in rig.get(Start)] == ["wo-2"]
+    second = next(iter(rig.dispatcher.core.workers["wo-2"].containers.values()))
+    rig.dispatcher.fleet.ready(rig.now, second)
+    rig.after()
+    rig.actions.clear()
+    rig.join(ROOM, [running(number, 1, attempt=rig.dispatcher.core.first_attempt)])
+    (stop,) = rig.get(Stop)
+    assert (stop.worker_id, stop.number, stop.grace_s) == (WORKER, number, 0.0)
+    rig.results(number, 1)
+    assert rig.outputs() == []
+
+
+def test_what_still_waits_goes_on_in_the_container_that_comes_back() -> None:
+    rig = Rig()
+    number = rig.warm()
+    rig.put(1)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.wait(61.0)
+    rig.actions.clear()
+    rig.join(ROOM, [running(number, 1, attempt=rig.dispatcher.core.first_attempt)])
+    assert rig.get(Stop) == []
+    rig.results(number, 1)
+    assert rig.outputs() == [(1, OK)]
+
+
+def test_after_a_start_resent_inputs_wait_for_the_inventories() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER, "wo-2", "wo-3"})
+    rig.open(resumed=True)
+    rig.put(0)
+    assert rig.get(Start) == []
+    rig.join(ROOM, worker="wo-2")
+    rig.wait(1.0)
+    assert rig.get(Start) == []
+    rig.wait(9.5)
+    assert len(rig.get(Start)) == 1
+
+
+def test_after_a_start_a_running_input_is_attached_before_or_after_it_is_sent_again() -> None:
+    for early in (True, False):
+        rig = Rig(epoch=2, known_workers={WORKER}, join=False)
+        if early:
+            rig.join(ROOM, [running(5, 0)])
+        rig.open(resumed=True)
+        rig.put(0)
+        if not early:
+            rig.join(ROOM, [running(5, 0)])
+        rig.wait(1.0)
+        assert rig.runs() == []
+        rig.results(5, 0, attempt=1)
+        assert rig.outputs() == [(0, OK)]
+
+
+def test_a_result_from_before_the_start_waits_for_its_call() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER})
+    rig.results(5, 0, attempt=1)
+    assert rig.get(ConfirmResults) == []
+    rig.open(resumed=True)
+    assert rig.outputs() == [(0, OK)]
+    assert rig.put(0) == 0
+
+
+def test_a_result_for_which_nobody_comes_is_let_go_after_a_minute() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER})
+    rig.results(5, 0, attempt=1)
+    rig.wait(61.0)
+    assert [confirm.seqs for confirm in rig.get(ConfirmResults)] == [[1]]
+
+
+def test_a_container_that_runs_for_nobody_is_stopped_after_a_minute() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER}, join=False)
+    rig.join(ROOM, [running(5, 0)])
+    rig.wait(61.0)
+    assert [stop.number for stop in rig.get(Stop)] == [5]
+
+
+def test_an_attached_input_whose_container_dies_waits_for_its_payload() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER}, join=False)
+    rig.join(ROOM, [running(5, 0)])
+    rig.open(resumed=True)
+    rig.ended(5, "stopped", running=[0])
+    assert rig.put(0) == 1
+
+
+def test_containers_of_unknown_functions_are_stopped() -> None:
+    rig = Rig(join=False)
+    unknown = running(5)
+    unknown.function_id = "fu-gone"
+    rig.join(ROOM, [unknown])
+    assert [stop.number for stop in rig.get(Stop)] == [5]
+
+
+def test_numbers_of_containers_and_attempts_grow_with_the_epoch() -> None:
+    one, two = Rig(), Rig(epoch=2)
+    for rig in (one, two):
+        rig.open()
+        rig.put(0)
+    assert one.get(Start)[0].number < two.get(Start)[0].number
+    assert one.dispatcher.core.first_attempt < two.dispatcher.core.first_attempt
