@@ -10,7 +10,9 @@ import stat
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, cast
 
@@ -29,8 +31,13 @@ def unpack(registry: Registry, layers: list[Layer], target: Path, give: Give) ->
     for layer in layers:
         with registry.blob(layer.digest) as raw:
             hashed = _Hashed(raw)
-            apply(_plain(hashed, layer.media_type), target, give)
-            hashed.drain()
+            try:
+                apply(_plain(hashed, layer.media_type), target, give)
+                hashed.drain()
+            except (tarfile.TarError, zlib.error, EOFError, HTTPException) as error:
+                raise RegistryError(
+                    f"layer {layer.digest[:19]} broke off or is no archive: {error}"
+                ) from None
         if hashed.digest() != layer.digest:
             raise RegistryError(f"expected a layer with digest {layer.digest}, got {hashed.digest()}")
 
