@@ -16,7 +16,7 @@ from .. import execution, link
 from ..protocol.container import CELL_FD, CELL_SIZE, DATA_FD, RING, SIDE_FD, Begin, Failed, Ready
 from ..serialization import dump_failure
 from . import modules
-from .run import Runner
+from .run import Runner, flush_output
 from .wire import Messages, Packets
 
 HIDE = RING + "/"
@@ -91,8 +91,7 @@ def _failed(side: Messages, begin: Begin, error: BaseException) -> None:
 
     # Nothing is printed: a start is tried again, and the failure reaches the caller whole.
     explain(error, begin)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     side.send(
         Failed(f"{type(error).__name__}: {error}"),
         0,
@@ -108,6 +107,5 @@ def _leave() -> None:
 
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     os._exit(0)

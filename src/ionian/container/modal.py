@@ -7,5 +7,6 @@ import sys
 
 from ionian.alias import install
 
+sys.modules.pop("modal", None)  # this module; Ionian takes its place
 install()
-sys.modules["modal"] = sys.modules["ionian"]  # in place of this module
+sys.modules["modal"] = sys.modules["ionian"]

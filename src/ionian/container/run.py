@@ -24,6 +24,15 @@ _cell = struct.Struct(CELL_FORMAT)
 _now = time.monotonic_ns
 
 
+def flush_output() -> None:
+    """Has what user code printed leave before its result does. User code may have closed or replaced the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass
+
+
 class Runner:
     """The loop of a container that runs one input at a time."""
 
@@ -136,7 +145,10 @@ class Runner:
         lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
         if frames:
             lines.insert(0, "Traceback (most recent call last):\n")
-        print("".join(lines), end="", file=sys.stderr, flush=True)
+        try:
+            print("".join(lines), end="", file=sys.stderr, flush=True)
+        except (AttributeError, ValueError, OSError):
+            pass  # user code closed or replaced the stream
         return dump_failure(error, hide=self._hide, where=self._container_id)
 
     def _flush(self) -> None:
@@ -144,8 +156,7 @@ class Runner:
             return
         rows, self._rows_size = self._rows[:], 0
         self._rows.clear()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_output()
         at = 0
         while at < len(rows):
             end, size = at, 0
