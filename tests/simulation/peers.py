@@ -169,11 +169,8 @@ class SimWorker:
     def _has(self, container: SimContainer) -> list[Held]:
         held = _held(container.packets)
         mine = [*container.done, *container.claimed]
-        if mine:
+        if mine:  # what has a result is not among it: the results follow
             held.append(Held(container.call_id, [c.index for c in mine], [c.attempt for c in mine]))
-        for batch in self.unconfirmed.values():
-            if batch.container == container.number:
-                held.append(Held(batch.call_id, list(batch.index), list(batch.attempt)))
         return held
 
     def receive(self, action: Action) -> None:

@@ -74,6 +74,8 @@ class Delivery:
 
     def confirm(self, caller: Caller, seq: int) -> None:
         """The caller has all batches up to `seq`; so their workers may forget them."""
+        if seq > caller.seq:
+            return  # of an earlier epoch: nothing of this one was confirmed
         seqs: dict[str, list[int]] = {}
         outbox = caller.outbox
         while outbox and outbox[0][0].seq <= seq:

@@ -92,6 +92,7 @@ class Recovery:
         else:
             worker.node.change(capacity, [c.reservation for c in worker.containers.values()])
         worker.present = True
+        worker.joins += 1
         reported = {running.number: running for running in containers}
         for container in list(worker.containers.values()):
             self._compare(now, container, reported.pop(container.number, None))
@@ -113,9 +114,7 @@ class Recovery:
         if running is None:
             self._missing(now, container)
             return
-        there = rows_of(running.held)
-        lacking = {id: rows - there.get(id, set()) for id, rows in container.held.items()}
-        self.flow.back_to_queue(container, lacking)
+        self._expect(now, container, rows_of(running.held))
         if container.state is State.STOPPING:
             grace = 0.0 if container.doomed else self.core.settings.stop_grace_s
             self.core.actions.append(Stop(container.worker.id, container.number, grace, "asked before"))
@@ -126,6 +125,34 @@ class Recovery:
             call = self.core.calls.get(id)
             if call is not None and call.closed:
                 self.flow.take_back(now, container)
+
+    def _expect(self, now: float, container: Container, there: dict[str, set[int]]) -> None:
+        """What a container should have and has not was lost on the way to it, or has a result that comes now."""
+        worker, joins = container.worker, container.worker.joins
+        calls = self.core.calls
+        lacking = {
+            (call_id, index): calls[call_id].attempt(index)
+            for call_id, rows in container.held.items()
+            if call_id in calls
+            for index in rows - there.get(call_id, set())
+        }
+        if not lacking:
+            return
+
+        def settle(then: float) -> None:
+            if worker.joins != joins or not worker.present or container.state is State.GONE:
+                return  # the next inventory tells
+            lost: dict[str, set[int]] = {}
+            for (call_id, index), attempt in lacking.items():
+                held = index in container.held.get(call_id, ())
+                if held and call_id in calls and calls[call_id].attempt(index) == attempt:
+                    lost.setdefault(call_id, set()).add(index)
+            self.flow.back_to_queue(container, lost)
+            container.function.place(container, then)
+            self.flow.fill(then, container.function)
+            self.fleet.idle(then, container.function)
+
+        self.core.timers.at(now + self.core.settings.settle_s, settle)
 
     def _missing(self, now: float, container: Container) -> None:
         """Never started there, or ended meanwhile: then its last results and its end are on their way."""

@@ -25,7 +25,7 @@ class Settings:
 
     worker_lost_after_s: float = 60.0  # then its inputs run elsewhere
     inventory_wait_s: float = 10.0  # after a start, for workers known before it
-    settle_s: float = 0.25  # after the last inventory, for the results that follow it
+    settle_s: float = 0.5  # after an inventory, for the results that follow it
     unopened_s: float = 60.0  # results and containers of calls that nobody has opened (again) yet
     caller_lost_after_s: float = 60.0  # then its calls are ended
     straggler_s: float = 0.03  # without progress, while others could help

@@ -52,6 +52,7 @@ class Worker:
         "gone_at",
         "id",
         "images",
+        "joins",
         "lost",
         "next_number",
         "node",
@@ -64,6 +65,7 @@ class Worker:
         self.node = node
         self.containers: dict[int, Container] = {}
         self.present = True
+        self.joins = 0
         self.gone_at = 0.0
         self.unconfirmed: set[int] = set()  # batches of results that the callers have not confirmed yet
         self.images: set[str] = set()

@@ -6,7 +6,7 @@ from ionian.core.actions import ConfirmResults, Run, Start, Stop
 from ionian.protocol.batch import OK
 from ionian.protocol.workers import Capacity, Held, Running
 
-from .rig import CALL, WORKER, Rig
+from .rig import CALL, CLIENT, WORKER, Rig
 
 ROOM = Capacity(4000, 4096)
 
@@ -49,8 +49,30 @@ def test_a_worker_that_comes_back_gets_again_what_was_lost_on_the_way() -> None:
     rig.actions.clear()
     first = rig.dispatcher.core.first_attempt
     rig.join(ROOM, [running(number, 1, attempt=first)])
+    rig.wait(1.0)
     (run,) = rig.get(Run)
     assert (run.batch.container, list(run.batch.index), list(run.batch.attempt)) == (number, [2], [first + 1])
+
+
+def test_a_result_that_follows_the_inventory_is_not_run_again() -> None:
+    rig = Rig()
+    number = rig.warm(micros=400)
+    rig.put(1, 2)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.actions.clear()
+    rig.join(ROOM, [running(number)])
+    rig.results(number, 1, 2)
+    rig.wait(10.0)
+    assert rig.get(Run) == []
+    assert rig.outputs() == [(1, OK), (2, OK)]
+
+
+def test_a_confirmation_from_an_earlier_epoch_confirms_nothing() -> None:
+    rig = Rig()
+    rig.warm()
+    rig.dispatcher.confirm(rig.now, CLIENT, 500)
+    rig.after()
+    assert rig.get(ConfirmResults) == []
 
 
 def test_a_start_that_was_lost_on_the_way_is_made_again() -> None:
