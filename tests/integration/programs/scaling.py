@@ -25,7 +25,7 @@ def capped(number: int) -> tuple[str, float, float]:
 @app.function(scaledown_window=2, volumes={"/marks": marks})
 def idle() -> str:
     if not _held:  # for as long as this container lives
-        file = open("/marks/alive", "w")
+        file = open("/marks/alive", "w")  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
         _held.append(file)
     return os.environ["IONIAN_TASK_ID"]
