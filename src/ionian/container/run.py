@@ -11,6 +11,7 @@ from typing import Any
 from .. import execution, faults
 from ..protocol.batch import DONE, ERROR, OK, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
+from ..protocol.shelf import Row, Shelf
 from ..protocol.wire import RESULTS, RUN
 from ..serialization import dump_failure, dumps, loads
 from .wire import Packets
@@ -43,7 +44,8 @@ class Runner:
         self._container_id = container_id
         self._hide = hide
         self._loop: Any = None  # an asyncio loop, when an async function first needs it
-        self._rows: list[tuple[int, int, int, int, bytes]] = []  # index, attempt, code, micros, payload
+        self._rows: list[Row] = []
+        self._shelf = Shelf(cell)  # where the worker finds the rows that wait for a slow input's
         self._rows_size = 0
         self._call_id = ""
 
@@ -74,6 +76,8 @@ class Runner:
         function, call_id = self.function, batch.call_id
         held_since = _now()
         for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
+            if rows:
+                self._shelf.put(rows[-1])
             started = _now()
             _cell.pack_into(cell, 0, started, index)
             execution.set_input(call_id, index)
@@ -154,8 +158,7 @@ class Runner:
     def _flush(self) -> None:
         if not self._rows:
             return
-        rows, self._rows_size = self._rows[:], 0
-        self._rows.clear()
+        rows, self._rows_size = self._rows, 0
         flush_output()
         at = 0
         while at < len(rows):
@@ -175,3 +178,5 @@ class Runner:
             )
             self._packets.send(RESULTS, batch.header(), b"".join(payloads))
             at = end
+        rows.clear()
+        self._shelf.clear()

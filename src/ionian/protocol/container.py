@@ -50,7 +50,8 @@ CELL_FD = 102
 
 CELL_FORMAT = "<QI"  # CLOCK_MONOTONIC nanoseconds at which the input started (0: none runs), its index
 CELL_CALL_AT = 16  # the call id lies behind it
-CELL_SIZE = 64
+SHELF_AT = 64  # and behind that the shelf (see shelf.py)
+CELL_SIZE = 64 << 10
 
 PACKET_MAX = 64 << 10
 """A larger entry's payload travels as a file descriptor (a memfd) beside its header."""

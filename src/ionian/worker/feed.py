@@ -18,6 +18,7 @@ from collections.abc import Callable
 from ..protocol.batch import LOST, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, CELL_SIZE, PACKET_MAX
 from ..protocol.ids import CALL_ID_LENGTH
+from ..protocol.shelf import on_shelf
 from ..protocol.stream import joined
 from ..protocol.wire import PREFIX, PREFIX_SIZE, entries
 from ..protocol.workers import Held
@@ -173,15 +174,39 @@ class Feed:
         else:
             _, header, payload = next(entries(data))
             batch = Batch.unpack(header, bytes(payload))
+        self._take(batch)
+
+    def _take(self, batch: Batch) -> None:
         held = self._held.get(batch.call_id)
         if held is None:
             return
-        for index, code in zip(batch.index, batch.code, strict=True):
-            if code & 0xFF != YIELD:
-                held.pop(index, None)
+        news = [
+            at
+            for at, (index, code) in enumerate(zip(batch.index, batch.code, strict=True))
+            if code & 0xFF == YIELD or held.pop(index, None) is not None
+        ]
         if not held:
             del self._held[batch.call_id]
-        self._results(batch)
+        if len(news) < len(batch):  # the others were taken from the shelf before
+            batch = some_rows(batch, news)
+        if news:
+            self._results(batch)
+
+    def rescue(self) -> None:
+        """Takes the results that the container has not sent, because it runs an input that takes long or has died."""
+        since = self.running_since_ns()
+        call_id = self._call_id()
+        rows = on_shelf(self._cell)
+        held = self._held.get(call_id)
+        if since != self.running_since_ns() or held is None:
+            return  # it went on meanwhile, and sends them itself
+        rows = [row for row in rows if held.get(row[0]) == row[1]]
+        if rows:
+            index, attempt, code, micros, payloads = zip(*rows, strict=True)
+            sizes = [len(payload) for payload in payloads]
+            self._take(
+                Batch(call_id, index, sizes, b"".join(payloads), attempt=attempt, code=code, micros=micros)
+            )
 
     # --- what is under way
 
@@ -206,8 +231,10 @@ class Feed:
         started, index = _cell.unpack_from(self._cell)
         if not started:
             return "", -1
-        call = self._cell[CELL_CALL_AT : CELL_CALL_AT + CALL_ID_LENGTH]
-        return call.decode(errors="replace"), index
+        return self._call_id(), index
+
+    def _call_id(self) -> str:
+        return self._cell[CELL_CALL_AT : CELL_CALL_AT + CALL_ID_LENGTH].decode(errors="replace")
 
     def close(self) -> None:
         """Lets go of everything."""
@@ -217,6 +244,20 @@ class Feed:
         self.theirs.close()
         self._cell.close()
         os.close(self.cell_fd)
+
+
+def some_rows(batch: Batch, rows: list[int]) -> Batch:
+    """A batch of some of the rows of another."""
+    payloads = batch.payloads()
+    return Batch(
+        batch.call_id,
+        [batch.index[at] for at in rows],
+        [batch.size[at] for at in rows],
+        b"".join([payloads[at] for at in rows]),
+        attempt=[batch.attempt[at] for at in rows],
+        code=[batch.code[at] for at in rows],
+        micros=[batch.micros[at] for at in rows],
+    )
 
 
 def lost_row(batch: Batch, at: int, type: str, message: str) -> Batch:
