@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionian.server")
 
-CLIENT_GONE_S = 30.0
+CLIENT_GONE_S = float(os.environ.get("IONIAN_CLIENT_GONE_S") or 30)
 """An ephemeral app outlives the connection of its client by this: long enough for a network's hiccup, and its
 containers are gone within a minute of a client that was killed."""
 
