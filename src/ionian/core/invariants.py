@@ -21,6 +21,9 @@ def _check_containers(core: Core) -> None:
         for container in worker.containers.values():
             assert container.state is not State.GONE
             assert container.outstanding == sum(len(rows) for rows in container.held.values())
+            assert container.outstanding or not container.slowed, (
+                "an empty container waits for an input to end"
+            )
             for call_id, rows in container.held.items():
                 assert rows, "an empty set is kept"
                 for index in rows:

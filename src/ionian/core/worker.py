@@ -155,6 +155,8 @@ class Container:
         had = held & indexes
         held -= had
         self.outstanding -= len(had)
+        if not self.outstanding:
+            self.slowed = False
         if not held:
             del self.held[call_id]
         return had
