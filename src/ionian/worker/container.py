@@ -296,7 +296,7 @@ class Container:
         running: list[Held] = []
         if self.feed is not None:
             unclaimed = self.feed.take_back() + unclaimed
-            self.feed.read()
+            self.feed.drain()
             self.feed.rescue()
             running = self.feed.held()
         self.ended = True

@@ -25,6 +25,7 @@ from ..protocol.workers import Held
 
 BUFFER = 256 << 10
 PACKETS_A_TURN = 32
+SMALL = 512
 FD_SPACE = socket.CMSG_SPACE(4)
 
 _cell = struct.Struct(CELL_FORMAT)
@@ -147,22 +148,29 @@ class Feed:
     def read(self) -> None:
         """Takes the packets of results that are there."""
         with joined():
-            self._read()
+            for _ in range(PACKETS_A_TURN):
+                if self._receive() < SMALL:
+                    return  # most likely the last: another look costs a system call, and the loop looks again anyway
 
-    def _read(self) -> None:
-        for _ in range(PACKETS_A_TURN):
-            try:
-                size, ancillary, _, _ = self.ours.recvmsg_into(
-                    [self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC
-                )
-            except BlockingIOError:
-                return
-            except OSError:
-                size, ancillary = 0, []
-            if size == 0:
-                self._loop.remove_reader(self.ours.fileno())
-                return
-            self._packet(size, ancillary)
+    def drain(self) -> None:
+        """Takes every packet of results that is there: the container has ended, and nothing comes behind them."""
+        with joined():
+            while self._receive():
+                pass
+
+    def _receive(self) -> int:
+        """Takes one packet; its size, or 0 where there is none."""
+        try:
+            size, ancillary, _, _ = self.ours.recvmsg_into([self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            size, ancillary = 0, []
+        if size == 0:
+            self._loop.remove_reader(self.ours.fileno())
+            return 0
+        self._packet(size, ancillary)
+        return size
 
     def _packet(self, size: int, ancillary: list[tuple[int, int, bytes]]) -> None:
         data = bytes(self._buffer[:size])
