@@ -14,10 +14,10 @@ from .. import exception
 from ..call import Call
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall
-from ..protocol.container import Begin
+from ..protocol.container import Again, Begin
 from ..protocol.messages import Blob, ReadBlob
 from ..protocol.wire import CONTROL, OUTPUTS
-from .wire import Messages
+from .wire import Messages, pack_message
 
 M = TypeVar("M")
 BLOB_CHUNK = 1 << 20
@@ -32,7 +32,10 @@ class ContainerLink:
         self._side = side
         self._lock = threading.Lock()
         self._requests = 0
-        self._waiting: dict[int, SimpleQueue[tuple[Any, bytes] | None]] = {}
+        self._waiting: dict[
+            int, tuple[SimpleQueue[tuple[Any, bytes] | None], bytes]
+        ] = {}  # with what was asked
+        self._servers = 0  # how often a server was lost and came back
         self._calls: dict[str, Call] = {}
         threading.Thread(target=self._read, name="ionian-link", daemon=True).start()
 
@@ -41,8 +44,9 @@ class ContainerLink:
         with self._lock:
             self._requests += 1
             number = self._requests
-            self._waiting[number] = answer
-            self._side.send(message, number, payload)
+            entry = pack_message(message, number, payload)
+            self._waiting[number] = (answer, entry)
+            self._side.send_entry(entry)
         reply = answer.get()
         if reply is None:
             raise exception.ConnectionError("the container's worker is gone")
@@ -78,9 +82,15 @@ class ContainerLink:
 
     def store_blob(self, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
-        for at in range(0, max(len(content), 1), BLOB_CHUNK):
-            self.request(Blob(digest, len(content), at), content[at : at + BLOB_CHUNK])
-        return digest
+        while True:
+            server = self._servers
+            try:
+                for at in range(0, max(len(content), 1), BLOB_CHUNK):
+                    self.request(Blob(digest, len(content), at), content[at : at + BLOB_CHUNK])
+                return digest
+            except exception.InvalidError:
+                if server == self._servers:
+                    raise  # else it is another server, which lacks the chunks before
 
     def load_blob(self, digest: str, size: int) -> bytes:
         parts: list[bytes] = []
@@ -94,7 +104,9 @@ class ContainerLink:
             if entry is None:
                 break
             kind, header, payload = entry
-            if kind == CONTROL:
+            if kind == CONTROL and json.loads(header)[0] == Again.__name__:
+                self._send_again()
+            elif kind == CONTROL:
                 self._answered(header, payload)
             elif kind == OUTPUTS:
                 batch = Batch.unpack(memoryview(header), payload)
@@ -102,16 +114,27 @@ class ContainerLink:
                 if call is not None:
                     call.receive(batch)
                 self.post(Confirm(batch.seq))
-        for waiting in list(self._waiting.values()):
+        for waiting, _ in list(self._waiting.values()):
             waiting.put(None)
         for call in list(self._calls.values()):
             call.receive(exception.ConnectionError("the container's worker is gone"))
+
+    def _send_again(self) -> None:
+        with self._lock:
+            self._servers += 1
+            for _, entry in list(self._waiting.values()):
+                self._side.send_entry(entry)
+            for call in list(self._calls.values()):
+                call.opened = True
+                self._side.send(OpenCall(call.call_id, call.function_id, call.parent, True))
+                for entry in call.unsent():
+                    self._side.send_entry(entry)
 
     def _answered(self, header: bytes, payload: bytes) -> None:
         name, request, body = json.loads(header)
         waiting = self._waiting.pop(-request, None)
         if waiting is not None:
-            waiting.put((_message(name)(**body), payload))
+            waiting[0].put((_message(name)(**body), payload))
 
 
 def _message(name: str) -> Any:

@@ -93,9 +93,7 @@ class Messages:
 
     def send(self, message: Any, request: int = 0, payload: bytes = b"") -> None:
         """Sends one message."""
-        body = message.__dict__
-        header = json.dumps([type(message).__name__, request, body], separators=(",", ":"))
-        self.send_entry(pack_entry(CONTROL, header.encode(), payload))
+        self.send_entry(pack_message(message, request, payload))
 
     def send_entry(self, entry: bytes) -> None:
         """Sends one packed entry."""
@@ -110,3 +108,9 @@ class Messages:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+
+def pack_message(message: Any, request: int = 0, payload: bytes = b"") -> bytes:
+    """One message as an entry."""
+    header = json.dumps([type(message).__name__, request, message.__dict__], separators=(",", ":"))
+    return pack_entry(CONTROL, header.encode(), payload)

@@ -39,6 +39,11 @@ class Failed:
     message: str
 
 
+@dataclass
+class Again:
+    """Worker → agent: the server was lost and is back; what it has not answered is to be sent again."""
+
+
 DATA_FD = 100
 """Inputs and results: a SOCK_SEQPACKET whose packets are one entry each (RUN in, RESULTS out)."""
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .uplink import Uplink
 
 CHUNK = 1 << 20
-AHEAD = 4
-"""Chunks asked for at once: enough to fill a fast network, few enough to bound memory."""
+PAUSE_S = 0.05
+"""Between two looks for a server that was lost."""
 
 
 class Blobs:
@@ -51,7 +51,11 @@ class Blobs:
             with open(temporary, "wb") as file:
                 size, at = 1, 0
                 while at < size:
-                    reply, part = await self._uplink.bulk(ReadBlob(digest, at, CHUNK))
+                    try:
+                        reply, part = await self._uplink.bulk(ReadBlob(digest, at, CHUNK))
+                    except ConnectionLost:
+                        await asyncio.sleep(PAUSE_S)
+                        continue
                     size = reply.size
                     seen.update(part)
                     await asyncio.to_thread(file.write, part)
@@ -80,4 +84,4 @@ class Blobs:
                     await self._uplink.bulk(Blob(digest, len(content), at), view[at : at + CHUNK])
                 return digest
             except ConnectionLost:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(PAUSE_S)

@@ -15,13 +15,13 @@ import msgspec
 
 from ..protocol.apps import Log
 from ..protocol.batch import Batch
-from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Begin, Failed, Ready
+from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Again, Begin, Failed, Ready
 from ..protocol.wire import CONTROL, entries, pack_entry
 from ..protocol.workers import ContainerState, Held, Running, StartContainer, Usage
 from .environment import environment_of
 from .feed import Feed
 from .images import BuiltImage
-from .logs import LogPipe
+from .logs import PAUSE_S, LogPipe
 from .sandbox import Bind, Exit, IdMap, Limits, Sandbox, SandboxError, SandboxSpec, remove_folders, start
 from .side import Side, open_side
 
@@ -62,6 +62,9 @@ class Container:
         self._started = time.monotonic()
         self._killer: asyncio.TimerHandle | None = None
         self._pipes: list[LogPipe] = []
+        self._coming: list[Batch] = []  # given, and their blobs are being fetched
+        self.leaving: dict[asyncio.Future[None], Held] = {}  # results whose blobs are being stored, in order
+        self._asks = False  # user code has asked for something
         self._hurry = asyncio.Event()  # set when it shall end before it was made
         self.task = asyncio.ensure_future(self._live())
 
@@ -70,6 +73,8 @@ class Container:
     def running(self) -> Running:
         """For the inventory."""
         held = self.feed.held() if self.feed is not None else []
+        held += [_held(batch) for batch in self._coming]
+        held += self.leaving.values()
         return Running(
             self.number,
             self.ask.container_id,
@@ -85,6 +90,33 @@ class Container:
             self._waiting.append((batch, entry))
         else:
             self.feed.give(batch, entry)
+
+    def expect(self, batch: Batch) -> None:
+        """Inputs that are given as soon as their blobs are here."""
+        self._coming.append(batch)
+
+    def came(self, batch: Batch) -> bool:
+        """They are here; False where they were taken back meanwhile."""
+        if batch not in self._coming:
+            return False
+        self._coming.remove(batch)
+        return True
+
+    def take_back(self) -> list[Held]:
+        """Gives back what was not claimed."""
+        coming, self._coming = self._coming, []
+        taken = self.feed.take_back() if self.feed is not None else []
+        return taken + [_held(batch) for batch in coming]
+
+    def leaves(self, batch: Batch, task: asyncio.Future[None]) -> None:
+        """Results that are told when the task is done; until then this worker has their inputs."""
+        self.leaving[task] = _held(batch)
+        task.add_done_callback(self.leaving.pop)
+
+    def again(self) -> None:
+        """A server listens again: what was asked of it is to be asked again."""
+        if self._asks:
+            self.to_agent(pack_entry(CONTROL, _encode(("Again", 0, Again()))))
 
     def to_agent(self, entry: bytes) -> None:
         """An answer to something that user code asked."""
@@ -153,7 +185,13 @@ class Container:
                 log.exception("container=%s could not be made", self.ask.container_id)
             self._why = self._why or "start"
             self._detail = self._detail or str(error)
-        await self._last_words(exited)
+        try:
+            await self._last_words(exited)
+        except Exception as error:  # its end must be told, whatever became of it
+            log.exception("the last words of container=%s", self.ask.container_id)
+            self.ended = True
+            words = ContainerState(self.number, "ended", self._why or "exit", self._detail or str(error))
+            self.worker.ended(self, words, self._failure)
         if self._sandbox is not None:
             await self._sandbox.remove()
         else:
@@ -179,10 +217,15 @@ class Container:
             CELL_FD: self.feed.cell_fd,
         }
         self._started = time.monotonic()
-        sandbox = self._sandbox = await start(spec)
-        theirs.close()
-        for pipe in self._pipes:
-            pipe.started()
+        try:
+            sandbox = self._sandbox = await start(spec)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            for pipe in self._pipes:
+                pipe.started()  # else it would never end
         self._side = await open_side(ours, self._asked, lambda: None)
         self._side.send(self._begin(image))
         if self._hurry.is_set():
@@ -270,7 +313,11 @@ class Container:
                 self._detail = msgspec.json.decode(header)[2]["message"]
                 self._failure = bytes(payload)
                 return
+        self._asks = True
         self.worker.asked(self, entry)
+        if self.worker.crowded and self._side is not None:
+            self._side.pause(True)
+            asyncio.get_running_loop().call_later(PAUSE_S, self._side.pause, False)
 
     def _is_ready(self) -> None:
         self.ready = True
@@ -292,12 +339,14 @@ class Container:
             self._killer.cancel()
         for pipe in self._pipes:
             await pipe.done
-        unclaimed = [_held(batch) for batch, _ in self._waiting]
-        running: list[Held] = []
         if self.feed is not None:
-            unclaimed = self.feed.take_back() + unclaimed
             self.feed.drain()
             self.feed.rescue()
+        while self.leaving:
+            await asyncio.wait(self.leaving)  # results come before the end
+        unclaimed = [_held(batch) for batch, _ in self._waiting] + self.take_back()
+        running: list[Held] = []
+        if self.feed is not None:
             running = self.feed.held()
         self.ended = True
         why, detail = self._explain(exited)

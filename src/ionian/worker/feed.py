@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import logging
 import mmap
 import os
 import socket
@@ -27,6 +28,8 @@ BUFFER = 256 << 10
 PACKETS_A_TURN = 32
 SMALL = 512
 FD_SPACE = socket.CMSG_SPACE(4)
+
+log = logging.getLogger("ionian.worker")
 
 _cell = struct.Struct(CELL_FORMAT)
 
@@ -173,15 +176,11 @@ class Feed:
         return size
 
     def _packet(self, size: int, ancillary: list[tuple[int, int, bytes]]) -> None:
-        data = bytes(self._buffer[:size])
-        descriptors = _descriptors(ancillary)
-        if descriptors:
-            _, header_size, payload_size = PREFIX.unpack_from(data)
-            header = memoryview(data)[PREFIX_SIZE : PREFIX_SIZE + header_size]
-            batch = Batch.unpack(header, _read(descriptors[0], payload_size))
-        else:
-            _, header, payload = next(entries(data))
-            batch = Batch.unpack(header, bytes(payload))
+        try:
+            batch = self._unpack(bytes(self._buffer[:size]), _descriptors(ancillary))
+        except (ValueError, OSError, struct.error) as error:  # user code can write here
+            log.warning("a container sent what is no result: %s", error)
+            return
         self._take(batch)
 
     def _take(self, batch: Batch) -> None:
@@ -215,6 +214,16 @@ class Feed:
             self._take(
                 Batch(call_id, index, sizes, b"".join(payloads), attempt=attempt, code=code, micros=micros)
             )
+
+    def _unpack(self, data: bytes, descriptors: list[int]) -> Batch:
+        if not descriptors:
+            _, header, payload = next(entries(data))
+            return Batch.unpack(header, bytes(payload))
+        for fd in descriptors[1:]:
+            os.close(fd)
+        _, header_size, payload_size = PREFIX.unpack_from(data)
+        header = memoryview(data)[PREFIX_SIZE : PREFIX_SIZE + header_size]
+        return Batch.unpack(header, _read(descriptors[0], payload_size))
 
     # --- what is under way
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 
 from ..protocol.wire import PREFIX, PREFIX_SIZE
 
-READ_AHEAD = 8 << 20
-"""A container that asks for more at once waits until the server has taken what it asked before."""
+log = logging.getLogger("ionian.worker")
+
+ENTRY_MAX = 16 << 20
+"""No entry of ours is longer; a container that announces more is heard no further."""
 
 
 class Side(asyncio.Protocol):
@@ -31,6 +34,10 @@ class Side(asyncio.Protocol):
         while len(buffer) >= PREFIX_SIZE:
             _, header_size, payload_size = PREFIX.unpack_from(buffer)
             size = PREFIX_SIZE + header_size + payload_size
+            if size > ENTRY_MAX:
+                log.warning("a container announced a message of %d bytes and is heard no further", size)
+                self.close()
+                return
             if len(buffer) < size:
                 return
             entry = bytes(buffer[:size])
@@ -53,7 +60,7 @@ class Side(asyncio.Protocol):
 
     def pause(self, pause: bool) -> None:
         """Stops or resumes reading what the container asks for."""
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if pause:
             self._transport.pause_reading()

@@ -22,6 +22,9 @@ log = logging.getLogger("ionian.worker")
 
 PAUSE_MAX_S = 0.5
 
+FINAL = ("AuthError", "VersionError")
+"""Refusals that another try would not change."""
+
 
 class _Stream(Peer):
     """The worker's end."""
@@ -63,10 +66,10 @@ class Uplink:
         while not self._dismissed:
             try:
                 stream, welcome = await self._open("worker")
-            except Refused as refused:
-                self.refused = refused
-                return
             except Exception as error:
+                if isinstance(error, Refused) and error.type in FINAL:
+                    self.refused = error
+                    return
                 log.debug("no server: %s", error)
                 if patience_s and loop.time() - missing_since > patience_s:
                     return
@@ -85,10 +88,14 @@ class Uplink:
     def dismiss(self) -> None:
         """The server ends and wants this worker to end too."""
         self._dismissed = True
+        self._lost.set()
+
+    def close(self) -> None:
+        """Ends the streams, after what was said on them."""
+        self._dismissed = True
         for stream in (self.stream, self._bulk):
             if stream is not None:
                 stream.disconnect()
-        self._lost.set()
 
     def lost(self, stream: _Stream) -> None:
         """A stream ended."""
@@ -106,6 +113,8 @@ class Uplink:
         stream = await dial(url, lambda: _Stream(self))
         welcome, _ = await stream.request(Hello(role, token, VERSION, self.worker.worker_id))
         assert isinstance(welcome, Welcome)
+        if not stream.connected:  # lost behind the answer: nobody was told yet
+            raise ConnectionLost("the server closed the stream")
         return stream, welcome
 
     async def bulk(self, message: Any, payload: bytes | memoryview = b"") -> tuple[Any, bytes]:
@@ -114,7 +123,9 @@ class Uplink:
             if self._bulk is None:
                 try:
                     self._bulk, _ = await self._open("blobs")
-                except OSError as error:
+                except Refused:
+                    raise
+                except Exception as error:
                     raise ConnectionLost(str(error)) from error
         return await self._bulk.request(message, payload)
 

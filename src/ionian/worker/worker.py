@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from .. import faults
 from ..protocol.apps import BuildStep, ImageBuilt
-from ..protocol.batch import BLOB, Batch
+from ..protocol.batch import BLOB, LOST, Batch
 from ..protocol.spec import ImageSpec
 from ..protocol.stream import Peer
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
@@ -34,6 +34,7 @@ from .blobs import Blobs
 from .capacity import capacity
 from .container import Container
 from .devices import Devices
+from .failures import failure, lost
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
 from .sandbox import IdMap, Spawner, sweep
 from .uplink import Uplink
@@ -75,6 +76,7 @@ class Worker:
         self._seq = 0
         self._rings: dict[str, asyncio.Task[Path]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._ending = False
         self._checker: asyncio.TimerHandle | None = None
 
     # --- its life
@@ -88,11 +90,13 @@ class Worker:
         finally:
             if self._checker is not None:
                 self._checker.cancel()
+            self._ending = True
             containers = list(self._containers.values())
             for container in containers:
-                container.kill()
+                container.stop(0.0, "its worker ends")
             if containers:
                 await asyncio.wait([c.task for c in containers], timeout=10)
+            self.uplink.close()
             Spawner.of_this_loop().close()
 
     def connected(self, stream: Peer) -> None:
@@ -106,24 +110,28 @@ class Worker:
         words, self._last_words = self._last_words, {}
         for message, payload in words.values():
             stream.send(message, payload)
+        for container in self._containers.values():
+            container.again()
 
     def _check(self) -> None:
+        self._checker = asyncio.get_running_loop().call_later(CHECK_S, self._check)
         now = time.monotonic_ns()
         for container in list(self._containers.values()):
             container.check(now)
-        self._checker = asyncio.get_running_loop().call_later(CHECK_S, self._check)
 
     @property
     def crowded(self) -> bool:
         """Whether more is on its way to the server than should be, or nobody listens."""
         stream = self.uplink.stream
-        return stream is None or stream.backlog > CROWDED
+        return stream.backlog > CROWDED if stream is not None else not self._ending
 
     # --- from the server
 
     def received(self, stream: Peer, message: Any, request: int, payload: bytes) -> None:
         """What the server says."""
         match message:
+            case StartContainer() if self._ending:
+                pass
             case StartContainer():
                 self._containers[message.number] = Container(self, message)
             case StopContainer():
@@ -156,25 +164,34 @@ class Worker:
             return  # its end is on its way to the server, which then knows that these were not run
         if any(code & BLOB for code in batch.code):
             batch.payload = bytes(payload)
+            container.expect(batch)
             self._later(self._run_blobs(container, batch))
         else:
             container.give(batch, pack_entry(RUN, bytes(header), payload))
 
     async def _run_blobs(self, container: Container, batch: Batch) -> None:
         payloads = batch.payloads()
-        for at, code in enumerate(batch.code):
-            if code & BLOB:
-                payloads[at] = await self.blobs.read(payloads[at].decode().split()[0])
+        try:
+            for at, code in enumerate(batch.code):
+                if code & BLOB:
+                    payloads[at] = await self.blobs.read(payloads[at].decode().split()[0])
+        except Exception as error:
+            if container.came(batch):
+                self._keep(
+                    container, lost(batch, f"its argument could not be brought to its container: {error}")
+                )
+            return
+        if not container.came(batch):
+            return
         batch.size = [len(payload) for payload in payloads]
         batch.code = [code & ~BLOB for code in batch.code]
         batch.payload = b"".join(payloads)
-        if not container.ended:
-            container.give(batch, batch.pack(RUN))
+        container.give(batch, batch.pack(RUN))
 
     def _take_back(self, number: int) -> None:
         container = self._containers.get(number)
-        if container is not None and container.feed is not None and not container.ended:
-            self.say(TakenBack(number, container.feed.take_back()))
+        if container is not None and not container.ended:
+            self.say(TakenBack(number, container.take_back()))
 
     async def _make_image(self, stream: Peer, message: MakeImage, request: int) -> None:
         started = time.monotonic()
@@ -227,17 +244,26 @@ class Worker:
         batch.code = [
             code & ~BLOB for code in batch.code
         ]  # only we name blobs; user code could name another's
-        if any(size > MAX_INLINE for size in batch.size):
-            self._later(self._results_blobs(container, batch))
+        if container.leaving or any(size > MAX_INLINE for size in batch.size):
+            before = next(reversed(container.leaving), None)
+            container.leaves(batch, self._later(self._results_blobs(container, batch, before)))
         else:
             self._keep(container, batch)
 
-    async def _results_blobs(self, container: Container, batch: Batch) -> None:
+    async def _results_blobs(
+        self, container: Container, batch: Batch, before: asyncio.Future[None] | None
+    ) -> None:
         payloads, codes = batch.payloads(), list(batch.code)
         for at, payload in enumerate(payloads):
             if len(payload) > MAX_INLINE:
-                payloads[at] = f"{await self.blobs.store(payload)} {len(payload)}".encode()
-                codes[at] |= BLOB
+                try:
+                    payloads[at] = f"{await self.blobs.store(payload)} {len(payload)}".encode()
+                    codes[at] |= BLOB
+                except Exception as error:
+                    payloads[at] = failure(f"its result of {len(payload)} bytes could not be kept: {error}")
+                    codes[at] = LOST
+        if before is not None:
+            await asyncio.wait([before])  # the end of a generator must not overtake its items
         batch.size, batch.code, batch.payload = [len(p) for p in payloads], codes, b"".join(payloads)
         self._keep(container, batch)
 
@@ -276,10 +302,11 @@ class Worker:
         else:
             self._last_words[container.number] = (message, failure)
 
-    def _later(self, work: Any) -> None:
+    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
+        return task
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
