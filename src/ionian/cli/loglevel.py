@@ -12,3 +12,5 @@ def set_up_logs() -> None:
     level = config.get("loglevel")
     chosen = logging.INFO if level == config.DEFAULTS["loglevel"] else level.upper()
     logging.basicConfig(level=chosen, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for library in ("alembic", "picows"):  # what they tell is of no use to who runs a server
+        logging.getLogger(library).setLevel(logging.WARNING)

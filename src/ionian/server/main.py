@@ -76,9 +76,9 @@ async def _serve(options: Options) -> None:
         url = await server.start(options.host, options.port)
     except OSError as error:
         await server.stop()
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise CannotServe(
-            f"can't listen on {options.host}:{options.port}: {error.strerror or error}; choose another --port, or end what "
-            "uses it"
+            f"can't listen on {options.host}:{options.port}: {reason}; choose another --port, or end what uses it"
         ) from None
     announce(options.state, url)
     print(f"Ionian server at {url}", flush=True)
@@ -137,6 +137,8 @@ def main(arguments: list[str] | None = None) -> None:
         level=os.environ.get("IONIAN_LOGLEVEL", "INFO"),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    for library in ("alembic", "picows"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     worker_options = ["--no-gpu"] if options.no_gpu else []
     try:
         serve(Options(StateFolder.default(), idle_s=options.idle, worker_options=worker_options))
