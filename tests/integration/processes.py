@@ -1,0 +1,124 @@
+"""Programs that run beside a test, and the containers of a home, by the processes that they are."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.homes import IONIAN, Home
+
+AGENT = "ionian.container.agent"
+"""What the command line of every process of a container's own init and agent holds."""
+
+
+class Program:
+    """A command of the command line that runs beside the test."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said: list[str] = []
+
+    def until(self, text: str) -> str:
+        """Reads on until a line has this text."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line.rstrip("\n"))
+            if text in line:
+                return line
+        raise AssertionError(f"expected a line with {text!r}, got:\n" + "\n".join(self.said))
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the command alone."""
+        self.process.send_signal(number)
+
+    def end(self, timeout_s: float = 60) -> int:
+        """Waits for its end; returns the exit code. All that it said is in `said`."""
+        out, _ = self.process.communicate(timeout=timeout_s)
+        self.said += out.splitlines()
+        return self.process.returncode
+
+    @property
+    def text(self) -> str:
+        """All that it said so far."""
+        return "\n".join(self.said)
+
+
+@contextmanager
+def running(
+    home: Home, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> Generator[Program]:
+    """A command of the command line; it is ended with the block."""
+    with subprocess.Popen(
+        (IONIAN, *arguments),
+        cwd=cwd,
+        env={**home.environment, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield Program(process)
+        finally:
+            process.kill()
+
+
+def containers(home: Home) -> dict[int, int]:
+    """The processes of this home's containers: pid → a pidfd, for the caller to close."""
+    found: dict[int, int] = {}
+    roots = {pid for pid in _pids() if f"IONIAN_HOME={home.folder}" in _environment(pid)}
+    for pid in _pids():
+        if AGENT in _read(pid, "cmdline") and _ancestors(pid) & roots:
+            try:
+                found[pid] = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+    return found
+
+
+def gone(processes: dict[int, int], within_s: float) -> set[int]:
+    """Waits until all these processes have ended; returns those that have not in time. Closes the descriptors."""
+    waiting = {fd: pid for pid, fd in processes.items()}
+    poll = select.poll()
+    for fd in waiting:
+        poll.register(fd, select.POLLIN)
+    end = time.monotonic() + within_s
+    while waiting and (left := end - time.monotonic()) > 0:
+        for fd, _ in poll.poll(left * 1000):
+            poll.unregister(fd)
+            del waiting[fd]
+    for fd in processes.values():
+        os.close(fd)
+    return set(waiting.values())
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _ancestors(pid: int) -> set[int]:
+    found: set[int] = set()
+    while pid > 1:
+        status = _read(pid, "stat").rpartition(")")[2].split()
+        pid = int(status[1]) if len(status) > 1 else 0
+        found.add(pid)
+    return found
+
+
+def _environment(pid: int) -> list[str]:
+    return _read(pid, "environ").split("\0")
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+__all__ = ["Program", "containers", "gone", "running"]

@@ -1,0 +1,59 @@
+"""A client that is interrupted or killed in the middle of a map: its app is stopped and its containers are gone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.homes import Home, new_home
+from tests.integration.processes import containers, gone, running
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+
+def test_ctrl_c_in_a_map_ends_its_containers_within_two_seconds(home: Home) -> None:
+    with running(home, "run", "steady.py", cwd=PROGRAMS) as program:
+        program.until("result")
+        program.until("result")
+        processes = containers(home)
+        assert processes
+        program.signal(signal.SIGINT)
+        assert not gone(processes, within_s=2)
+        assert program.end() == 130
+    assert "Stopping the app …" in program.said
+    assert "Traceback" not in program.text
+
+
+def test_a_second_ctrl_c_ends_the_client_at_once(home: Home) -> None:
+    with running(home, "run", "steady.py", cwd=PROGRAMS) as program:
+        program.until("result")
+        program.signal(signal.SIGINT)
+        program.until("Stopping the app …")
+        program.signal(signal.SIGINT)
+        assert program.end() == 130
+    assert "Traceback" not in program.text
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home whose server waits for a lost client for half a second only."""
+    monkeypatch.setenv("IONIAN_CLIENT_GONE_S", "0.5")
+    with new_home() as home:
+        yield home
+
+
+def test_the_app_of_a_killed_client_is_stopped_and_its_containers_are_gone(impatient: Home) -> None:
+    with running(impatient, "run", "steady.py", cwd=PROGRAMS) as program:
+        program.until("result")
+        program.until("result")
+        processes = containers(impatient)
+        assert processes
+        program.signal(signal.SIGKILL)
+        program.end()
+        assert not gone(processes, within_s=30)
+    log = (impatient.folder / "logs" / "server.log").read_text()
+    assert "client gone, stopping app=" in log
+    done = impatient.ionian("run", "-q", "bad_values.py::all_go_on", cwd=PROGRAMS)
+    assert done.returncode == 0, done.stdout
