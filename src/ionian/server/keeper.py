@@ -50,12 +50,15 @@ class Keeper:
         if not self._local:
             return
         self._server.engine.dismiss_workers()
+        ours = self._process
+        if ours is not None and ours.poll() is None:
+            ours.terminate()  # it may not have joined yet
         for _ in range(int(STOP_S / DEATH_POLL_S)):
-            if not worker_lives(self._lock_file()):
+            if not worker_lives(self._lock_file()) and (ours is None or ours.poll() is not None):
                 return
             await asyncio.sleep(DEATH_POLL_S)
-        if self._process is not None:
-            self._process.kill()
+        if ours is not None:
+            ours.kill()
 
     def worker_gone(self, worker_id: str) -> None:
         """A worker's connection ended: if it was ours and is dead, its containers are dead too."""
