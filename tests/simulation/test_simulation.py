@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from ionian.protocol.spec import FunctionSpec, Resources, Scaling
 
 from .peers import Work
@@ -63,3 +65,11 @@ def test_a_thousand_workers_run_a_hundred_thousand_inputs() -> None:
     ]
     faults = Faults(cuts=100, container_kills=50, worker_kills=5, server_kills=1, span_s=20.0)
     Story(int(ONE or 1), workers=1000, inputs=100_000, faults=faults, check_every=20_000, specs=specs).play()
+
+
+@pytest.mark.parametrize(
+    ("seed", "faults"),
+    [(5033, Faults(cuts=12)), (5126, Faults(cuts=12)), (5070, Faults(server_kills=3, cuts=3))],
+)
+def test_worlds_in_which_a_failure_was_once_found(seed: int, faults: Faults) -> None:
+    Story(seed, faults=faults).play()
