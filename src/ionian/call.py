@@ -173,7 +173,10 @@ class Waiter:
 
     def notify(self) -> None:
         """Wakes the coroutine; called on the link's thread."""
-        self._loop.call_soon_threadsafe(self._event.set)
+        try:
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
 
     async def get(self, call: Call) -> Batch | BaseException:
         """The next batch of results of the call."""

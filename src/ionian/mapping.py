@@ -248,7 +248,9 @@ async def _read_async(
 
     def flush() -> None:
         nonlocal timer
-        timer = None
+        if timer is not None:
+            timer.cancel()
+            timer = None
         some, items[:] = items[:], []
         state.send(some)
         if not state.reading:
