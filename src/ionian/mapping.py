@@ -54,9 +54,11 @@ class _Map:
         ordered: bool,
         exceptions: bool,
         star: bool,
+        inputs: int | None,
     ) -> None:
         self.call = call
         self.reading = True
+        self._inputs = inputs  # how many there will be, for the progress only
         self.chunk = 1  # inputs that the next reading takes
         self._tag = function.tag
         self.failure: BaseException | None = None  # of the user's iterator
@@ -71,6 +73,8 @@ class _Map:
         self._window = WINDOW
         self._mark = (time.monotonic(), 0)
         self._progress = links.progress(function) if links.progress is not None else None
+        if self._progress is not None and inputs is not None:
+            self._progress.update(0, inputs)
 
     def open(self) -> bool:
         """Whether another input should be read now."""
@@ -140,7 +144,7 @@ class _Map:
             self._window = WINDOW_FAST if fast else WINDOW
             self._mark = (now, self._done)
             if self._progress is not None:
-                self._progress.update(self._done, None if self.reading else self._sent)
+                self._progress.update(self._done, self._inputs if self.reading else self._sent)
 
     def _value(self, code: int, payload: bytes) -> Any:
         if not self._exceptions:
@@ -153,7 +157,7 @@ class _Map:
     def close(self) -> None:
         """Ends the map, early or not."""
         if self._progress is not None:
-            self._progress.update(self._done, None if self.reading else self._sent)
+            self._progress.update(self._done, self._inputs if self.reading else self._sent)
             self._progress.close()
         self._waiting.close()
         self.call.close()
@@ -171,7 +175,15 @@ def map_sync(
     """The results of the function over the zipped iterables (`star`: over the tuples of the only one)."""
     source: Iterator[Any] = iter(iterables[0]) if star else zip(*iterables, strict=False)
     call = Call(function)
-    state = _Map(function, kwargs, call, ordered=order_outputs, exceptions=return_exceptions, star=star)
+    state = _Map(
+        function,
+        kwargs,
+        call,
+        ordered=order_outputs,
+        exceptions=return_exceptions,
+        star=star,
+        inputs=_shortest(iterables),
+    )
     results = call.results
     try:
         while not state.over():
@@ -185,6 +197,14 @@ def map_sync(
             close = getattr(iterable, "close", None)
             if close is not None and hasattr(iterable, "gi_frame"):
                 close()
+
+
+def _shortest(iterables: tuple[Any, ...]) -> int | None:
+    """How many inputs these make, where each says its length; a generator doesn't."""
+    try:
+        return min((len(iterable) for iterable in iterables), default=None)
+    except Exception:  # no length, or one that can't be told: only the progress would show it
+        return None
 
 
 def _read(state: _Map, source: Iterator[Any]) -> None:
@@ -220,7 +240,15 @@ async def map_async(
 
     waiter = Waiter()
     call = Call(function, waiter.notify)
-    state = _Map(function, kwargs, call, ordered=order_outputs, exceptions=return_exceptions, star=star)
+    state = _Map(
+        function,
+        kwargs,
+        call,
+        ordered=order_outputs,
+        exceptions=return_exceptions,
+        star=star,
+        inputs=_shortest(iterables),
+    )
     room = asyncio.Event()
     reader = asyncio.ensure_future(_read_async(state, iterables, star, room, waiter.notify))
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import click
+import pytest
 
-from ionian.cli.main import group
+from ionian.cli.main import LATER, group
 
 from .reference import COMMANDS, rows
 
@@ -48,3 +49,13 @@ def test_every_command_and_flag_of_modal_is_here_or_in_the_docs() -> None:
 def test_the_docs_list_no_command_or_flag_that_is_here() -> None:
     lacking = missing()
     assert [row for row in sorted(DOCUMENTED) if not any(covers(row, name) for name in lacking)] == []
+
+
+def test_commands_that_come_later_are_refused_with_the_reason_that_the_docs_give() -> None:
+    documented = {
+        row.name.removeprefix("ionian "): row.reason for row in rows() if row.name.startswith("ionian ")
+    }
+    assert {name: documented.get(name) for name in LATER} == LATER
+    for name in LATER:
+        with pytest.raises(click.UsageError, match=f"ionian {name} is not in this version of Ionian"):
+            group.main([name, "anything"], standalone_mode=False)

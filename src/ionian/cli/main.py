@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from ..later import ADVICE
 from ..version import MODAL, VERSION
 
 COMMANDS = {
@@ -17,6 +18,26 @@ COMMANDS = {
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
 }
+
+LATER = {
+    name: reason
+    for reason, names in {
+        "connections by hand": "config profile setup token",
+        "deploys and lookups": "app deploy",
+        "dictionaries and queues": "dict queue",
+        "environments, workspaces and usage": "billing environment workspace",
+        "interactive sessions": "shell",
+        "logs and statistics by call": "container function",
+        "more ways to build an image": "image",
+        "named secrets": "secret",
+        "buckets as volumes": "nfs",
+        "the dashboard": "dashboard",
+        "volumes by call": "volume",
+        "web endpoints": "curl serve",
+    }.items()
+    for name in names.split()
+}
+"""Commands of Modal's that are refused by name → the feature with which each comes."""
 
 
 class LazyGroup(click.Group):
@@ -31,6 +52,17 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f".{cmd_name}", __package__).command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; says of one that comes later that it does."""
+        if args[0] in LATER:
+            raise click.UsageError(
+                f"ionian {args[0]} is not in this version of Ionian: it comes with {LATER[args[0]]}. {ADVICE}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

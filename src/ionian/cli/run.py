@@ -24,7 +24,7 @@ from . import reference, session
 @click.option(
     "-w", "--write-result", type=click.Path(dir_okay=False), help="Write the result (str or bytes) here."
 )
-@click.option("-i", "--interactive", is_flag=True, help="Not yet there.")
+@click.option("-i", "--interactive", is_flag=True, help="Comes with a later version.")
 @session.options
 @click.argument("ref", metavar="REF")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")

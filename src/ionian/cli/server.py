@@ -55,7 +55,7 @@ def command(
         raise click.ClickException(str(error)) from None
 
 
-@command.command()
+@command.command(short_help="Start a server in the background, which stays.")
 @click.option(
     "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
 )
@@ -69,7 +69,7 @@ def start(no_gpu: bool) -> None:
     click.echo(f"Ionian server at {url}{' (it ran already)' if already else ''}")
 
 
-@command.command()
+@command.command(short_help="Stop it, its worker and all containers.")
 def stop() -> None:
     """Stops the server in the background, its worker and all containers."""
     from ..client.local import held
@@ -92,7 +92,7 @@ def stop() -> None:
     click.echo("The server has stopped.")
 
 
-@command.command()
+@command.command(short_help="Say whether one runs on this machine.")
 def status() -> None:
     """Says whether a server runs on this machine; ends with 1 where none does."""
     from ..client.local import held, running

@@ -36,7 +36,7 @@ class MapProgress:
         screen.show(key, self.row)
 
     def update(self, done: int, total: int | None) -> None:
-        """So many results are in the caller's hands, of so many inputs; None while inputs are still read."""
+        """So many results are in the caller's hands, of so many inputs; None while nobody knows how many."""
         self._done = done
         self._total = total
         if not self._screen.live and (now := time.monotonic()) >= self._next_line:
@@ -77,5 +77,5 @@ class MapProgress:
         speed = (self._done - before) / max(now - since, 1e-3)
         parts = [count(containers, "container"), rate(speed)]
         if self._total is not None and speed > 0:
-            parts.append(f"{duration((self._total - self._done) / speed)} left")
+            parts.append(f"{duration(max(self._total - self._done, 0) / speed)} left")
         return " · ".join(parts)
