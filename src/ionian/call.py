@@ -20,6 +20,7 @@ from .spill import Inbox
 
 if TYPE_CHECKING:
     from .function import Function
+    from .link import Link
 
     AnyFunction = Function[Any, Any]
 
@@ -96,15 +97,7 @@ class Call:
 
     def value(self, code: int, payload: bytes) -> Any:
         """The result of a row. Raises what the function raised, or why it has no result."""
-        if code & BLOB:
-            digest, size = payload.decode().split()
-            payload = self._link.load_blob(digest, int(size))
-        kind = code & 0xFF
-        if kind in (OK, YIELD):
-            return loads(payload)
-        if kind == ERROR:
-            raise load_failure(payload)
-        raise lost(payload)
+        return loads(payload) if code == OK else result_of(self._link, code, payload)
 
     def close(self) -> None:
         """Ends the call: what has no result yet is not wanted any more."""
@@ -115,6 +108,19 @@ class Call:
 def pack_inputs(call_id: str, index: Any, code: list[int], payloads: list[bytes]) -> bytes:
     """Inputs as one entry."""
     return Batch(call_id, index, [len(p) for p in payloads], b"".join(payloads), code=code).pack(INPUTS)
+
+
+def result_of(link: Link, code: int, payload: bytes) -> Any:
+    """What a result's code and payload stand for. Raises what the function raised, or why it has no result."""
+    if code & BLOB:
+        digest, size = payload.decode().split()
+        payload = link.load_blob(digest, int(size))
+    kind = code & 0xFF
+    if kind in (OK, YIELD):
+        return loads(payload)
+    if kind == ERROR:
+        raise load_failure(payload)
+    raise lost(payload)
 
 
 def lost(payload: bytes) -> BaseException:
@@ -138,6 +144,14 @@ def _parent() -> str:
 def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Runs one input and returns its result, or raises its exception."""
     payload = dumps((args, kwargs), f"an argument of {function.tag}")
+    link = links.current()
+    lane = link.take_lane() if len(payload) <= MAX_INLINE else None
+    if lane is not None:
+        try:
+            code, result = lane.run(function.hydrate().function_id, _parent(), payload)
+        finally:
+            link.give_lane(lane)
+        return result_of(link, code, result)
     call = Call(function)
     try:
         call.send(0, [payload])

@@ -49,12 +49,28 @@ class Link(Protocol):
         """Forgets a call. Unless all of it is `finished`, the server drops what has not started."""
         ...
 
+    def take_lane(self) -> Lane | None:
+        """A way of the calling thread's own for one blocking call; None where there is none: then `open_call` does."""
+        ...
+
+    def give_lane(self, lane: Lane) -> None:
+        """The call is done."""
+        ...
+
     def store_blob(self, content: bytes) -> str:
         """Keeps content too large for a message; returns its digest."""
         ...
 
     def load_blob(self, digest: str, size: int) -> bytes:
         """The content of a blob."""
+        ...
+
+
+class Lane(Protocol):
+    """Runs one input at a time, in the thread that waits for it."""
+
+    def run(self, function_id: str, parent: str, payload: bytes) -> tuple[int, bytes]:
+        """Runs a pickled input; returns the code and payload of its result."""
         ...
 
 

@@ -19,7 +19,7 @@ import uvloop
 
 from .. import exception, faults, link
 from ..call import Call
-from ..protocol.apps import FollowApp
+from ..protocol.apps import FollowApp, StopApp
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.codec import BadMessage, encode
@@ -28,6 +28,7 @@ from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
 from ..protocol.stream import ConnectionLost, Peer, Refused, dial, joined
 from ..protocol.wire import OUTPUTS
 from ..version import VERSION
+from .lane import Lane, Lanes
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -39,6 +40,7 @@ PATIENCE_S = 60.0
 """For so long a lost server is looked for before the calls under way fail."""
 
 BLOB_CHUNK = 1 << 20
+LANE_SWEEP_S = 1.0
 
 Target = tuple[str, str]  # url, token
 
@@ -95,6 +97,8 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._handlers: dict[type, list[Callable[[Any, bytes], None]]] = {}
         self._follows: dict[str, FollowApp] = {}
+        self._lanes = Lanes(find)
+        self._plain = False  # no TLS: lanes are plain sockets
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="ionian-link", daemon=True)
         self._thread.start()
@@ -107,6 +111,8 @@ class Connection:
     # --- Link
 
     def request(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
+        if isinstance(message, StopApp):
+            self._follows.pop(message.app_id, None)
         return self._submit(self._request(message, payload)).result()
 
     async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
@@ -140,6 +146,16 @@ class Connection:
         else:
             self._send(encode(CloseCalls([call.call_id])))
 
+    def take_lane(self) -> Lane | None:
+        # Where logs are shown they come by the same stream as results: a result never overtakes what was printed.
+        if self._follows or not self._plain:
+            return None
+        return self._lanes.take()
+
+    def give_lane(self, lane: link.Lane) -> None:
+        assert isinstance(lane, Lane)
+        self._lanes.give(lane)
+
     def store_blob(self, content: bytes) -> str:
         return self._submit(self._store_blob(content)).result()
 
@@ -151,6 +167,7 @@ class Connection:
         if self._closing:
             return
         self._closing = True
+        self._lanes.close()
         self._loop.call_soon_threadsafe(self._shut)
         self._thread.join(timeout=5)
 
@@ -187,6 +204,10 @@ class Connection:
             while outbox:
                 stream.send_entry(outbox.popleft())
 
+    def _sweep(self) -> None:
+        self._lanes.sweep()
+        self._loop.call_later(LANE_SWEEP_S, self._sweep)
+
     def confirm(self, seq: int) -> None:
         """Results up to `seq` are here."""
         self._confirmed = seq
@@ -217,9 +238,11 @@ class Connection:
         self._bulk_lock = asyncio.Lock()
         self._stream = await self._open("client")
         self._up.set()
+        self._sweep()
 
     async def _open(self, role: str) -> _Stream:
         url, token = await asyncio.to_thread(self._find)
+        self._plain = url.startswith("ws:")
         try:
             listener = await dial(url, lambda: _Stream(self))
         except Exception as error:
@@ -263,6 +286,7 @@ class Connection:
                 pause = min(pause * 2, 1.0)
         else:
             return
+        self._confirmed = 0  # a server that was started anew counts anew
         self._stream = stream
         assert self._up is not None
         self._up.set()

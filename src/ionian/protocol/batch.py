@@ -23,6 +23,11 @@ BLOB = 0x100  # flag: the payload is `digest size` (ASCII) of a blob and not the
 
 HEAD = struct.Struct(f"<{CALL_ID_LENGTH}sIQ")
 COLUMNS = 5
+OPENING = struct.Struct(f"<{CALL_ID_LENGTH}sB")
+"""In front of the columns of a CALL: the function's id and the length of the caller's input id, which follows."""
+
+ONE = struct.Struct(f"<{CALL_ID_LENGTH}sIQ{COLUMNS}I")
+"""A batch of one row: every blocking call makes four of them, so they skip the columns."""
 
 
 class Batch:
@@ -50,10 +55,12 @@ class Batch:
         self.index = index  # the input's place in its call, from 0
         self.size = size  # bytes of each row's payload, in order
         self.payload = payload
-        zeros = [0] * len(index)
-        self.attempt = zeros if attempt is None else attempt  # which dispatch of the input this is, from 1
-        self.code = zeros if code is None else code
-        self.micros = zeros if micros is None else micros  # µs that the input ran
+        if attempt is None or code is None or micros is None:
+            zeros = [0] * len(index)
+            attempt, code, micros = attempt or zeros, code or zeros, micros or zeros
+        self.attempt = attempt  # which dispatch of the input this is, from 1
+        self.code = code
+        self.micros = micros  # µs that the input ran
 
     def __len__(self) -> int:
         return len(self.index)
@@ -69,13 +76,32 @@ class Batch:
 
     def header(self) -> bytes:
         """The columns, packed."""
+        if len(self.index) == 1:
+            return ONE.pack(
+                self.call_id.encode(),
+                self.container,
+                self.seq,
+                self.index[0],
+                self.attempt[0],
+                self.code[0],
+                self.micros[0],
+                self.size[0],
+            )
         head = HEAD.pack(self.call_id.encode(), self.container, self.seq)
         columns = (self.index, self.attempt, self.code, self.micros, self.size)
         return head + b"".join([array("I", column).tobytes() for column in columns])
 
-    def pack(self, kind: int) -> bytes:
+    def pack(self, kind: int, opening: bytes = b"") -> bytes:
         """The batch as one entry of a frame."""
-        return pack_entry(kind, self.header(), self.payload)
+        return pack_entry(kind, opening + self.header(), self.payload)
+
+    @classmethod
+    def unpack_call(cls, header: memoryview, payload: memoryview | bytes) -> tuple[str, str, Batch]:
+        """The function, the caller's input id and the batch of a CALL entry. Raises ValueError."""
+        function_id, length = OPENING.unpack_from(header)
+        start = OPENING.size + length
+        parent = bytes(header[OPENING.size : start]).decode()
+        return function_id.decode(), parent, cls.unpack(header[start:], payload)
 
     @classmethod
     def unpack(cls, header: memoryview, payload: memoryview | bytes) -> Batch:
@@ -89,6 +115,19 @@ class Batch:
     @classmethod
     def unpack_header(cls, header: memoryview) -> Batch:
         """The columns of a batch whose payload is elsewhere. Raises ValueError."""
+        if len(header) == ONE.size:
+            call_id, container, seq, index, attempt, code, micros, size = ONE.unpack(header)
+            return cls(
+                call_id.decode(),
+                (index,),
+                (size,),
+                b"",
+                attempt=(attempt,),
+                code=(code,),
+                micros=(micros,),
+                container=container,
+                seq=seq,
+            )
         call_id, container, seq = HEAD.unpack_from(header)
         rows, rest = divmod(len(header) - HEAD.size, 4 * COLUMNS)
         if rest:

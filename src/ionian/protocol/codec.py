@@ -23,9 +23,16 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
 MESSAGES = _classes(messages, calls, apps, workers)
 """Every message that may cross a stream, by the name it has there."""
 
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(cls) for name, cls in MESSAGES.items()
-}
+
+class _Decoders(dict[str, "msgspec.json.Decoder[Any]"]):
+    """A decoder by name, made when it is first needed: most processes need few."""
+
+    def __missing__(self, name: str) -> msgspec.json.Decoder[Any]:
+        decoder = self[name] = msgspec.json.Decoder(MESSAGES[name])
+        return decoder
+
+
+_decoders = _Decoders()
 _envelope = msgspec.json.Decoder(tuple[str, int, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 

@@ -16,6 +16,7 @@ INPUTS = 1  # client → server, container → server: inputs of a call
 RUN = 2  # server → worker → container: inputs to run now
 RESULTS = 3  # container → worker → server: what became of them
 OUTPUTS = 4  # server → client, container: results of the caller's own call
+CALL = 5  # client → server: INPUTS that open their call; its function stands in front
 
 PREFIX = struct.Struct("<BII")
 PREFIX_SIZE = PREFIX.size

@@ -88,6 +88,7 @@ async def _serve(options: Options) -> None:
             flush=True,
         )
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # calls make few cycles; a collection costs more than a call
     try:
         await _until_stopped(server, stop, options.idle_s)
     finally:

@@ -11,10 +11,10 @@ from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.messages import PROTOCOL, Hello, Welcome
 from ..protocol.stream import Peer, Refused
-from ..protocol.wire import INPUTS, RESULTS
+from ..protocol.wire import CALL, INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FromContainer, Inventory, TakenBack
 from ..version import VERSION
-from .auth import NOBODY, Actor, Target, authenticate, authorise
+from .auth import ALLOWED, NOBODY, Actor, PermissionDenied, authenticate
 from .builds import WORKER_WAIT_S
 
 if TYPE_CHECKING:
@@ -47,7 +47,11 @@ class Session(Peer):
 
     def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
         engine = self.server.engine
-        if kind == INPUTS and self.role == "client":
+        if kind == CALL and self.role == "client":
+            function_id, parent, batch = Batch.unpack_call(header, payload)
+            engine.open_call(OpenCall(batch.call_id, function_id, parent), self.actor)
+            engine.put(batch, self.actor.id)
+        elif kind == INPUTS and self.role == "client":
             engine.put(Batch.unpack(header, payload), self.actor.id)
         elif kind == RESULTS and self.role == "worker":
             engine.results(self.actor.id, Batch.unpack(header, payload))
@@ -61,10 +65,9 @@ class Session(Peer):
         if isinstance(message, Hello):
             self._run(self._hello(message, request), request)
             return
-        try:
-            authorise(self.actor, type(message).__name__, Target())
-        except Refused as refused:
-            self._refused(refused, request)
+        name = type(message).__name__
+        if name not in ALLOWED[self.actor.kind]:
+            self._refused(PermissionDenied(f"a {self.actor.kind} may not send {name}"), request)
             return
         if self.role == "worker" and self._from_worker(message, payload):
             return

@@ -65,6 +65,7 @@ async def _work(options: Options) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, living.cancel)
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # calls make few cycles; a collection costs more than a call
     try:
         await living
     except asyncio.CancelledError:
