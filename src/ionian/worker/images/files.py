@@ -6,8 +6,10 @@ Not linked to the blob itself: a blob belongs to the server, a layer's file to t
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import posixpath
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from .overlay import Owner
 from .records import ImageError
 
 CHUNK = 1 << 24
+
+NO_RANGES = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What copy_file_range says where it can't do it: blobs and layers lie on two disks, or on an old kernel's."""
 
 
 class Files:
@@ -51,8 +56,13 @@ class Files:
         draft = place.with_name(f".{place.name}.{os.getpid()}")
         try:
             with blob.open("rb") as source, draft.open("wb") as target:
-                while os.copy_file_range(source.fileno(), target.fileno(), CHUNK):
-                    pass
+                try:
+                    while os.copy_file_range(source.fileno(), target.fileno(), CHUNK):
+                        pass
+                except OSError as error:
+                    if error.errno not in NO_RANGES:
+                        raise
+                    shutil.copyfileobj(source, target, CHUNK)
             self.owner.take(draft)
             draft.chmod(mode)
             draft.replace(place)
