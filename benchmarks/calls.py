@@ -27,7 +27,7 @@ Result = dict[str, Any]
 
 def server_pid() -> int:
     """The process of this machine's server."""
-    from ionian.server.state import StateFolder
+    from ionian.machine.state import StateFolder
 
     return int(json.loads((StateFolder.default().runtime / "server.json").read_text())["pid"])
 

@@ -14,7 +14,7 @@ WRITER = """
 import os, sys
 from ionian.protocol.ids import new_id
 from ionian.server.blobs import BlobStore
-from ionian.server.state import StateFolder
+from ionian.machine.state import StateFolder
 from ionian.server.store import Store
 
 state = StateFolder(sys.argv[1])

@@ -289,7 +289,7 @@ def _answers(registry: str) -> bool:
 
 
 def _state_folder() -> Path:
-    from ..server.state import StateFolder
+    from ..machine.state import StateFolder
 
     return StateFolder.default().root
 

@@ -15,7 +15,7 @@ from ..exception import Error
 from .loglevel import set_up_logs
 
 if TYPE_CHECKING:
-    from ..server.state import StateFolder
+    from ..machine.state import StateFolder
 
 STOP_S = 30.0
 """So long a server may take to end its containers and write what it knows."""
@@ -62,10 +62,12 @@ def command(
 def start(no_gpu: bool) -> None:
     """Starts a server in the background, which stays until `ionian server stop`."""
     from ..client.local import local_server, running
+    from ..machine.state import STAY
 
     state = _state()
     already = running(state.runtime)
     url, _ = local_server(state, ("--idle", "0", *(["--no-gpu"] if no_gpu else [])))
+    (state.runtime / STAY).touch()  # one that a run started would end when idle
     click.echo(f"Ionian server at {url}{' (it ran already)' if already else ''}")
 
 
@@ -93,7 +95,10 @@ def stop() -> None:
 
 
 @command.command(short_help="Say whether one runs on this machine.")
-def status() -> None:
+@click.option(
+    "--tokens", is_flag=True, help="Show how clients and workers elsewhere join it. Keep it to yourself."
+)
+def status(tokens: bool) -> None:
     """Says whether a server runs on this machine; ends with 1 where none does."""
     from ..client.local import held, running
 
@@ -109,10 +114,17 @@ def status() -> None:
     click.echo(
         f"Ionian {facts['version']} at {url}, process {facts['pid']}\nfolder {state.root}\nlog    {state.logs / 'server.log'}"
     )
+    if tokens:
+        from ..server.auth import local_token
+
+        click.echo(
+            f"client IONIAN_SERVER_URL={url} IONIAN_TOKEN={local_token(state, 'client')}\n"
+            f"worker IONIAN_TOKEN={local_token(state, 'worker')} ionian worker --server {url}"
+        )
 
 
 def _state() -> StateFolder:
-    from ..server.state import StateError, StateFolder
+    from ..machine.state import StateError, StateFolder
 
     try:
         state = StateFolder.default()

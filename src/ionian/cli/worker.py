@@ -23,14 +23,17 @@ from .loglevel import set_up_logs
 @click.option("--no-gpu", is_flag=True, help="Run functions that ask for a GPU without one.")
 def command(url: str, token: str, name: str, no_gpu: bool) -> None:
     """Runs a worker for a server until Ctrl-C."""
-    from ..server.state import StateError, StateFolder
+    from ..machine.state import StateError, StateFolder
     from ..worker.main import CannotWork, Options, work
 
     token = token or os.environ.get("IONIAN_TOKEN", "")
     if not token:
         raise click.UsageError(
-            "a worker needs a token: --token, or IONIAN_TOKEN; the server prints it at its start"
+            "a worker needs a token: --token, or IONIAN_TOKEN; `ionian server status --tokens` shows it where the "
+            "server runs"
         )
+    if not url.startswith(("ws://", "wss://")):
+        raise click.UsageError(f"expected the server's URL, as in ws://host:4100, got {url!r}")
     set_up_logs()
     chosen = name or re.sub(r"[^A-Za-z0-9-]+", "-", os.uname().nodename).strip("-")[:32] or "worker"
     try:

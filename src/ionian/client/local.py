@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from .. import config, exception
-from ..server.state import StateFolder
+from ..machine.state import StateFolder
 from ..version import VERSION
 
 START_S = 30.0

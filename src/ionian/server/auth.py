@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from ionian.protocol.ids import new_id, ulid
 from ionian.protocol.stream import Refused
 
-from .state import StateFolder
+from ..machine.state import StateFolder
 
 if TYPE_CHECKING:
     from .store import Store  # not at run time: a client makes its local token without a database library
@@ -175,7 +175,8 @@ def _halves(token: str) -> tuple[str, str]:
     token_id, dot, secret = token.partition(".")
     if not (token_id.startswith("ti-") and dot and secret and token.isascii()):
         raise Refused(
-            "AuthError", "expected a token like ti-….SECRET; set IONIAN_TOKEN, or see `ionian server status`"
+            "AuthError",
+            "expected a token like ti-….SECRET; `ionian server status --tokens` shows them where the server runs",
         )
     return token_id, secret
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import uvloop
 
+from ..machine.state import STAY, StateError, StateFolder
 from .auth import local_token
 from .server import Server, announce
-from .state import StateError, StateFolder
 from .store import StoreError
 
 log = logging.getLogger("ionian.server")
@@ -80,6 +80,7 @@ async def _serve(options: Options) -> None:
         raise CannotServe(
             f"can't listen on {options.host}:{options.port}: {reason}; choose another --port, or end what uses it"
         ) from None
+    (options.state.runtime / STAY).unlink(missing_ok=True)  # of one that was killed
     announce(options.state, url)
     print(f"Ionian server at {url}", flush=True)
     if not options.local:
@@ -90,20 +91,21 @@ async def _serve(options: Options) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # calls make few cycles; a collection costs more than a call
     try:
-        await _until_stopped(server, stop, options.idle_s)
+        await _until_stopped(server, stop, options.idle_s, options.state.runtime / STAY)
     finally:
+        (options.state.runtime / STAY).unlink(missing_ok=True)
         (options.state.runtime / "server.json").unlink(missing_ok=True)
         await server.stop()
 
 
-async def _until_stopped(server: Server, stop: asyncio.Event, idle_s: float) -> None:
+async def _until_stopped(server: Server, stop: asyncio.Event, idle_s: float, stay: Path) -> None:
     if not idle_s:
         await stop.wait()
         return
     idle_since = None
     loop = asyncio.get_running_loop()
     while not stop.is_set():
-        if server.busy:
+        if server.busy or stay.exists():
             idle_since = None
         elif idle_since is None:
             idle_since = loop.time()

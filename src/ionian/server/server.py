@@ -12,6 +12,8 @@ from typing import Any
 
 from picows import WSUpgradeRequest
 
+from ..machine.identity import machine_id
+from ..machine.state import StateFolder
 from ..protocol.spec import FunctionSpec
 from ..protocol.stream import Refused, listen
 from ..protocol.workers import ContainerState
@@ -27,11 +29,9 @@ from .handlers.blobs import share_blobs
 from .handlers.context import Context
 from .handlers.handle import handle
 from .keeper import Keeper
-from .machine import machine_id
 from .owners import Owners
 from .secrets import MasterKey, Secrets
 from .session import Session
-from .state import StateFolder
 from .store import Store
 from .store.schema import App
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import uvloop
 
+from ..machine.state import StateFolder
 from ..protocol.ids import new_id
-from ..server.state import StateFolder
 from .uplink import announced
 from .worker import Worker
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..machine.identity import machine_id
 from ..protocol.messages import Hello, Welcome
 from ..protocol.stream import ConnectionLost, Peer, Refused, dial
 from ..protocol.wire import RUN
-from ..server.machine import machine_id
 from ..version import VERSION
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import faults
+from ..machine.state import StateFolder
 from ..protocol.apps import BuildStep, ImageBuilt
 from ..protocol.batch import BLOB, LOST, Batch
 from ..protocol.spec import ImageSpec
@@ -29,7 +30,6 @@ from ..protocol.workers import (
     TakenBack,
     ToContainer,
 )
-from ..server.state import StateFolder
 from .blobs import Blobs
 from .capacity import capacity
 from .container import Container

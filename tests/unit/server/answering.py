@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ionian.machine.state import StateFolder
 from ionian.protocol.apps import CreateApp
 from ionian.protocol.ids import new_id
 from ionian.protocol.spec import FunctionSpec
@@ -14,7 +15,6 @@ from ionian.server.auth import Actor, container_actor
 from ionian.server.blobs import BlobStore
 from ionian.server.handlers import Context, handle
 from ionian.server.secrets import MasterKey, Secrets
-from ionian.server.state import StateFolder
 from ionian.server.store import Store
 from ionian.server.store.schema import App
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 from tests.unit.server.answering import Server
 
-from ionian.server.state import StateFolder
+from ionian.machine.state import StateFolder
 from ionian.server.store import Store
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ionian.machine.state import StateFolder
 from ionian.protocol.codec import MESSAGES
 from ionian.protocol.stream import Refused
 from ionian.server.auth import (
@@ -26,7 +27,6 @@ from ionian.server.auth import (
     new_token,
 )
 from ionian.server.handlers import HANDLED
-from ionian.server.state import StateFolder
 from ionian.server.store import Store
 
 BATCHES = ("INPUTS", "RESULTS", "RUN", "OUTPUTS")

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from ionian.machine.state import StateFolder
 from ionian.protocol.spec import FunctionSpec
 from ionian.server.blobs import BlobStore
-from ionian.server.state import StateFolder
 from ionian.server.store import Store
 
 WRITER = """
@@ -19,7 +19,7 @@ import hashlib, sys
 from ionian.protocol.ids import new_id
 from ionian.protocol.spec import FunctionSpec
 from ionian.server.blobs import BlobStore
-from ionian.server.state import StateFolder
+from ionian.machine.state import StateFolder
 from ionian.server.store import Store
 
 state = StateFolder(sys.argv[1])

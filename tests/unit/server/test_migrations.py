@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from ionian.server.state import StateFolder
+from ionian.machine.state import StateFolder
 from ionian.server.store import Store, StoreError
 from ionian.server.store.migrate import HEAD, configuration
 from ionian.server.store.schema import Row

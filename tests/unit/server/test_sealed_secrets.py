@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ionian.machine.state import StateFolder
 from ionian.protocol.ids import new_id
 from ionian.server.secrets import MasterKey, SecretError, Secrets
-from ionian.server.state import StateFolder
 from ionian.server.store import Store
 from ionian.server.store.schema import App
 

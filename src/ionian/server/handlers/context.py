@@ -10,9 +10,9 @@ from weakref import WeakValueDictionary
 
 from ionian.protocol.spec import FunctionSpec
 
+from ...machine.state import StateFolder
 from ..blobs import BlobStore
 from ..secrets import Secrets
-from ..state import StateFolder
 from ..store import Store
 from ..store.schema import App
 from .uploads import Uploads

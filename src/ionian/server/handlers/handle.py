@@ -10,8 +10,8 @@ from ionian.protocol.calls import FindFunction
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.stream import Refused
 
+from ...machine.state import StateError
 from ..auth import Actor
-from ..state import StateError
 from ..store import StoreError
 from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app

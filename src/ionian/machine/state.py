@@ -15,6 +15,10 @@ SOCKET_PATH_MAX = 100
 SOCKET_NAME_MAX = 40
 
 
+STAY = "stay"
+"""A file of the runtime folder: while it is there, an idle server does not end."""
+
+
 class StateError(Exception):
     """A folder or file of the state can't be used. The message says which, and what to do."""
 

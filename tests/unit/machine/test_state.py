@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ionian.server.state import SOCKET_NAME_MAX, SOCKET_PATH_MAX, StateError, StateFolder
+from ionian.machine.state import SOCKET_NAME_MAX, SOCKET_PATH_MAX, StateError, StateFolder
 
 
 def test_every_folder_is_made_for_its_owner_alone(state: StateFolder) -> None:

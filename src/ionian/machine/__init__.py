@@ -1,0 +1,1 @@
+"""What the processes of one user on one machine share: the folder of the state, and the machine's identity."""
