@@ -10,7 +10,8 @@ import pytest
 from ionian.machine.state import SOCKET_NAME_MAX, SOCKET_PATH_MAX, StateError, StateFolder
 
 
-def test_every_folder_is_made_for_its_owner_alone(state: StateFolder) -> None:
+def test_every_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "home")
     folders = [
         state.blobs,
         state.volumes,
