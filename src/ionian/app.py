@@ -120,6 +120,7 @@ class App:
         self.include_source = include_source
         self.app_id: str | None = None  # of the last run; set by the client
         self.is_running = False  # set by the client
+        self.is_detached = False  # set by the client: its calls outlive it
         self._image = options.image(image) if local else image
         self._default_image: Image | None = None
         self._functions: dict[str, Function[..., Any, Any]] = {}

@@ -7,6 +7,7 @@ thread and everything else (pickling, ordering) happens in the thread that asked
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ class Call:
         self.call_id = new_id("fc")
         self.function_id: str = function.function_id
         self.parent = _parent()
+        self._detached = _is_detached(function)
         self.opened = False  # by the link, for the connection that is up
         self.results: SimpleQueue[Batch | BaseException] = SimpleQueue()
         self.unfinished: dict[int, tuple[int, bytes]] = {}  # index → code and payload, to send again
@@ -100,8 +102,10 @@ class Call:
         return loads(payload) if code == OK else result_of(self._link, code, payload)
 
     def close(self) -> None:
-        """Ends the call: what has no result yet is not wanted any more."""
-        self._link.close_call(self, finished=not self.unfinished)
+        """Ends the call: what has no result yet is not wanted any more. Ctrl-C leaves those of a detached app."""
+        left = self._detached and isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        if not left:
+            self._link.close_call(self, finished=not self.unfinished)
         self._inbox.close()
 
 
@@ -130,6 +134,11 @@ def lost(payload: bytes) -> BaseException:
     failure = json.loads(payload)
     kind = getattr(exception, failure["type"], exception.RemoteError)
     return kind(failure["message"])
+
+
+def _is_detached(function: AnyFunction) -> bool:
+    app = function._app
+    return app is not None and app.is_detached
 
 
 def _parent() -> str:

@@ -98,6 +98,7 @@ class AppRun:
                     f"the app {self._name!r} runs already; one app.run() can't be inside another of it"
                 )
             self._app.is_running = True
+            self._app.is_detached = self._detach
 
     def _start(self) -> None:
         self._begun = time.monotonic()
@@ -145,7 +146,7 @@ class AppRun:
             for function in self._app.registered_functions.values():
                 function.function_id = ""
             with _lock:
-                self._app.is_running = False
+                self._app.is_running = self._app.is_detached = False
 
     def _stop(self, error: BaseException | None) -> AppUsage | None:
         if self._link is None or not self._app_id:
