@@ -1,0 +1,2 @@
+def more(value: int) -> int:
+    return value + 1

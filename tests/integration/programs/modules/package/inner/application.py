@@ -1,0 +1,3 @@
+import ionian as modal
+
+app = modal.App("package", image=modal.Image.debian_slim(python_version="3.11"))
