@@ -2,7 +2,7 @@
 
     [default]
     active = true
-    server_url = "http://127.0.0.1:7777"
+    server_url = "ws://127.0.0.1:7777"
     token = "…"
     environment = "main"
 

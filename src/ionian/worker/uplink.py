@@ -62,7 +62,7 @@ class Uplink:
     async def keep(self, patience_s: float) -> None:
         """Stays connected; comes back when no server was found for so long (0: never), or it refused this worker."""
         loop = asyncio.get_running_loop()
-        missing_since, pause = loop.time(), 0.02
+        missing_since, pause, missing = loop.time(), 0.02, False
         while not self._dismissed:
             try:
                 stream, welcome = await self._open("worker")
@@ -70,7 +70,9 @@ class Uplink:
                 if isinstance(error, Refused) and error.type in FINAL:
                     self.refused = error
                     return
-                log.debug("no server: %s", error)
+                if not missing and not patience_s:
+                    log.warning("no server can be reached, trying again: %s", error)
+                missing = True
                 if patience_s and loop.time() - missing_since > patience_s:
                     return
                 await asyncio.sleep(pause)
@@ -83,7 +85,7 @@ class Uplink:
             self.worker.connected(stream)
             log.info("connected epoch=%d", welcome.epoch)
             await self._lost.wait()
-            missing_since, pause = loop.time(), 0.02
+            missing_since, pause, missing = loop.time(), 0.02, False
 
     def dismiss(self) -> None:
         """The server ends and wants this worker to end too."""
