@@ -28,6 +28,10 @@ def test_an_idle_container_ends_and_the_next_call_starts_another(seen: dict[str,
     assert first == second != after
 
 
+def test_a_container_that_ends_idle_runs_its_exit_handlers(seen: dict[str, Any]):
+    assert seen["goodbye"] is True
+
+
 def test_a_single_use_container_runs_one_input(seen: dict[str, Any]):
     assert seen["single"] == 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
@@ -28,13 +29,16 @@ def idle() -> str:
         file = open("/marks/alive", "w")  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
         _held.append(file)
+        atexit.register(pathlib.Path("/marks/said-goodbye").touch)
     return os.environ["IONIAN_TASK_ID"]
 
 
 @app.function(volumes={"/marks": marks})
-def wait_until_gone() -> None:
+def wait_until_gone() -> bool:
+    """Whether its `atexit` handlers were called."""
     with open("/marks/alive", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+    return os.path.exists("/marks/said-goodbye")
 
 
 @app.function(single_use_containers=True)
@@ -59,7 +63,7 @@ def main() -> None:
     rows = list(capped.map(range(40)))
     seen["capped"] = [len({row[0] for row in rows}), at_once(rows)]
     before = [idle.remote(), idle.remote()]
-    wait_until_gone.remote()
+    seen["goodbye"] = wait_until_gone.remote()
     seen["idle"] = [*before, idle.remote()]
     seen["single"] = len(set(single.map(range(4))))
     seen["kept"] = len(set(kept.map([str(time.time_ns())] * 2)))

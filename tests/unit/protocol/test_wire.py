@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionian.protocol.batch import Batch
+from ionian.protocol.batch import OPENING, Batch
 from ionian.protocol.ids import CALL_ID_LENGTH, new_id
-from ionian.protocol.wire import PREFIX_SIZE, RESULTS, RUN, entries, pack_entry
+from ionian.protocol.wire import CALL, PREFIX_SIZE, RESULTS, RUN, entries, pack_entry
 
-CALL = new_id("fc")
+CALL_ID = new_id("fc")
 one_entry = st.tuples(st.integers(0, 255), st.binary(max_size=50), st.binary(max_size=200))
 number = st.integers(0, 2**32 - 1)
 row = st.tuples(number, number, number, number, st.binary(max_size=40))
@@ -40,7 +40,7 @@ def test_a_batch_comes_out_as_it_went_in(
     )  # fmt: skip
     sizes = [len(payload) for payload in payloads]
     batch = Batch(
-        CALL,
+        CALL_ID,
         index,
         sizes,
         b"".join(payloads),
@@ -53,7 +53,7 @@ def test_a_batch_comes_out_as_it_went_in(
     ((kind, header, payload),) = entries(batch.pack(RUN))
     again = Batch.unpack(header, payload)
     assert kind == RUN
-    assert (again.call_id, again.container, again.seq, len(again)) == (CALL, container, seq, len(rows))
+    assert (again.call_id, again.container, again.seq, len(again)) == (CALL_ID, container, seq, len(rows))
     assert [list(again.index), list(again.attempt), list(again.code), list(again.micros)] == [
         index,
         attempt,
@@ -63,16 +63,28 @@ def test_a_batch_comes_out_as_it_went_in(
     assert again.payloads() == payloads
 
 
+@given(st.text("abc:0", max_size=60), st.integers(0, 5))
+def test_a_call_comes_out_with_its_function_and_its_parent(parent: str, rows: int):
+    function = new_id("fu")
+    opening = OPENING.pack(function.encode(), len(parent)) + parent.encode()
+    batch = Batch(CALL_ID, list(range(rows)), [3] * rows, b"abc" * rows)
+    ((kind, header, payload),) = entries(batch.pack(CALL, opening))
+    assert kind == CALL
+    found, inside, again = Batch.unpack_call(header, payload)
+    assert (found, inside, again.call_id) == (function, parent, CALL_ID)
+    assert again.payloads() == [b"abc"] * rows
+
+
 @given(st.integers(-3, 3).filter(bool))
 def test_a_batch_whose_sizes_do_not_add_up_is_refused(off: int):
-    batch = Batch(CALL, [0, 1], [4, 6], b"x" * (10 + off))
+    batch = Batch(CALL_ID, [0, 1], [4, 6], b"x" * (10 + off))
     ((_, header, payload),) = entries(batch.pack(RESULTS))
     with pytest.raises(ValueError, match="expected 10 bytes in a batch"):
         Batch.unpack(header, payload)
 
 
 def test_a_batch_with_half_a_column_is_refused():
-    header = Batch(CALL, [0], [0], b"").header()
+    header = Batch(CALL_ID, [0], [0], b"").header()
     with pytest.raises(ValueError, match="expected whole columns"):
         Batch.unpack(memoryview(header[:-4]), b"")
 
