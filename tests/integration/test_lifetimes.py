@@ -179,3 +179,40 @@ def test_large_items_of_a_generator_all_come_before_its_end(home: Home, tmp_path
     """
     write(tmp_path, "script.py", text)
     assert home.ionian("python", "-q", "script.py", cwd=tmp_path).stdout == "5\n"
+
+
+def test_a_container_that_writes_nonsense_to_its_worker_harms_no_other(fresh: Home, tmp_path: Path):
+    text = """
+        import ionian as modal
+        app = modal.App("nonsense")
+
+        @app.function()
+        def shout():
+            import os, socket, struct
+            data, side = socket.socket(fileno=100), socket.socket(fileno=101)
+            for kind in (1, 2, 3, 4, 9):
+                data.send(struct.pack("<BII", kind, 4, 0) + b"zzzz")
+                side.sendall(struct.pack("<BII", kind, 4, 0) + b"zzzz")
+            data.send(b"")
+            side.sendall(struct.pack("<BII", 0, 4, 0) + b"zzzz")
+            side.sendall(struct.pack("<BII", 1, 0, 1 << 31) + b"z" * 1000)
+            data.detach(), side.detach()
+
+        @app.function()
+        def steady(number):
+            import time
+            time.sleep(0.1)
+            return number
+
+        with app.run():
+            numbers = steady.map(range(50))
+            assert next(numbers) == 0
+            shout.remote()
+            assert list(numbers) == list(range(1, 50))
+    """
+    write(tmp_path, "script.py", text)
+    done = fresh.ionian("python", "-q", "script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "broke its connection" in (fresh.folder / "logs" / "worker.log").read_text()
+    log = (fresh.folder / "logs" / "worker.log").read_text()
+    assert log.count("connected epoch") == 1, "the worker was cut off"

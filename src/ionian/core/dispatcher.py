@@ -271,6 +271,16 @@ class Dispatcher:
             waiting_for=function.waiting_for if function.queued else "",
         )
 
+    def is_open(self, call_id: str) -> bool:
+        """Whether a call takes inputs."""
+        call = self.core.calls.get(call_id)
+        return call is not None and not call.closed
+
+    def has_container(self, worker_id: str, number: int) -> bool:
+        """Whether a container is there, as far as is known."""
+        worker = self.core.workers.get(worker_id)
+        return worker is not None and number in worker.containers
+
     def why_never(self, resources: Resources) -> str:
         """Why no known worker could ever hold a container of these: a sentence, or ""."""
         return why_never([worker.node.capacity for worker in self.core.workers.values()], resources)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WORKER_WAIT_S = 60.0
 """For so long a build waits for a first worker."""
 
+TRIES = 5
+"""A build that takes its worker down with it does not do so for ever."""
+
 
 class Builds:
     """The builds under way. Those of one image are one build, however many ask."""
@@ -44,6 +47,8 @@ class Builds:
 
     def step(self, step: BuildStep) -> None:
         """News from a worker."""
+        if step.image_id not in self._running:
+            return
         self._history.setdefault(step.image_id, []).append(step)
         for session in self._listeners.get(step.image_id, ()):
             session.send(step)
@@ -56,7 +61,7 @@ class Builds:
     async def _make(self, message: BuildImage) -> ImageBuilt:
         started = time.monotonic()
         secrets = await self._secrets(message)
-        while True:
+        for _ in range(TRIES):
             worker = await self._server.engine.any_worker(WORKER_WAIT_S)
             try:
                 reply, _ = await worker.request(MakeImage(message.image_id, message.image, secrets))
@@ -65,6 +70,9 @@ class Builds:
             assert isinstance(reply, ImageBuilt)
             reply.seconds = time.monotonic() - started
             return reply
+        raise Refused(
+            "ImageBuildError", f"the worker was lost {TRIES} times while it built the image; see its log"
+        )
 
     async def _secrets(self, message: BuildImage) -> dict[str, dict[str, str]]:
         wanted = {secret for step in message.image.instructions for secret in step.secret_ids}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ..protocol.stream import Refused
 from ..protocol.wire import CONTROL, INPUTS, OUTPUTS, entries
 from ..protocol.workers import ContainerState, Running, ToContainer
 from .auth import Actor, Target, authorise, container_actor
+from .failures import lost
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -54,8 +56,9 @@ class Containers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._by_number: dict[int, Container] = {}
+        self._by_number: dict[tuple[str, int], Container] = {}  # each worker has numbers of its own
         self._by_id: dict[str, Container] = {}
+        self._missing: set[tuple[str, int]] = set()  # at the last sweep
         self._gone: dict[str, list[asyncio.Future[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,13 +86,13 @@ class Containers:
             self._engine.dispatcher.caller_back(_now(), one.container_id)
 
     def _add(self, container: Container) -> None:
-        self._by_number[container.number] = container
+        self._by_number[container.worker_id, container.number] = container
         self._by_id[container.container_id] = container
 
     def state(self, worker_id: str, message: ContainerState) -> None:
         """A container's state changed."""
-        container = self._by_number.get(message.number)
-        if container is None or container.worker_id != worker_id:
+        container = self._by_number.get((worker_id, message.number))
+        if container is None:
             return
         if message.state == "ended":
             self._ended(container, message)
@@ -108,17 +111,28 @@ class Containers:
     def lost(self, worker_id: str) -> None:
         """A worker ended, and its containers with it."""
         for container in [c for c in self._by_number.values() if c.worker_id == worker_id]:
-            self._remove(container)
-            self._engine.news.container(
-                ContainerNews(
-                    container.app_id, container.tag, container.container_id, "gone", "its worker is gone"
-                )
+            self._lose(container)
+
+    def sweep(self) -> None:
+        """Forgets the containers whose end was lost on the way: the dispatcher gave them up, twice in a row."""
+        has = self._engine.dispatcher.has_container
+        missing = {key for key in self._by_number if not has(*key)}
+        for key in missing & self._missing:
+            self._lose(self._by_number[key])
+        self._missing = missing
+
+    def _lose(self, container: Container) -> None:
+        self._remove(container)
+        self._engine.news.container(
+            ContainerNews(
+                container.app_id, container.tag, container.container_id, "gone", "its worker is gone"
             )
+        )
 
     def _remove(self, container: Container) -> None:
-        self._by_number.pop(container.number, None)
+        self._by_number.pop((container.worker_id, container.number), None)
         self._by_id.pop(container.container_id, None)
-        self._engine.dispatcher.drop_caller(_now(), container.container_id)
+        self._engine.caller_over(container.container_id)
         self._engine.server.context.uploads.abandon(container.actor)
         if not any(c.app_id == container.app_id for c in self._by_number.values()):
             for waiting in self._gone.pop(container.app_id, []):
@@ -149,15 +163,22 @@ class Containers:
             self._later(self._deliver_blobs(container, batch))
 
     async def _deliver_blobs(self, container: Container, batch: Batch) -> None:
-        await self._engine.server.share_blobs(THE_SERVER, container.app_id, digests(batch))
+        try:
+            await self._engine.server.share_blobs(THE_SERVER, container.app_id, digests(batch))
+        except Exception:  # its own request for the blob then says why it can't have it
+            log.exception("sharing blobs with container=%s", container.container_id)
         self.send(container.container_id, batch.pack(OUTPUTS))
 
     async def _put_blobs(self, container: Container, batch: Batch) -> None:
         """A container may hand on only what its own app may read."""
         try:
             await self._engine.server.share_blobs(container.actor, container.app_id, digests(batch))
-        except Refused as refused:
-            log.warning("container=%s: %s", container.container_id, refused)
+        except Exception as error:
+            log.warning("container=%s: %s", container.container_id, error)
+            type, text = (
+                (error.type, str(error)) if isinstance(error, Refused) else ("InternalFailure", repr(error))
+            )
+            self.deliver(container.container_id, lost(batch, type, text))
             return
         self._engine.put(batch, container.container_id)
         self._engine.pump()
@@ -175,11 +196,17 @@ class Containers:
             if session is not None:
                 session.send(ToContainer(container.number), entry)
 
-    def received(self, number: int, frame: bytes) -> None:
-        """An entry from the agent of a container."""
-        container = self._by_number.get(number)
+    def received(self, worker_id: str, number: int, frame: bytes) -> None:
+        """An entry from the agent of a container, where user code can write what it likes."""
+        container = self._by_number.get((worker_id, number))
         if container is None:
             return
+        try:
+            self._received(container, frame)
+        except (ValueError, struct.error) as error:
+            log.warning("container=%s sent nonsense: %s", container.container_id, error)
+
+    def _received(self, container: Container, frame: bytes) -> None:
         for kind, header, payload in entries(frame):
             if kind == INPUTS:
                 batch = Batch.unpack(header, bytes(payload))
@@ -207,7 +234,7 @@ class Containers:
             case OpenCall():
                 self._engine.open_call(message, container.actor)
             case CloseCalls():
-                self._engine.close_calls(message.call_ids)
+                self._engine.close_calls(message.call_ids, container.container_id)
             case Confirm():
                 self._engine.confirm(container.container_id, message.seq)
             case _:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from ..core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Ta
 from ..core.dispatcher import Dispatcher
 from ..protocol import workers
 from ..protocol.apps import ContainerNews, Log, ResourcesChecked
-from ..protocol.batch import LOST, Batch
+from ..protocol.batch import Batch
 from ..protocol.calls import OpenCall
 from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused
@@ -21,6 +20,7 @@ from ..protocol.wire import OUTPUTS, RUN
 from ..protocol.workers import ContainerState, Inventory, StartContainer, StopContainer, TakeBack, TakenBack
 from .auth import Actor
 from .containers import Containers
+from .failures import no_function
 from .news import News
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Engine:
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
-        self._unknown: dict[str, str] = {}  # calls of functions that are no more: call → function
+        # Calls of functions that are no more: caller → call → function.
+        self._unknown: dict[str, dict[str, str]] = {}
         self._worker_there = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -77,10 +78,12 @@ class Engine:
         """Ends the calls and containers of an app; comes back when they are gone."""
         self.dispatcher.remove_app(_now(), app_id)
         self.pump()
-        await self.containers.all_gone(app_id, STOP_WAIT_S)
-        for function_id in [key for key, (_, app, _) in self.specs.items() if app == app_id]:
-            del self.specs[function_id]
-        self.news.forget(app_id)
+        try:
+            await self.containers.all_gone(app_id, STOP_WAIT_S)
+        finally:
+            for function_id in [key for key, (_, app, _) in self.specs.items() if app == app_id]:
+                del self.specs[function_id]
+            self.news.forget(app_id)
 
     def functions_of(self, app_id: str) -> dict[str, str]:
         """Tag → id."""
@@ -99,6 +102,7 @@ class Engine:
         """A client's connection ended."""
         if self.clients.get(session.actor.id) is session:
             del self.clients[session.actor.id]
+            self._unknown.pop(session.actor.id, None)
             self.dispatcher.caller_gone(_now(), session.actor.id)
             self.server.apps.client_gone(session.actor.id)
         self.news.unfollow(session)
@@ -108,19 +112,26 @@ class Engine:
         if not self.dispatcher.open_call(
             _now(), message.call_id, message.function_id, actor.id, message.resumed
         ):
-            self._unknown[message.call_id] = message.function_id
+            self._unknown.setdefault(actor.id, {})[message.call_id] = message.function_id
 
-    def close_calls(self, call_ids: list[str]) -> None:
+    def close_calls(self, call_ids: list[str], caller: str) -> None:
         """A caller wants no more of these calls."""
-        now = _now()
+        now, unknown = _now(), self._unknown.get(caller)
         for call_id in call_ids:
-            self._unknown.pop(call_id, None)
+            if unknown is not None:
+                unknown.pop(call_id, None)
             self.dispatcher.close_call(now, call_id)
+
+    def caller_over(self, caller: str) -> None:
+        """A caller, a container, has ended."""
+        self._unknown.pop(caller, None)
+        self.dispatcher.drop_caller(_now(), caller)
 
     def put(self, batch: Batch, caller: str) -> None:
         """Inputs of a caller."""
-        if batch.call_id in self._unknown:
-            self._deliver(caller, _no_function(batch, self._unknown[batch.call_id]))
+        if not self.dispatcher.is_open(batch.call_id):
+            unknown = self._unknown.get(caller, {})
+            self._deliver(caller, no_function(batch, unknown.get(batch.call_id, "")))
             return
         batch.payload = bytes(batch.payload)
         self.dispatcher.put(_now(), batch)
@@ -192,9 +203,9 @@ class Engine:
         for session in self.workers.values():
             session.send(workers.Leave())
 
-    def from_container(self, number: int, entry: bytes) -> None:
+    def from_container(self, worker_id: str, number: int, entry: bytes) -> None:
         """User code in a container asks for something."""
-        self.containers.received(number, entry)
+        self.containers.received(worker_id, number, entry)
 
     def log(self, message: Log, payload: bytes) -> None:
         """What a container wrote."""
@@ -210,7 +221,10 @@ class Engine:
         """Carries out what the dispatcher has decided since the last time, and sets the clock for its next wish."""
         dispatcher = self.dispatcher
         for action in dispatcher.take():
-            self._do(action)
+            try:
+                self._do(action)
+            except Exception:  # the others are about other peers
+                log.exception("action=%s", type(action).__name__)
         at = dispatcher.next_tick()
         if at is None or (self._timer is not None and self._timer_at <= at):
             return
@@ -221,8 +235,10 @@ class Engine:
 
     def _tick(self) -> None:
         self._timer = None
-        self.dispatcher.tick(_now())
-        self.pump()
+        try:
+            self.dispatcher.tick(_now())
+        finally:
+            self.pump()
 
     def _do(self, action: Action) -> None:
         match action:
@@ -301,11 +317,3 @@ class Engine:
             self.pump()
             return
         self._tell(start.worker_id, message)
-
-
-def _no_function(batch: Batch, function_id: str) -> Batch:
-    """The answer to inputs of a function that is not there."""
-    text = f"there is no function {function_id}: its app was stopped; run the app again"
-    payload = json.dumps({"type": "NotFoundError", "message": text}).encode()
-    rows = len(batch)
-    return Batch(batch.call_id, batch.index, [len(payload)] * rows, payload * rows, code=[LOST] * rows)

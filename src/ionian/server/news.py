@@ -57,6 +57,8 @@ class News:
         if not self._followers:
             self._told.clear()
             return
+        for function_id in [id for id in self._told if id not in self._engine.specs]:
+            del self._told[function_id]
         for app_id, followers in self._followers.items():
             for function_id in self._engine.functions_of(app_id).values():
                 state = self._engine.dispatcher.state_of(function_id)

@@ -43,7 +43,11 @@ class Owners:
         task.add_done_callback(self._tasks.discard)
 
     async def _end(self, client: str) -> None:
-        for app in await asyncio.to_thread(self._server.store.apps.live_of, client):
-            if app.state != "detached":
-                log.info("client gone, stopping app=%s", app.app_id)
-                await self._server.end_app(app.app_id, "its client went away")
+        try:
+            for app in await asyncio.to_thread(self._server.store.apps.live_of, client):
+                if app.state != "detached":
+                    log.info("client gone, stopping app=%s", app.app_id)
+                    await self._server.end_app(app.app_id, "its client went away")
+        except Exception:  # the disk is full, say: the next look may be luckier
+            log.exception("ending the apps of client=%s", client)
+            self.client_gone(client)

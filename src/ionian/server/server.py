@@ -40,6 +40,9 @@ log = logging.getLogger("ionian.server")
 COLLECT_EVERY_S = 3600.0
 """How often blobs that nobody needs are deleted."""
 
+SWEEP_EVERY_S = 10.0
+"""How often containers are looked for whose end was never heard."""
+
 
 class Server:
     """Everything of one server. It is the `Engine` of the handlers, too."""
@@ -65,8 +68,10 @@ class Server:
         self.apps = Owners(self)
         self.keeper = Keeper(self, local, list(worker_options))
         self._collector: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._answering: set[asyncio.Task[tuple[Any, bytes]]] = set()
 
     # --- its life
 
@@ -80,6 +85,7 @@ class Server:
         self._listener, url = await listen(self._accept, host, port)
         self.keeper.start()
         self._collector = asyncio.ensure_future(self._collect())
+        self._sweep()
         return url
 
     def _accept(self, request: WSUpgradeRequest) -> Session | None:
@@ -93,6 +99,8 @@ class Server:
         """Ends connections, the local worker and its containers."""
         if self._collector is not None:
             self._collector.cancel()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         if self._listener is not None:
             self._listener.close()
         await self.keeper.stop()
@@ -105,6 +113,18 @@ class Server:
     async def handle(self, actor: Actor, message: Any, payload: bytes) -> tuple[Any, bytes]:
         """The answer to a request. Raises Refused."""
         return await handle(actor, message, payload, self.context)
+
+    def begin(self, actor: Actor, message: Any, payload: bytes) -> asyncio.Task[tuple[Any, bytes]]:
+        """Answers a request in a task of its own, which goes on when nobody waits for it any more."""
+        task = asyncio.ensure_future(self.handle(actor, message, payload))
+        self._answering.add(task)
+        task.add_done_callback(self._answered)
+        return task
+
+    def _answered(self, task: asyncio.Task[tuple[Any, bytes]]) -> None:
+        self._answering.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to who asked, if anybody is there
 
     async def open_secrets(self, app_id: str, secret_ids: list[str]) -> dict[str, dict[str, str]]:
         """The plain values of secrets of an app."""
@@ -142,7 +162,13 @@ class Server:
     async def _collect(self) -> None:
         while True:
             await asyncio.sleep(COLLECT_EVERY_S)
-            await self._beside(collect_garbage, self.store, self.context.blobs)
+            task = self._beside(collect_garbage, self.store, self.context.blobs)
+            await asyncio.wait([task])  # a failure is logged, and the next hour tries again
+
+    def _sweep(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
+        self.engine.containers.sweep()
+        self.engine.pump()
 
     def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Future[None]:
         task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))

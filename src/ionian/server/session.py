@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..protocol.apps import BuildImage, BuildStep, CheckResources, FollowApp, Log
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall
-from ..protocol.messages import PROTOCOL, Hello, Welcome
+from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
 from ..protocol.wire import CALL, INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FromContainer, Inventory, TakenBack
@@ -78,6 +78,8 @@ class Session(Peer):
     # --- the first message
 
     async def _hello(self, hello: Hello, request: int) -> None:
+        if self.role:
+            raise Refused("InvalidError", "expected one Hello on a stream, got another")
         if hello.protocol != PROTOCOL:
             raise Refused(
                 "VersionError",
@@ -111,7 +113,8 @@ class Session(Peer):
             case OpenCall():
                 engine.open_call(message, self.actor)
             case CloseCalls():
-                engine.close_calls(message.call_ids)
+                engine.close_calls(message.call_ids, self.actor.id)
+                self.reply(request, Done())
             case Confirm():
                 engine.confirm(self.actor.id, message.seq)
             case FollowApp():
@@ -134,7 +137,7 @@ class Session(Peer):
             case TakenBack():
                 engine.taken_back(self.actor.id, message)
             case FromContainer():
-                engine.from_container(message.number, payload)
+                engine.from_container(self.actor.id, message.number, payload)
             case Log():
                 engine.log(message, payload)
             case BuildStep():
@@ -153,7 +156,8 @@ class Session(Peer):
         self.reply(request, self.server.engine.check_resources(message.functions))
 
     async def _handle(self, message: Any, request: int, payload: bytes) -> None:
-        reply, out = await self.server.handle(self.actor, message, payload)
+        # To its end, whether or not the peer is still there: half a change would never be completed.
+        reply, out = await asyncio.shield(self.server.begin(self.actor, message, payload))
         self.reply(request, reply, out)
 
     def _run(self, work: Any, request: int) -> None:

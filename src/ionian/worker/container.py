@@ -158,6 +158,9 @@ class Container:
                     "to import; raise startup_timeout",
                 )
             return
+        if (self.feed is not None and self.feed.broken) or (self._side is not None and self._side.broken):
+            self._end_for("exit", "the code that it ran broke its connection to the worker")
+            return
         since = self.feed.running_since_ns() if self.feed is not None else 0
         if self.feed is not None and since and now_ns - since > SLOW_NS:
             self.feed.rescue()

@@ -54,6 +54,7 @@ class Feed:
         self._buffer = bytearray(BUFFER)
         self._writing = False
         self._ending = False
+        self.broken = False  # no more results can come
         self._loop.add_reader(self.ours.fileno(), self.read)
 
     # --- in
@@ -169,7 +170,8 @@ class Feed:
             return 0
         except OSError:
             size, ancillary = 0, []
-        if size == 0:
+        if size == 0:  # we hold the other end too: only the container can have shut it
+            self.broken = True
             self._loop.remove_reader(self.ours.fileno())
             return 0
         self._packet(size, ancillary)

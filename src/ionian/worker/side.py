@@ -22,6 +22,7 @@ class Side(asyncio.Protocol):
         self._received = received
         self._closed = closed
         self._buffer = bytearray()
+        self.broken = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,6 +37,7 @@ class Side(asyncio.Protocol):
             size = PREFIX_SIZE + header_size + payload_size
             if size > ENTRY_MAX:
                 log.warning("a container announced a message of %d bytes and is heard no further", size)
+                self.broken = True
                 self.close()
                 return
             if len(buffer) < size:
