@@ -1,0 +1,94 @@
+"""Who follows an app hears of it, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ionian.protocol.apps import ContainerNews, Log
+from ionian.protocol.calls import CallState
+from ionian.server.news import News
+
+
+class Follower:
+    """A session that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.news = asyncio.Event()
+
+    def send(self, message: Any, payload: bytes = b"") -> None:
+        self.heard.append((message, payload) if payload else message)
+        self.news.set()
+
+
+class Engine:
+    """Two apps of one function each; the state of a function is what the test says."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, CallState | None] = {"fu-1": None, "fu-2": None}
+        self.specs = self.states
+        self.dispatcher = self
+
+    def functions_of(self, app_id: str) -> dict[str, str]:
+        return {"f": app_id.replace("ap", "fu")}
+
+    def state_of(self, function_id: str) -> CallState | None:
+        return self.states[function_id]
+
+
+def play(scene: Callable[[News, Engine], Awaitable[None]]) -> None:
+    async def run() -> None:
+        engine = Engine()
+        await scene(News(engine), engine)  # type: ignore[arg-type]
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+LOG = Log("ap-1", "f", "ta-1", 1)
+
+
+def test_followers_of_an_app_hear_its_logs_and_containers():
+    async def scene(news: News, engine: Engine) -> None:
+        one, two, other = Follower(), Follower(), Follower()
+        for follower, app in ((one, "ap-1"), (two, "ap-1"), (other, "ap-2")):
+            news.follow(app, follower)  # type: ignore[arg-type]
+        started = ContainerNews("ap-1", "f", "ta-1", "starting")
+        news.log(LOG, b"line\n")
+        news.container(started)
+        assert one.heard == two.heard == [(LOG, b"line\n"), started]
+        assert other.heard == []
+
+    play(scene)
+
+
+def test_one_that_left_hears_nothing_more():
+    async def scene(news: News, engine: Engine) -> None:
+        one, two = Follower(), Follower()
+        for follower in (one, two):
+            news.follow("ap-1", follower)  # type: ignore[arg-type]
+        news.unfollow(one)  # type: ignore[arg-type]
+        news.log(LOG, b"line\n")
+        assert (one.heard, two.heard) == ([], [(LOG, b"line\n")])
+        news.forget("ap-1")
+        news.log(LOG, b"line\n")
+        assert len(two.heard) == 1
+
+    play(scene)
+
+
+def test_the_state_of_a_function_is_told_when_it_has_changed():
+    async def scene(news: News, engine: Engine) -> None:
+        follower = Follower()
+        busy, idle = CallState("fu-1", 1, 0, 5, 1), CallState("fu-1", 1, 0, 0, 0)
+        engine.states["fu-1"] = busy
+        news.follow("ap-1", follower)  # type: ignore[arg-type]
+        assert follower.heard == [busy]
+        follower.news.clear()
+        engine.states["fu-1"] = idle
+        await follower.news.wait()
+        assert follower.heard == [busy, idle]
+        news.unfollow(follower)  # type: ignore[arg-type]
+
+    play(scene)
