@@ -169,8 +169,9 @@ def _exception(failure: dict[str, Any]) -> BaseException:
     if failure["exception"] is not None:
         try:
             error = pickle.loads(failure["exception"])
-            if isinstance(error, BaseException):
+            if isinstance(error, Exception):
                 return error
+            reason = "it would end this program too"  # SystemExit, KeyboardInterrupt
         except Exception as problem:
             reason = f"{type(problem).__name__}: {problem}"
     from .exception import RemoteError

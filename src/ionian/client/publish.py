@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ..exception import InvalidError, ResourceExhaustedError
@@ -308,13 +310,26 @@ def pickled(function: Callable[..., Any]) -> bytes:
 
 
 def all_at_once(work: Callable[[str], Any], items: list[str]) -> list[Any]:
-    """Does the same with each item, in threads where there are several. Raises the first failure."""
+    """Does the same with each item, in threads where there are several. Raises the first failure.
+
+    In threads that the interpreter does not wait for at its end, as it does for those of a pool: Ctrl-C ends it at once.
+    """
     if len(items) < 2:
         return [work(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor
+    ended: SimpleQueue[tuple[str, Any, BaseException | None]] = SimpleQueue()
 
-    pool = ThreadPoolExecutor(len(items))
-    try:
-        return list(pool.map(work, items))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    def one(item: str) -> None:
+        try:
+            ended.put((item, work(item), None))
+        except BaseException as error:
+            ended.put((item, None, error))
+
+    for item in items:
+        threading.Thread(target=one, args=(item,), daemon=True).start()
+    results: dict[str, Any] = {}
+    for _ in items:
+        item, result, error = ended.get()
+        if error is not None:
+            raise error
+        results[item] = result
+    return [results[item] for item in items]

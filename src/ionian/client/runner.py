@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import os
 import re
 import sys
@@ -77,9 +79,9 @@ class AppRun:
     async def __aenter__(self) -> App:
         self._claim()
         try:
-            await asyncio.to_thread(self._start)
+            await beside(self._start)
         except BaseException as error:
-            await asyncio.to_thread(self._end, error)
+            await beside(self._end, error)
             raise
         return self._app
 
@@ -87,7 +89,7 @@ class AppRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del kind, trace
-        await asyncio.shield(asyncio.to_thread(self._end, error))
+        await asyncio.shield(beside(self._end, error))
 
     # -- the beginning
 
@@ -133,6 +135,7 @@ class AppRun:
         """Stops the app, shows what it had still to say, and makes its functions what they were before."""
         try:
             if error is not None and not isinstance(error, Exception):
+                self._stop_at_once(error)
                 self._tell_interrupted(error)
             usage = self._stop(error)
             if self._report is not None:
@@ -160,6 +163,11 @@ class AppRun:
             return None
         return answer if isinstance(answer, AppUsage) else None
 
+    def _stop_at_once(self, error: BaseException) -> None:
+        """Asks for the end without waiting: a second Ctrl-C ends this program before it hears the answer."""
+        if self._link is not None and self._app_id and not self._detach:
+            self._link.post(StopApp(self._app_id, type(error).__name__))
+
     def _tell_interrupted(self, error: BaseException) -> None:
         if self._report is None or not isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
             return
@@ -169,6 +177,34 @@ class AppRun:
             )
         else:
             self._report.say("Stopping the app …", "yellow", always=True)
+
+
+def beside(function: Callable[..., None], *args: Any) -> asyncio.Future[None]:
+    """Runs a function in a thread that nobody waits for at the end of the loop, as `asyncio.to_thread` has it: after
+    Ctrl-C an image that is being built keeps no program."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        failure: BaseException | None = None
+        try:
+            context.run(function, *args)
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, failure)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=run, name="ionian-run", daemon=True).start()
+    return future
 
 
 def _script() -> str:

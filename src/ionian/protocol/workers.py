@@ -148,6 +148,13 @@ class MakeImage:
 
 
 @dataclass
+class StopImage:
+    """Server → worker: nobody waits for this image any more; what is built of it stops."""
+
+    image_id: str
+
+
+@dataclass
 class FromContainer:
     """Worker → server: user code asked for something; the payload is its message or batch, one entry."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..protocol.apps import BuildImage, BuildStep, ImageBuilt
 from ..protocol.stream import ConnectionLost, Refused
-from ..protocol.workers import MakeImage
+from ..protocol.workers import MakeImage, StopImage
+from . import owners
 
 if TYPE_CHECKING:
     from .server import Server
@@ -44,6 +45,8 @@ class Builds:
             return await asyncio.shield(task)
         finally:
             listeners.discard(session)
+            if not listeners and not task.done():
+                asyncio.get_running_loop().call_later(owners.CLIENT_GONE_S, self._give_up, message.image_id)
 
     def step(self, step: BuildStep) -> None:
         """News from a worker."""
@@ -52,6 +55,12 @@ class Builds:
         self._history.setdefault(step.image_id, []).append(step)
         for session in self._listeners.get(step.image_id, ()):
             session.send(step)
+
+    def _give_up(self, image_id: str) -> None:
+        """Stops a build that nobody waits for; what is finished of it stays."""
+        task = self._running.get(image_id)
+        if task is not None and not self._listeners.get(image_id):
+            task.cancel()
 
     def _forget(self, image_id: str) -> None:
         self._running.pop(image_id, None)
@@ -67,6 +76,9 @@ class Builds:
                 reply, _ = await worker.request(MakeImage(message.image_id, message.image, secrets))
             except ConnectionLost:
                 continue
+            except asyncio.CancelledError:
+                worker.send(StopImage(message.image_id))
+                raise
             assert isinstance(reply, ImageBuilt)
             reply.seconds = time.monotonic() - started
             return reply

@@ -26,6 +26,7 @@ from ..protocol.workers import (
     MakeImage,
     StartContainer,
     StopContainer,
+    StopImage,
     TakeBack,
     TakenBack,
     ToContainer,
@@ -75,6 +76,7 @@ class Worker:
         self._last_words: dict[int, tuple[ContainerState, bytes]] = {}  # ended while no server listened
         self._seq = 0
         self._rings: dict[str, asyncio.Task[Path]] = {}
+        self._builds: dict[str, asyncio.Task[None]] = {}  # by image
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending = False
         self._checker: asyncio.TimerHandle | None = None
@@ -150,7 +152,10 @@ class Worker:
             case Leave():
                 self.uplink.dismiss()
             case MakeImage():
-                self._later(self._make_image(stream, message, request))
+                self._builds[message.image_id] = self._later(self._make_image(stream, message, request))
+            case StopImage():
+                if (build := self._builds.get(message.image_id)) is not None:
+                    build.cancel()
             case _:
                 log.warning("unexpected %s", type(message).__name__)
 
@@ -205,6 +210,9 @@ class Worker:
             log.exception("image=%s", message.image_id)
             stream.refuse(request, "ImageBuildError", f"the image could not be built: {error}")
             return
+        except asyncio.CancelledError:
+            stream.refuse(request, "ImageBuildError", "the build was stopped, for nobody waited for it")
+            raise
         seconds = time.monotonic() - started
         stream.reply(request, ImageBuilt(message.image_id, built.python_version, seconds, cached))
 

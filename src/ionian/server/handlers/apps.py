@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, PublishApp, StopApp
 from ionian.protocol.calls import AppFunctions
 from ionian.protocol.stream import Refused
@@ -67,8 +69,23 @@ async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -
     return await in_thread(context.store.usage.of_app, app.app_id), b""
 
 
+_ending: set[asyncio.Task[None]] = set()
+
+
 async def end_app(app_id: str, reason: str, context: Context) -> None:
-    """Stops an app whoever wants it, and drops its secrets. In the store first: a restart doesn't revive it."""
+    """Stops an app whoever wants it, and drops its secrets.
+
+    Whole, though who asked may be gone before it is done: an app that is stopped in the store alone keeps its
+    containers.
+    """
+    task = asyncio.ensure_future(_end_app(app_id, reason, context))
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+    await asyncio.shield(task)
+
+
+async def _end_app(app_id: str, reason: str, context: Context) -> None:
+    """In the store first: a restart doesn't revive it."""
     async with context.app_lock(app_id):
         await in_thread(context.store.apps.stop, app_id, reason)
         await context.engine.stop_app(app_id, reason)
