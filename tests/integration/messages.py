@@ -10,7 +10,7 @@ INTERNAL = (
     "/ionian/container",
     "msgspec",
     "picows",
-    "asyncio",
+    "uvloop",
     "Task exception",
 )
 """Words of our own machinery, which no message shows."""

@@ -68,12 +68,12 @@ def running(
             process.kill()
 
 
-def containers(home: Home) -> dict[int, int]:
-    """The processes of this home's containers: pid → a pidfd, for the caller to close."""
+def containers(home: Home, having: str = AGENT) -> dict[int, int]:
+    """The processes of this home's containers, or of its build steps: pid → a pidfd, which `gone` closes."""
     found: dict[int, int] = {}
     roots = {pid for pid in _pids() if f"IONIAN_HOME={home.folder}" in _environment(pid)}
     for pid in _pids():
-        if AGENT in _read(pid, "cmdline") and _ancestors(pid) & roots:
+        if having in _read(pid, "cmdline") and _ancestors(pid) & roots:
             try:
                 found[pid] = os.pidfd_open(pid)
             except ProcessLookupError:

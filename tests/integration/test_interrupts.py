@@ -26,12 +26,26 @@ def test_ctrl_c_in_a_map_ends_its_containers_within_two_seconds(home: Home) -> N
     assert "Traceback" not in program.text
 
 
-def test_a_second_ctrl_c_ends_the_client_at_once(home: Home) -> None:
+def test_a_second_ctrl_c_ends_the_client_at_once_and_its_containers_too(home: Home) -> None:
     with running(home, "run", "steady.py", cwd=PROGRAMS) as program:
         program.until("result")
+        processes = containers(home)
         program.signal(signal.SIGINT)
         program.until("Stopping the app …")
         program.signal(signal.SIGINT)
+        assert program.end() == 130
+        assert not gone(processes, within_s=10)
+    assert "Traceback" not in program.text
+
+
+@pytest.mark.parametrize("way", ["", "async"])
+def test_ctrl_c_in_a_blocking_call_ends_it(home: Home, way: str) -> None:
+    with running(home, "python", "waiting.py", *way.split(), cwd=PROGRAMS) as program:
+        program.until("the hour begins")
+        processes = containers(home)
+        assert processes
+        program.signal(signal.SIGINT)
+        assert not gone(processes, within_s=2)
         assert program.end() == 130
     assert "Traceback" not in program.text
 
@@ -57,3 +71,17 @@ def test_the_app_of_a_killed_client_is_stopped_and_its_containers_are_gone(impat
     assert "client gone, stopping app=" in log
     done = impatient.ionian("run", "-q", "bad_values.py::all_go_on", cwd=PROGRAMS)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("way", ["build", "async build"])
+def test_ctrl_c_while_an_image_is_built_ends_the_step_when_nobody_else_waits_for_it(
+    impatient: Home, way: str
+) -> None:
+    with running(impatient, "python", "waiting.py", *way.split(), cwd=PROGRAMS) as program:
+        program.until("    the step begins")
+        processes = containers(impatient, having="echo the step begins")
+        assert processes
+        program.signal(signal.SIGINT)
+        assert program.end() == 130
+    assert "Traceback" not in program.text
+    assert not gone(processes, within_s=30)
