@@ -41,6 +41,9 @@ _FAULTS = {name: value for name, value in os.environ.items() if name == "IONIAN_
 
 _encode = msgspec.json.encode
 
+_going_on: set[asyncio.Future[BuiltImage]] = set()
+"""Images that are built though the container that needed them has ended."""
+
 
 class Container:
     """States: being made → importing → ready → ended."""
@@ -202,7 +205,9 @@ class Container:
 
     async def _run(self, scratch: Path) -> Exit | None:
         worker, ask = self.worker, self.ask
-        image = await worker.image(ask.function.image_id, ask.function.image, ask.container_id)
+        image = await self._image()
+        if image is None:
+            return None
         if not image.python:
             raise SandboxError(
                 f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer"
@@ -239,6 +244,24 @@ class Container:
             self.feed.give(batch, entry)
         self._waiting.clear()
         return await sandbox.wait()
+
+    async def _image(self) -> BuiltImage | None:
+        """The image, or None where the container shall end before it is there: a build here may take minutes, and goes
+        on without us, for the next container on this worker needs it as well."""
+        function = self.ask.function
+        image = asyncio.ensure_future(
+            self.worker.image(function.image_id, function.image, self.ask.container_id)
+        )
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        try:
+            await asyncio.wait([image, hurry], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hurry.cancel()
+        if image.done():
+            return image.result()
+        _going_on.add(image)
+        image.add_done_callback(_went_on)
+        return None
 
     async def _spec(self, image: BuiltImage, scratch: Path) -> SandboxSpec:
         function = self.ask.function
@@ -387,6 +410,12 @@ class Container:
         used = self._sandbox.usage()
         wall = time.monotonic() - self._started
         return Usage(wall, used.cpu_s, used.memory_gib_s, wall * len(self.ask.devices))
+
+
+def _went_on(image: asyncio.Future[BuiltImage]) -> None:
+    _going_on.discard(image)
+    if not image.cancelled() and (error := image.exception()) is not None:
+        log.warning("an image that no container waits for any more: %s", error)
 
 
 def _held(batch: Batch) -> Held:
