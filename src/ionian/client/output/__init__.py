@@ -37,6 +37,7 @@ class enable_output:
         if _Active.report is None:
             from .report import Report
 
+            _keep_lines_whole()
             _Active.report = Report(_screen(), show_progress=self._show_progress, timestamps=self._timestamps)
             link.progress = _Active.report.map_progress if self._show_progress else None
 
@@ -60,6 +61,13 @@ def map_progress(function: Any) -> MapProgress | None:
     """The progress of a map over this function, where output is on."""
     report = _Active.report
     return report.map_progress(function) if report is not None and report.show_progress else None
+
+
+def _keep_lines_whole() -> None:
+    """With PYTHONUNBUFFERED `print` writes a line and its end apart, and a container's line came in between."""
+    stream: Any = sys.stdout
+    if getattr(stream, "write_through", False) and hasattr(stream, "reconfigure"):
+        stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def _screen() -> Any:
