@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     AnyFunction = Function[Any, Any]
 
+ENTRY_BYTES = 4 << 20
+"""Inputs that are sent together; more are cut up. Far below the largest frame."""
+
 Row = tuple[int, int, int, bytes]  # index, code, micros, payload
 
 
@@ -48,26 +51,26 @@ class Call:
 
     def send(self, first: int, payloads: list[bytes]) -> None:
         """Sends inputs; `first` is the index of the first of them."""
-        codes = [0] * len(payloads)
+        codes, before = [0] * len(payloads), self.unfinished_bytes
         for at, payload in enumerate(payloads):
             if len(payload) > MAX_INLINE:
                 payloads[at] = f"{self._link.store_blob(payload)} {len(payload)}".encode()
                 codes[at] = BLOB
             self.unfinished[first + at] = (codes[at], payloads[at])
             self.unfinished_bytes += len(payloads[at])
-        self._link.send_inputs(
-            self, pack_inputs(self.call_id, range(first, first + len(payloads)), codes, payloads)
-        )
+        for low, high in _parts(payloads, self.unfinished_bytes - before):
+            index = range(first + low, first + high)
+            self._link.send_inputs(
+                self, pack_inputs(self.call_id, index, codes[low:high], payloads[low:high])
+            )
 
     def unsent(self) -> Iterator[bytes]:
         """The inputs without a result, packed: what a new connection has to send again."""
-        rows = list(self.unfinished.items())
-        for at in range(0, len(rows), 256):
-            some = rows[at : at + 256]
-            payloads = [payload for _, (_, payload) in some]
-            yield pack_inputs(
-                self.call_id, [index for index, _ in some], [code for _, (code, _) in some], payloads
-            )
+        rows = self.unfinished.copy()  # in one step: the user's thread goes on
+        index = list(rows)
+        codes, payloads = [code for code, _ in rows.values()], [payload for _, payload in rows.values()]
+        for low, high in _parts(payloads, sum(map(len, payloads))):
+            yield pack_inputs(self.call_id, index[low:high], codes[low:high], payloads[low:high])
 
     def receive(self, batch: Batch | BaseException) -> None:
         """Takes results from the link's thread."""
@@ -107,6 +110,19 @@ class Call:
         if not left:
             self._link.close_call(self, finished=not self.unfinished)
         self._inbox.close()
+
+
+def _parts(payloads: list[bytes], size: int) -> list[tuple[int, int]]:
+    """Where to cut payloads, so that no entry is larger than a frame may be."""
+    if size <= ENTRY_BYTES:
+        return [(0, len(payloads))]
+    parts, low, held = list[tuple[int, int]](), 0, 0
+    for at, payload in enumerate(payloads):
+        if held and held + len(payload) > ENTRY_BYTES:
+            parts.append((low, at))
+            low, held = at, 0
+        held += len(payload)
+    return [*parts, (low, len(payloads))]
 
 
 def pack_inputs(call_id: str, index: Any, code: list[int], payloads: list[bytes]) -> bytes:
@@ -234,6 +250,8 @@ class _Items:
         """Takes a batch; returns the items that are due."""
         for _, code, number, payload in self._call.rows(batch):
             if code & 0xFF == YIELD:
+                if number < self._next:
+                    continue  # it comes again after a lost connection
                 self._early[number] = self._call.value(code, payload)
             elif code & 0xFF == DONE:
                 self._total = number

@@ -7,6 +7,7 @@ On the user's side it is the stream (`client/connection.py`), in a container the
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -96,6 +97,7 @@ class _Current:
     def __init__(self) -> None:
         self.link: Link | None = None
         self.make: Callable[[], Link] | None = None
+        self.making = threading.Lock()
 
 
 _current = _Current()
@@ -107,17 +109,23 @@ progress: Callable[[Any], Progress] | None = None
 
 def current() -> Link:
     """The link of this process; the first use on the user's side connects (and starts a local server)."""
-    if _current.link is None:
-        if _current.make is None:
-            if not is_local():
-                from .exception import ExecutionError
+    found = _current.link
+    if found is not None:
+        return found
+    with _current.making:  # of several threads one makes it
+        if _current.link is None:
+            _current.link = (_current.make or _connect)()
+        return _current.link
 
-                raise ExecutionError(CHILD)
-            from .client.connection import connect
 
-            return connect()
-        _current.link = _current.make()
-    return _current.link
+def _connect() -> Link:
+    if not is_local():
+        from .exception import ExecutionError
+
+        raise ExecutionError(CHILD)
+    from .client.connection import connect
+
+    return connect()
 
 
 def connect_by(connect: Callable[[], Link]) -> None:
@@ -130,9 +138,16 @@ def use(link: Link | None) -> None:
     _current.link = link
 
 
+def drop(link: Link) -> None:
+    """This link is of no use any more: the next use makes another."""
+    if _current.link is link:
+        _current.link = None
+
+
 def _forked() -> None:
     """A forked child has neither the thread that reads the link, nor a right to what the parent's socket brings."""
     _current.link = None
+    _current.making = threading.Lock()
     if not is_local():
         _current.make = None
 

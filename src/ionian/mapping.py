@@ -35,6 +35,9 @@ WINDOW_BYTES = 64 << 20
 CHUNK = 256
 """Inputs read before results are looked at again."""
 
+CHUNK_BYTES = 8 << 20
+"""The same in bytes: what is pickled at once stays in memory until it is sent."""
+
 STEP = 16
 """Inputs read between two looks at the clock."""
 
@@ -59,6 +62,7 @@ class _Map:
         self.call = call
         self.reading = True
         self._inputs = inputs  # how many there will be, for the progress only
+        self.most = CHUNK  # inputs in a chunk, by their size
         self.chunk = 1  # inputs that the next reading takes
         self._tag = function.tag
         self.failure: BaseException | None = None  # of the user's iterator
@@ -98,6 +102,8 @@ class _Map:
             except Exception:
                 payloads = self._until_failure(items)
             if payloads:
+                size = sum(map(len, payloads)) // len(payloads)
+                self.most = min(CHUNK, max(1, CHUNK_BYTES // (size + 1)))
                 self.call.send(self._sent, payloads)
                 self._sent += len(payloads)
 
@@ -222,8 +228,9 @@ def _read(state: _Map, source: Iterator[Any]) -> None:
     except Exception as error:
         state.reading = False
         state.failure = error
-    state.chunk = min(2 * limit, CHUNK) if time.monotonic() < end else 1
+    quick = time.monotonic() < end
     state.send(items)
+    state.chunk = min(2 * limit, state.most) if quick else 1
 
 
 async def map_async(
@@ -289,7 +296,7 @@ async def _read_async(
         while state.reading:
             row = [await source.__anext__() for source in sources]
             items.append(row[0] if star else tuple(row))
-            if len(items) >= CHUNK:
+            if len(items) >= state.most:
                 flush()
                 await asyncio.sleep(0)  # an iterator that never waits must not keep the results waiting
             elif timer is None:

@@ -84,6 +84,12 @@ class Inbox:
         if self._put - self._taken + size <= self._limit:
             self._put += size
             return
+        try:
+            self._put_aside(batch, size)
+        except OSError:  # the disk is full: memory may still do
+            self._put += size
+
+    def _put_aside(self, batch: Batch, size: int) -> None:
         with self._lock:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="ionian-", buffering=0)  # noqa: SIM115

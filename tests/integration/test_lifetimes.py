@@ -216,3 +216,80 @@ def test_a_container_that_writes_nonsense_to_its_worker_harms_no_other(fresh: Ho
     assert "broke its connection" in (fresh.folder / "logs" / "worker.log").read_text()
     log = (fresh.folder / "logs" / "worker.log").read_text()
     assert log.count("connected epoch") == 1, "the worker was cut off"
+
+
+def test_a_map_over_more_bytes_than_a_frame_holds(home: Home, tmp_path: Path):
+    text = """
+        import ionian as modal
+        app = modal.App("bytes")
+
+        @app.function()
+        def f(data):
+            return len(data)
+
+        with app.run():
+            print(sum(f.map([bytes(1 << 20)] * 200)) >> 20)
+    """
+    write(tmp_path, "script.py", text)
+    assert home.ionian("python", "-q", "script.py", cwd=tmp_path).stdout == "200\n"
+
+
+def test_breaking_out_of_a_map_while_the_server_is_away_ends_what_runs(fresh: Home, tmp_path: Path):
+    text = """
+        import ionian as modal
+        app = modal.App("left")
+
+        @app.function(max_containers=1)
+        def f(number):
+            import time
+            print("begun", number, flush=True)
+            time.sleep(600 if number < 2 else 0)
+            return number
+
+        with modal.enable_output(), app.run():
+            results = f.map([5, 1], order_outputs=False)
+            print("first", next(results))
+            input()  # the test kills the server
+            results.close()
+            print("second", f.remote(7))
+    """
+    process = subprocess.Popen(
+        [sys.executable, write(tmp_path, "script.py", text)],
+        env=fresh.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdin is not None
+    try:
+        read_until(process, "begun 1")
+        kill_server(fresh)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert "second 7" in read_until(process, "second")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_client_that_comes_while_the_server_ends_gets_the_next_one(fresh: Home, tmp_path: Path):
+    text = """
+        import ionian as modal
+        app = modal.App("next")
+
+        @app.function()
+        def f(number):
+            return number
+
+        with app.run():
+            print("result", f.remote(7))
+    """
+    script = write(tmp_path, "script.py", text)
+    for _ in range(3):
+        with program(fresh, script) as first:
+            read_until(first, "result")
+        facts = json.loads((fresh.folder / "run" / "server.json").read_text())
+        os.kill(facts["pid"], signal.SIGTERM)
+        with program(fresh, script) as second:
+            read_until(second, "result 7")

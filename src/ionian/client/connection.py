@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -30,11 +32,16 @@ from ..protocol.wire import OUTPUTS
 from ..version import VERSION
 from .lane import Lane, Lanes
 
+log = logging.getLogger("ionian.client")
+
 M = TypeVar("M")
 T = TypeVar("T")
 
 LAZY_S = 0.02
 """Confirmations and ends of calls are gathered for so long: nobody waits for them."""
+
+STEADY_S = 5.0
+"""A connection that lives for less is part of the same trouble as the one before it."""
 
 PATIENCE_S = 60.0
 """For so long a lost server is looked for before the calls under way fail."""
@@ -66,7 +73,7 @@ class _Stream(Peer):
         if faults.ARMED:
             faults.reach("client.result")
         batch = Batch.unpack(header, payload)
-        self._seq = batch.seq
+        self._seq = batch.seq or self._seq
         call = self._owner.calls.get(batch.call_id)
         if call is not None:
             call.receive(batch)
@@ -98,6 +105,8 @@ class Connection:
         self._handlers: dict[type, list[Callable[[Any, bytes], None]]] = {}
         self._follows: dict[str, FollowApp] = {}
         self._lanes = Lanes(find)
+        self._url = ""
+        self._up_at = self._trouble_at = self._pause = 0.0
         self._plain = False  # no TLS: lanes are plain sockets
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="ionian-link", daemon=True)
@@ -141,10 +150,10 @@ class Connection:
 
     def close_call(self, call: Call, *, finished: bool) -> None:
         self.calls.pop(call.call_id, None)
-        if finished:
-            self._ended.append(call.call_id)  # the timer of its confirmation takes it along
-        else:
-            self._send(encode(CloseCalls([call.call_id])))
+        self._ended.append(call.call_id)
+        if not finished:  # else the timer of its confirmation takes it along
+            self._loop.call_soon_threadsafe(self._drain)
+            self._loop.call_soon_threadsafe(self._tell_ended)
 
     def take_lane(self) -> Lane | None:
         # Where logs are shown they come by the same stream as results: a result never overtakes what was printed.
@@ -171,6 +180,10 @@ class Connection:
         self._loop.call_soon_threadsafe(self._shut)
         self._thread.join(timeout=5)
 
+    def left_behind(self) -> None:
+        """A forked child has no thread for this, and must not speak on its parent's sockets: it makes its own."""
+        self._closing = True
+
     # --- the thread
 
     def _run(self) -> None:
@@ -178,6 +191,9 @@ class Connection:
         self._loop.run_forever()
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._closing:
+            work.close()
+            raise exception.ConnectionError("the connection to the server is closed: this process is ending")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _shut(self) -> None:
@@ -222,27 +238,49 @@ class Connection:
         if self._confirmed:
             stream.send(Confirm(self._confirmed))
             self._confirmed = 0
+        self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        """Tells the server which calls are over, until it has heard it: else it would keep and run them."""
+        stream = self._stream
+        if stream is None:
+            return  # told on the next one
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
         if ended:
-            stream.send(CloseCalls(ended))
+            answer = stream.request(CloseCalls(ended))
+            answer.add_done_callback(lambda answer: self._told(answer, ended))
+
+    def _told(self, answer: asyncio.Future[Any], ended: list[str]) -> None:
+        if not answer.cancelled() and isinstance(answer.exception(), ConnectionLost):
+            self._ended.extend(ended)
 
     def dispatch(self, message: Any, payload: bytes) -> None:
         """Gives a message to those who asked for its kind."""
         for handler in self._handlers.get(message.__class__, [])[:]:
-            handler(message, payload)
+            try:
+                handler(message, payload)
+            except Exception:  # what shows the news must not cost the results
+                log.exception("showing %s", type(message).__name__)
 
     # --- connecting
 
     async def _connect(self) -> None:
         self._up = asyncio.Event()
         self._bulk_lock = asyncio.Lock()
-        self._stream = await self._open("client")
+        try:
+            self._stream = await self._open("client")
+        except exception.ConnectionError:
+            url = self._url
+            if (await asyncio.to_thread(self._find))[0] == url:
+                raise
+            self._stream = await self._open("client")  # it was just ending; another was started
+        self._up_at = self._loop.time()
         self._up.set()
         self._sweep()
 
     async def _open(self, role: str) -> _Stream:
         url, token = await asyncio.to_thread(self._find)
-        self._plain = url.startswith("ws:")
+        self._url, self._plain = url, url.startswith("ws:")
         try:
             listener = await dial(url, lambda: _Stream(self))
         except Exception as error:
@@ -254,6 +292,8 @@ class Connection:
             raise _exception(refused) from None
         except ConnectionLost:
             raise exception.ConnectionError(f"the server at {url} closed the connection") from None
+        if not listener.connected:  # lost behind the answer: nobody was told yet
+            raise exception.ConnectionError(f"the server at {url} closed the connection")
         listener.welcome = welcome
         return listener
 
@@ -266,12 +306,21 @@ class Connection:
         self._stream = None
         assert self._up is not None
         self._up.clear()
+        now = self._loop.time()
+        if now - self._up_at > STEADY_S or not self._trouble_at:
+            self._trouble_at, self._pause = now, 0.0
         task = self._loop.create_task(self._reconnect())
         task.add_done_callback(lambda done: done.exception())
 
     async def _reconnect(self) -> None:
-        end, pause = self._loop.time() + PATIENCE_S, 0.02
+        end = self._trouble_at + PATIENCE_S
+        if self._loop.time() > end:
+            self._fail(exception.ConnectionError("it takes every connection and closes it again"))
+            return
         while not self._closing:
+            # None before the first try; longer and longer where the server takes us and drops us again.
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause + 0.01, 1.0)
             try:
                 stream = await self._open("client")
                 break
@@ -282,12 +331,11 @@ class Connection:
                 if self._loop.time() > end:
                     self._fail(error)
                     return
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
         else:
             return
         self._confirmed = 0  # a server that was started anew counts anew
         self._stream = stream
+        self._up_at = self._loop.time()
         assert self._up is not None
         self._up.set()
         self._send_again(stream)
@@ -301,9 +349,11 @@ class Connection:
             for entry in call.unsent():
                 stream.send_entry(entry)
         self._drain()
+        self._tell_ended()
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
+        link.drop(self)
         text = f"the server was lost and did not come back within {PATIENCE_S:.0f} s: {error}"
         for call in list(self.calls.values()):
             call.receive(exception.ConnectionError(text))
@@ -327,10 +377,18 @@ class Connection:
 
     async def _bulk_stream(self) -> _Stream:
         assert self._bulk_lock is not None
-        async with self._bulk_lock:
-            if self._bulk is None:
-                self._bulk = await self._open("blobs")
-            return self._bulk
+        assert self._up is not None
+        while True:
+            await self._up.wait()
+            if self._failure is not None:
+                raise exception.ConnectionError(f"the server was lost: {self._failure}")
+            async with self._bulk_lock:
+                try:
+                    if self._bulk is None:
+                        self._bulk = await self._open("blobs")
+                    return self._bulk
+                except exception.ConnectionError:
+                    await asyncio.sleep(0.05)  # the other stream, which is lost too, knows when to give up
 
     async def _store_blob(self, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
@@ -358,6 +416,8 @@ class Connection:
                 continue
             except Refused as refused:
                 raise _exception(refused) from None
+            if not part:
+                raise exception.ConnectionError(f"the server has only {got} of the {size} bytes of a result")
             parts.append(part)
             got += len(part)
         return b"".join(parts)
@@ -373,6 +433,7 @@ def connect() -> link.Link:
     from . import local
 
     connection = Connection(local.find_server)
+    os.register_at_fork(after_in_child=connection.left_behind)
     atexit.register(connection.close)
     link.use(connection)
     return connection

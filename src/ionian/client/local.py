@@ -68,7 +68,26 @@ def held(lock: Path) -> bool:
         return False
 
 
+def _wait_for_end(runtime: Path) -> str | None:
+    """Waits for a server that is ending; the URL of one that is starting instead."""
+    end = time.monotonic() + START_S
+    while held(runtime / "server.lock"):
+        url = running(runtime)
+        if url is not None:
+            return url
+        if time.monotonic() > end:
+            raise exception.ConnectionError(
+                f"a server holds {runtime / 'server.lock'} but neither says where it is nor ends; end its process, then try "
+                "again"
+            )
+        time.sleep(0.02)
+    return None
+
+
 def _start(state: StateFolder, options: tuple[str, ...]) -> str:
+    url = _wait_for_end(state.runtime)
+    if url is not None:
+        return url
     (state.runtime / "server.json").unlink(missing_ok=True)
     log = state.logs / "server.log"
     with open(log, "ab") as file:

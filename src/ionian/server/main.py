@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,9 @@ log = logging.getLogger("ionian.server")
 
 IDLE_S = 300.0
 """A server that was started for one run ends after five idle minutes."""
+
+LOOKS = 20
+"""Who looks whether a process lives takes its lock for a moment: so often it is tried again, every 10 ms."""
 
 
 @dataclass
@@ -118,10 +122,21 @@ async def _until_stopped(server: Server, stop: asyncio.Event, idle_s: float, sta
             pass
 
 
+def take_lock(descriptor: int) -> None:
+    """Takes the lock of a process for good. Raises BlockingIOError where another has it, and not just to look."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.01)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _lock(file: Path) -> int:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise CannotServe(
