@@ -13,7 +13,7 @@ import pytest
 import ionian
 
 PACKAGE = Path(ionian.__file__).parent
-OUTER = {"client", "cli", "server", "worker", "core", "cluster"}
+OUTER = {"client", "cli", "server", "worker", "core", "cluster", "machine"}
 OUTER_FILES = {"codec.py", "stream.py"}
 """Modules of protocol/ that belong to the outer ring."""
 

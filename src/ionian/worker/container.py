@@ -322,6 +322,8 @@ class Container:
     # --- what it says
 
     def _results(self, batch: Batch) -> None:
+        for pipe in self._pipes:
+            pipe.catch_up()
         self.worker.results(self, batch)
 
     def _log(self, fd: int, data: bytes) -> None:
