@@ -169,5 +169,13 @@ class ToContainer:
 
 
 @dataclass
+class HoldLogs:
+    """Server → worker: who follows an app is behind; what its containers write is not read until it is taken back."""
+
+    app_id: str
+    hold: bool
+
+
+@dataclass
 class Leave:
     """Server → worker: end, with all containers. The server of a machine says it to its worker when it is stopped."""

@@ -148,6 +148,8 @@ class Engine:
         log.info("worker joined worker=%s containers=%d", worker_id, len(inventory.containers))
         self.workers[worker_id] = session
         self._worker_there.set()
+        for app_id in self.news.held:
+            session.send(workers.HoldLogs(app_id, True))
         self.server.remember_worker(session.actor, inventory.name)
         self.containers.found(worker_id, inventory.containers)
         self.dispatcher.worker_joined(_now(), worker_id, inventory.capacity, inventory.containers)
@@ -200,8 +202,12 @@ class Engine:
 
     def dismiss_workers(self) -> None:
         """The server ends for good, and so shall its workers."""
+        self.tell_workers(workers.Leave())
+
+    def tell_workers(self, message: Any) -> None:
+        """Says something to every worker."""
         for session in self.workers.values():
-            session.send(workers.Leave())
+            session.send(message)
 
     def from_container(self, worker_id: str, number: int, entry: bytes) -> None:
         """User code in a container asks for something."""

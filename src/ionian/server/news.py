@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..protocol.apps import ContainerNews, Log
 from ..protocol.calls import CallState
+from ..protocol.workers import HoldLogs
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 STATE_EVERY_S = 0.25
 """How often a follower hears how many containers and inputs there are, where that has changed."""
 
+BEHIND = 8 << 20
+"""Bytes that wait for a follower past which the containers of its app have to wait."""
+
+LOOK_S = 0.02
+
 
 class News:
     """The followers of each app."""
@@ -22,6 +28,7 @@ class News:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._followers: dict[str, set[Session]] = {}
+        self.held: set[str] = set()  # apps whose containers wait with what they write
         self._told: dict[str, CallState] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -46,6 +53,21 @@ class News:
         """Passes on what a container wrote."""
         for session in self._followers.get(message.app_id, ()):
             session.send(message, payload)
+            if session.backlog > BEHIND and message.app_id not in self.held:
+                self._hold(message.app_id)
+
+    def _hold(self, app_id: str) -> None:
+        """The writers wait until all who follow have read: nothing is dropped, and not much is kept."""
+        self.held.add(app_id)
+        self._engine.tell_workers(HoldLogs(app_id, True))
+        asyncio.get_running_loop().call_later(LOOK_S, self._look, app_id)
+
+    def _look(self, app_id: str) -> None:
+        if any(session.backlog > BEHIND // 4 for session in self._followers.get(app_id, ())):
+            asyncio.get_running_loop().call_later(LOOK_S, self._look, app_id)
+            return
+        self.held.discard(app_id)
+        self._engine.tell_workers(HoldLogs(app_id, False))
 
     def container(self, news: ContainerNews) -> None:
         """Passes on what became of a container."""

@@ -67,6 +67,7 @@ class Container:
         self._pipes: list[LogPipe] = []
         self._coming: list[Batch] = []  # given, and their blobs are being fetched
         self.leaving: dict[asyncio.Future[None], Held] = {}  # results whose blobs are being stored, in order
+        self._draining = False
         self._asks = False  # user code has asked for something
         self._hurry = asyncio.Event()  # set when it shall end before it was made
         self.task = asyncio.ensure_future(self._live())
@@ -204,7 +205,7 @@ class Container:
             await remove_folders([scratch], IdMap.current())
 
     async def _run(self, scratch: Path) -> Exit | None:
-        worker, ask = self.worker, self.ask
+        ask = self.ask
         image = await self._image()
         if image is None:
             return None
@@ -217,7 +218,7 @@ class Container:
             return None
         self.feed = Feed(self._results)
         ours, theirs = socket.socketpair()
-        self._pipes = [LogPipe(fd, self._log, lambda: worker.crowded) for fd in (1, 2)]
+        self._pipes = [LogPipe(fd, self._log, self._crowded) for fd in (1, 2)]
         spec.stdout, spec.stderr = (pipe.write_end for pipe in self._pipes)
         spec.pass_fds = {
             DATA_FD: self.feed.theirs.fileno(),
@@ -329,6 +330,10 @@ class Container:
     def _log(self, fd: int, data: bytes) -> None:
         self.worker.say(Log(self.ask.app_id, self.ask.function.tag, self.ask.container_id, fd), data)
 
+    def _crowded(self) -> bool:
+        """Whether what it writes has to wait; the rest of what it wrote, a pipe's fill, has not."""
+        return self.worker.crowded or (self.ask.app_id in self.worker.held and not self._draining)
+
     def _asked(self, entry: bytes) -> None:
         if not self.ready:
             kind, header, payload = next(entries(entry))
@@ -365,6 +370,7 @@ class Container:
     async def _last_words(self, exited: Exit | None) -> None:
         if self._killer is not None:
             self._killer.cancel()
+        self._draining = True
         for pipe in self._pipes:
             await pipe.done
         if self.feed is not None:

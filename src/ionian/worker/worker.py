@@ -21,6 +21,7 @@ from ..protocol.workers import (
     ConfirmResults,
     ContainerState,
     FromContainer,
+    HoldLogs,
     Inventory,
     Leave,
     MakeImage,
@@ -79,6 +80,7 @@ class Worker:
         self._builds: dict[str, asyncio.Task[None]] = {}  # by image
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending = False
+        self.held: set[str] = set()  # apps whose logs nobody can take just now
         self._checker: asyncio.TimerHandle | None = None
 
     # --- its life
@@ -104,6 +106,7 @@ class Worker:
     def connected(self, stream: Peer) -> None:
         """A server listens: what it has to know comes first, in the order in which it happened."""
         containers = [container.running() for container in self._containers.values() if not container.ended]
+        self.held.clear()
         stream.send(
             Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers)
         )
@@ -149,6 +152,8 @@ class Worker:
             case ToContainer():
                 if (container := self._containers.get(message.number)) is not None:
                     container.to_agent(payload)
+            case HoldLogs(app_id, hold):
+                (self.held.add if hold else self.held.discard)(app_id)
             case Leave():
                 self.uplink.dismiss()
             case MakeImage():

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ionian.protocol.apps import CreateApp, PublishApp, StopApp
+from ionian.machine.state import StateFolder
+from ionian.protocol.apps import CreateApp, FollowApp, Log, PublishApp, StopApp
 from ionian.protocol.batch import Batch
 from ionian.protocol.calls import CloseCalls, OpenCall
 from ionian.protocol.codec import encode
@@ -22,13 +23,13 @@ from ionian.protocol.workers import (
     Capacity,
     ContainerState,
     FromContainer,
+    HoldLogs,
     Inventory,
     StartContainer,
     StopContainer,
 )
 from ionian.server.auth import local_token
 from ionian.server.server import Server
-from ionian.server.state import StateFolder
 from ionian.version import VERSION
 
 T = TypeVar("T")
@@ -258,5 +259,23 @@ def test_the_end_of_calls_is_answered_where_it_is_asked(state: StateFolder) -> N
         call_id = call(client, function_id)
         await client.request(CloseCalls([call_id]))
         assert not world.server.engine.dispatcher.is_open(call_id)
+
+    in_world(state, story)
+
+
+def test_a_follower_that_does_not_read_makes_the_writers_wait(state: StateFolder) -> None:
+    async def story(world: World) -> None:
+        client, worker = await world.person("client"), await world.worker()
+        app_id, _ = await world.app(client)
+        client.send(FollowApp(app_id))
+        await client.request(CloseCalls([]))
+        session = world.server.engine.clients[next(iter(world.server.engine.clients))]
+        session.pause_writing()  # as the transport does when the socket takes no more
+        for _ in range(10):
+            worker.send(Log(app_id, "f", "ta-1", 1), b"x" * (1 << 20))
+        assert (await worker.hears(HoldLogs)).hold
+        session.resume_writing()
+        assert not (await worker.hears(HoldLogs)).hold
+        assert sum(isinstance(message, Log) for message in client.heard) == 10
 
     in_world(state, story)
