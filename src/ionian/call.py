@@ -170,7 +170,7 @@ def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     """Runs one input and returns its result, or raises its exception."""
     payload = dumps((args, kwargs), f"an argument of {function.tag}")
     link = links.current()
-    lane = link.take_lane() if len(payload) <= MAX_INLINE else None
+    lane = link.take_lane() if len(payload) <= MAX_INLINE and not _is_detached(function) else None
     if lane is not None:
         try:
             code, result = lane.run(function.hydrate().function_id, _parent(), payload)

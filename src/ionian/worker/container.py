@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import signal
 import socket
 import time
@@ -65,6 +66,7 @@ class Container:
         self._started = time.monotonic()
         self._killer: asyncio.TimerHandle | None = None
         self._pipes: list[LogPipe] = []
+        self._printed = select.poll()
         self._coming: list[Batch] = []  # given, and their blobs are being fetched
         self.leaving: dict[asyncio.Future[None], Held] = {}  # results whose blobs are being stored, in order
         self._draining = False
@@ -219,6 +221,8 @@ class Container:
         self.feed = Feed(self._results)
         ours, theirs = socket.socketpair()
         self._pipes = [LogPipe(fd, self._log, self._crowded) for fd in (1, 2)]
+        for pipe in self._pipes:
+            self._printed.register(pipe.read_end, select.POLLIN)
         spec.stdout, spec.stderr = (pipe.write_end for pipe in self._pipes)
         spec.pass_fds = {
             DATA_FD: self.feed.theirs.fileno(),
@@ -323,8 +327,9 @@ class Container:
     # --- what it says
 
     def _results(self, batch: Batch) -> None:
-        for pipe in self._pipes:
-            pipe.catch_up()
+        if self._printed.poll(0):
+            for pipe in self._pipes:
+                pipe.catch_up()
         self.worker.results(self, batch)
 
     def _log(self, fd: int, data: bytes) -> None:
