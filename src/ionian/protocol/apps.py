@@ -121,7 +121,7 @@ class PutSecret:
     """Keeps a secret of an app. Equal content has an equal id, so images and templates stay valid."""
 
     app_id: str
-    values: dict[str, str]
+    values: dict[str, str] = field(repr=False)
 
 
 @dataclass

@@ -18,7 +18,9 @@ class Begin:
     serialized: str = ""  # a path inside the container
     is_generator: bool = False
     environment: str = "main"
-    env: dict[str, str] = field(default_factory=dict[str, str])  # the whole environment of user code
+    env: dict[str, str] = field(
+        default_factory=dict[str, str], repr=False
+    )  # the whole environment of user code
     functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id of the app's functions
     workdir: str = "/root"
     client_python: str = ""

@@ -26,7 +26,7 @@ class Hello:
     """The first message on a stream."""
 
     role: str  # "client", "worker" or "blobs" (a client's or worker's second stream, for bulk data)
-    token: str
+    token: str = field(repr=False)
     version: str
     peer_id: str  # "cl-…" or "wo-…": the same on every connection of one process
     protocol: int = PROTOCOL

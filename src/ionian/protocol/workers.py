@@ -67,7 +67,9 @@ class StartContainer:
     app_id: str
     environment: str
     function: FunctionSpec
-    secrets: dict[str, str] = field(default_factory=dict[str, str])  # never stored, logged or passed by argv
+    secrets: dict[str, str] = field(
+        default_factory=dict[str, str], repr=False
+    )  # never stored, logged or passed by argv
     devices: list[str] = field(default_factory=list[str])
     functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id, of the whole app
 
@@ -143,7 +145,7 @@ class MakeImage:
     image_id: str
     image: ImageSpec
     secrets: dict[str, dict[str, str]] = field(
-        default_factory=dict[str, dict[str, str]]
+        default_factory=dict[str, dict[str, str]], repr=False
     )  # secret id → values
 
 
