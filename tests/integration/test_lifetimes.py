@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def fresh() -> Iterator[Home]:
 
 
 @contextmanager
-def program(home: Home, script: Path) -> Iterator[subprocess.Popen[str]]:
+def program(home: Home, script: Path) -> Generator[subprocess.Popen[str]]:
     """A program under way; its output is read line by line."""
     process = subprocess.Popen(
         [sys.executable, script],

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.homes import new_home
+
+PROGRAMS = Path(__file__).with_name("programs")
 
 
 def test_a_server_in_the_background_is_started_once_seen_and_stopped():
@@ -23,4 +27,23 @@ def test_a_worker_without_a_token_is_told_where_to_get_one():
     with new_home() as home:
         done = home.ionian("worker", "--server", "ws://127.0.0.1:1")
         assert done.returncode == 2
-        assert "the server prints it" in done.stdout
+        assert "`ionian server status --tokens` shows it" in done.stdout
+
+
+def test_a_worker_with_something_else_than_a_servers_url_is_told_so():
+    with new_home() as home:
+        done = home.ionian("worker", "--server", "127.0.0.1:1", "--token", "any")
+        assert done.returncode == 2
+        assert "expected the server's URL, as in ws://host:4100, got '127.0.0.1:1'" in done.stdout
+
+
+def test_the_status_shows_tokens_only_when_asked_and_a_client_elsewhere_can_use_them():
+    with new_home() as home, new_home() as elsewhere:
+        assert home.ionian("server", "start").returncode == 0
+        assert "ti-" not in home.ionian("server", "status").stdout
+        lines = home.ionian("server", "status", "--tokens").stdout.splitlines()
+        client = next(line for line in lines if line.startswith("client ")).split()[1:]
+        settings = dict(setting.split("=", 1) for setting in client)
+        done = elsewhere.ionian("python", "named.py", "1", cwd=PROGRAMS, environment=settings)
+        assert done.returncode == 0, done.stdout
+        assert elsewhere.ionian("server", "status").returncode == 1  # no server of its own was started
