@@ -157,9 +157,20 @@ def user_ids() -> Check:
         "user ids",
         "weak",
         "one: every file in a container belongs to the same user, and chown there only seems to work",
-        f"as root: apt-get install uidmap && usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
-        f"{getpass.getuser()}",
+        f"as root: apt-get install uidmap && usermod --add-subuids {free_ids(ranges)} --add-subgids "
+        f"{free_ids(_read('/etc/subgid'))} {getpass.getuser()}",
     )
+
+
+def free_ids(ranges: str) -> str:
+    """65,536 ids that are nobody's, above all ranges of an /etc/subuid."""
+    first = 100_000
+    for line in ranges.splitlines():
+        _, _, numbers = line.partition(":")
+        start, _, count = numbers.partition(":")
+        if start.isdigit() and count.isdigit():
+            first = max(first, int(start) + int(count))
+    return f"{first}-{first + 65_535}"
 
 
 def cgroups() -> Check:

@@ -75,3 +75,8 @@ def test_a_registry_that_asks_for_a_token_answers(
 def test_a_machine_without_a_gpu_is_in_order():
     if not list(Path("/dev").glob("nvidia[0-9]*")):
         assert checks.gpus() == ("GPUs", "ok", "none; functions with gpu= run with --no-gpu", "")
+
+
+def test_the_range_of_user_ids_that_the_cure_asks_for_is_nobodys():
+    assert checks.free_ids("") == "100000-165535"
+    assert checks.free_ids("ann:100000:65536\n# a remark\nben:165536:10\n") == "165546-231081"
