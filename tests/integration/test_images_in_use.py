@@ -35,5 +35,9 @@ def test_the_program_itself_comes_along_unless_it_is_told_not_to(seen: dict[str,
     assert "places.py" not in seen["alone"]
 
 
+def test_a_python_without_any_package_runs_functions_and_calls_others(seen: dict[str, Any]):
+    assert seen["bare"] == [[], 12]
+
+
 def test_values_pass_to_an_image_of_another_python(seen: dict[str, Any]):
     assert seen["3.13"] == [[3, 13], "yes", "{'a': (1, 2.5, b'x')}"]

@@ -21,6 +21,9 @@ files = (
     .add_local_python_source("places_helper")
 )
 newer = modal.Image.debian_slim("3.13").env({"NEWER": "yes"})
+bare = modal.Image.debian_slim("3.11").run_commands(
+    "rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/dist-packages/* /usr/lib/python3/dist-packages/*"
+)
 
 with files.imports():
     import places_helper  # type: ignore[import-not-found]
@@ -45,6 +48,18 @@ def new(value: object) -> list[object]:
     return [list(sys.version_info[:2]), os.environ["NEWER"], repr(value)]
 
 
+@app.function(image=bare)
+def poor(values: list[int]) -> list[object]:
+    from importlib.metadata import distributions
+
+    return [sorted(d.name for d in distributions()), sum(doubled.map(values))]
+
+
+@app.function(image=bare)
+def doubled(value: int) -> int:
+    return value * 2
+
+
 @app.function(include_source=False, serialized=True)
 def alone() -> list[str]:
     return sorted(os.listdir("/root"))
@@ -54,5 +69,6 @@ def alone() -> list[str]:
 def main() -> None:
     seen: dict[str, object] = {"look": look.remote()}
     seen["3.13"] = new.remote({"a": (1, 2.5, b"x")})
+    seen["bare"] = poor.remote([1, 2, 3])
     seen["alone"] = alone.remote()
     print("SEEN " + json.dumps(seen), flush=True)
