@@ -37,11 +37,20 @@ NO_LETTER = dict.fromkeys(c for c in range(128) if not chr(c).isalpha())
 SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
 
 
+TELL_EVERY = 20_000
+"""A line for so many passages: reading all of a machine's text takes some seconds."""
+
+
 def collect(folder: Path | None, limit: int) -> list[str]:
     """Up to `limit` distinct passages of the text files below `folder`, or of this machine's own documentation."""
     sources = [text_files(folder)] if folder else machine_files()
     streams = [(passage for path in paths for passage in passages(path)) for paths in sources]
-    return list(islice(distinct(in_turn(streams)), limit))
+    found: list[str] = []
+    for passage in islice(distinct(in_turn(streams)), limit):
+        found.append(passage)
+        if len(found) % TELL_EVERY == 0:
+            print(f"  {len(found):,} passages", flush=True)
+    return found
 
 
 def machine_files() -> list[Iterator[Path]]:
