@@ -66,8 +66,10 @@ def start(no_gpu: bool) -> None:
 
     state = _state()
     already = running(state.runtime)
-    url, _ = local_server(state, ("--idle", "0", *(["--no-gpu"] if no_gpu else [])))
+    local_server(state, ("--idle", "0", *(["--no-gpu"] if no_gpu else [])))
     (state.runtime / STAY).touch()  # one that a run started would end when idle
+    facts = _facts(state)
+    url = facts["url"] if facts is not None else "?"
     click.echo(f"Ionian server at {url}{' (it ran already)' if already else ''}")
 
 
@@ -105,12 +107,13 @@ def status(tokens: bool) -> None:
     state = _state()
     facts = _facts(state)
     try:
-        url = running(state.runtime)
+        there = running(state.runtime)
     except Error as error:  # one of another version: it runs, and can be stopped
         raise click.ClickException(str(error)) from None
-    if url is None or facts is None or not held(state.runtime / "server.lock"):
+    if there is None or facts is None or not held(state.runtime / "server.lock"):
         click.echo(f"No server runs. Its folder is {state.root}")
         raise click.exceptions.Exit(1)
+    url = facts["url"]
     click.echo(
         f"Ionian {facts['version']} at {url}, process {facts['pid']}\nfolder {state.root}\nlog    {state.logs / 'server.log'}"
     )

@@ -27,7 +27,7 @@ from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.codec import BadMessage, encode
 from ..protocol.ids import new_id
 from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
-from ..protocol.stream import ConnectionLost, Peer, Refused, dial, joined
+from ..protocol.stream import LOCAL, ConnectionLost, Peer, Refused, dial, joined
 from ..protocol.wire import OUTPUTS
 from ..version import VERSION
 from .lane import Lane, Lanes
@@ -280,7 +280,7 @@ class Connection:
 
     async def _open(self, role: str) -> _Stream:
         url, token = await asyncio.to_thread(self._find)
-        self._url, self._plain = url, url.startswith("ws:")
+        self._url, self._plain = url, url.startswith(("ws:", LOCAL))
         try:
             listener = await dial(url, lambda: _Stream(self))
         except Exception as error:

@@ -23,6 +23,7 @@ from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.codec import decode, encode
 from ..protocol.ids import new_id
 from ..protocol.messages import Failure, Hello
+from ..protocol.stream import LOCAL, connect_local
 from ..protocol.wire import CALL, CONTROL, INPUTS, OUTPUTS, Entry, entries
 from ..version import VERSION
 
@@ -130,13 +131,10 @@ class Lane:
 
     def _connect(self) -> None:
         url, token = self._find()
-        place = urlsplit(url)
-        assert place.hostname is not None
-        sock = self._socket = socket.create_connection((place.hostname, place.port or 80), timeout=10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = self._socket = open_socket(url)
         key = base64.b64encode(os.urandom(16)).decode()
         sock.sendall(
-            f"GET {place.path or '/'} HTTP/1.1\r\nHost: {place.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self._data:
@@ -186,6 +184,19 @@ class Lane:
         if not data:
             raise EOFError("the server closed the connection")
         self._data = self._data + data if self._data else data
+
+
+def open_socket(url: str) -> socket.socket:
+    """A socket to a server; it waits at most 10 s for anything. Raises OSError."""
+    if url.startswith(LOCAL):
+        sock: socket.socket = connect_local(url)
+        sock.settimeout(10)
+        return sock
+    place = urlsplit(url)
+    assert place.hostname is not None
+    sock = socket.create_connection((place.hostname, place.port or 80), timeout=10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

@@ -40,7 +40,7 @@ def local_server(state: StateFolder, options: tuple[str, ...] = ()) -> tuple[str
 
 
 def running(runtime: Path) -> str | None:
-    """The URL of the server that runs on this folder, or None."""
+    """The local URL of the server that runs on this folder, or None."""
     try:
         facts = json.loads((runtime / "server.json").read_text())
         os.kill(facts["pid"], 0)
@@ -53,7 +53,7 @@ def running(runtime: Path) -> str | None:
             f"the server in the background is Ionian {facts['version']}, this is {VERSION}; run `ionian server stop`, then "
             "try again"
         )
-    return facts["url"]
+    return facts["local"]
 
 
 def held(lock: Path) -> bool:

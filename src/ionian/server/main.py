@@ -85,7 +85,7 @@ async def _serve(options: Options) -> None:
             f"can't listen on {options.host}:{options.port}: {reason}; choose another --port, or end what uses it"
         ) from None
     (options.state.runtime / STAY).unlink(missing_ok=True)  # of one that was killed
-    announce(options.state, url)
+    announce(options.state, url, server.local_url)
     print(f"Ionian server at {url}", flush=True)
     if not options.local:
         print(

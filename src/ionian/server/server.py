@@ -15,7 +15,7 @@ from picows import WSUpgradeRequest
 from ..machine.identity import machine_id
 from ..machine.state import StateFolder
 from ..protocol.spec import FunctionSpec
-from ..protocol.stream import Refused, listen
+from ..protocol.stream import Refused, listen, listen_local
 from ..protocol.workers import ContainerState
 from ..version import VERSION
 from .auth import Actor, admit_token, local_token
@@ -70,6 +70,8 @@ class Server:
         self._collector: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
+        self._local_listener: asyncio.Server | None = None
+        self.local_url = ""  # for the processes of this user on this machine
         self._tasks: set[asyncio.Task[Any]] = set()
         self._answering: set[asyncio.Task[tuple[Any, bytes]]] = set()
 
@@ -83,6 +85,9 @@ class Server:
             self.engine.publish(app.app_id, app.environment, self.store.functions.of(app.app_id))
             self.apps.client_gone(app.client)
         self._listener, url = await listen(self._accept, host, port)
+        self._local_listener, self.local_url = await listen_local(
+            self._accept, self.state.runtime / "server.sock"
+        )
         self.keeper.start()
         self._collector = asyncio.ensure_future(self._collect())
         self._sweep()
@@ -101,8 +106,9 @@ class Server:
             self._collector.cancel()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._listener is not None:
-            self._listener.close()
+        for listener in (self._listener, self._local_listener):
+            if listener is not None:
+                listener.close()
         await self.keeper.stop()
         for session in list(self.sessions):
             session.disconnect()
@@ -203,11 +209,19 @@ class Server:
         return bool(self.engine.clients) or bool(self.engine.specs)
 
 
-def announce(state: StateFolder, url: str) -> None:
+def announce(state: StateFolder, url: str, local_url: str) -> None:
     """Writes where the server is, for the processes of this user."""
     file = state.runtime / "server.json"
     temporary = file.with_suffix(f".{os.getpid()}")
     temporary.write_text(
-        json.dumps({"url": url, "pid": os.getpid(), "version": VERSION, "host": socket.gethostname()})
+        json.dumps(
+            {
+                "url": url,
+                "local": local_url,
+                "pid": os.getpid(),
+                "version": VERSION,
+                "host": socket.gethostname(),
+            }
+        )
     )
     temporary.replace(file)

@@ -61,15 +61,11 @@ async def _work(options: Options) -> None:
         (lambda: (options.url, options.token)) if options.url else (lambda: announced(options.state.runtime))
     )
     worker = Worker(options.state, options.name, _worker_id(options), find, ignore_gpu=options.no_gpu)
-    living = asyncio.ensure_future(worker.live(0.0 if options.url else LOCAL_PATIENCE_S))
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, living.cancel)
+        loop.add_signal_handler(number, worker.uplink.dismiss)
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # calls make few cycles; a collection costs more than a call
-    try:
-        await living
-    except asyncio.CancelledError:
-        pass
+    await worker.live(0.0 if options.url else LOCAL_PATIENCE_S)
     if worker.uplink.refused is not None:
         raise CannotWork(str(worker.uplink.refused))
 
@@ -95,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         level=os.environ.get("IONIAN_LOGLEVEL", "INFO"),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("picows").setLevel(logging.WARNING)
     try:
         work(Options(StateFolder.default(), no_gpu=options.no_gpu))
     except CannotWork as error:

@@ -84,11 +84,12 @@ class Uplink:
             self.stream = stream
             self.worker.connected(stream)
             log.info("connected epoch=%d", welcome.epoch)
-            await self._lost.wait()
+            if not self._dismissed:
+                await self._lost.wait()
             missing_since, pause, missing = loop.time(), 0.02, False
 
     def dismiss(self) -> None:
-        """The server ends and wants this worker to end too."""
+        """This worker shall end, when its containers have said their last words; to say so twice is harmless."""
         self._dismissed = True
         self._lost.set()
 
@@ -136,6 +137,6 @@ def announced(runtime: Path) -> tuple[str, str] | None:
     """URL and token of the server that this user runs on this machine; it is elsewhere after a restart."""
     try:
         facts = json.loads((runtime / "server.json").read_text())
-        return facts["url"], (runtime / "worker.token").read_text().strip()
+        return facts["local"], (runtime / "worker.token").read_text().strip()
     except (OSError, ValueError, KeyError):
         return None

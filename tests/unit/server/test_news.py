@@ -12,7 +12,9 @@ from ionian.server.news import News
 
 
 class Follower:
-    """A session that keeps what it hears."""
+    """A session that keeps what it hears, and reads at once."""
+
+    backlog = 0
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
