@@ -48,6 +48,7 @@ class Runner:
         self._shelf = Shelf(cell)  # where the worker finds the rows that wait for a slow input's
         self._rows_size = 0
         self._call_id = ""
+        self._asynchronous = False
 
     def serve(self) -> None:
         """Runs inputs until the worker closes its end."""
@@ -55,6 +56,7 @@ class Runner:
         generates = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) or getattr(
             self.function, "__ionian_generator__", False
         )
+        self._asynchronous = bool(flags & CO_COROUTINE)
         run = self._run_generators if generates else self._run_plain
         while True:
             packet = self._packets.receive()
@@ -72,7 +74,7 @@ class Runner:
             self._flush()
 
     def _run_plain(self, batch: Batch) -> None:
-        cell, rows, asynchronous = self._cell, self._rows, self._asynchronous()
+        cell, rows, asynchronous = self._cell, self._rows, self._asynchronous
         function, call_id = self.function, batch.call_id
         held_since = _now()
         for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
@@ -117,9 +119,6 @@ class Runner:
                 self._rows.append((index, attempt, ERROR, (_now() - started) // 1000, self._failure(error)))
             self._flush()
         _cell.pack_into(self._cell, 0, 0, 0)
-
-    def _asynchronous(self) -> bool:
-        return bool(getattr(getattr(self.function, "__code__", None), "co_flags", 0) & CO_COROUTINE)
 
     def _wait(self, coroutine: Any) -> Any:
         if self._loop is None:

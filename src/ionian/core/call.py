@@ -92,7 +92,9 @@ class Call:
         start = index[0]
         code = list(batch.code) if any(batch.code) else None
         payload = memoryview(batch.payload)
-        straight = index[-1] - start == count - 1 and list(index) == list(range(start, start + count))
+        straight = count == 1 or (
+            index[-1] - start == count - 1 and list(index) == list(range(start, start + count))
+        )
         if straight and self.ledger.all_are(start, start + count, UNKNOWN):
             self._enqueue(Segment(start, size, payload, code))
             return count

@@ -1,6 +1,6 @@
 """What became of each input of a call: one byte an input, whole ranges at a time.
 
-A call may have millions of inputs, so there is no object an input: pages of 4,096 bytes, and a page whose
+A call may have millions of inputs, so there is no object an input: pages of 512 bytes, and a page whose
 inputs have all ended is replaced by one that is shared by all.
 """
 
@@ -13,7 +13,7 @@ QUEUED = 1
 HELD = 2  # a container has it
 ENDED = 3  # its result is recorded
 
-PAGE = 4096
+PAGE = 512
 _FULL = bytes([ENDED]) * PAGE
 _ROWS = [bytes([state]) * PAGE for state in range(4)]
 

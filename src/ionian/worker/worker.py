@@ -172,7 +172,7 @@ class Worker:
         container = self._containers.get(batch.container)
         if container is None or container.ended:
             return  # its end is on its way to the server, which then knows that these were not run
-        if any(code & BLOB for code in batch.code):
+        if BLOB in batch.code:
             batch.payload = bytes(payload)
             container.expect(batch)
             self._later(self._run_blobs(container, batch))
@@ -254,10 +254,9 @@ class Worker:
 
     def results(self, container: Container, batch: Batch) -> None:
         """Results of a container."""
-        batch.code = [
-            code & ~BLOB for code in batch.code
-        ]  # only we name blobs; user code could name another's
-        if container.leaving or any(size > MAX_INLINE for size in batch.size):
+        if max(batch.code) >= BLOB:  # only we name blobs; user code could name another's
+            batch.code = [code & ~BLOB for code in batch.code]
+        if container.leaving or max(batch.size) > MAX_INLINE:
             before = next(reversed(container.leaving), None)
             container.leaves(batch, self._later(self._results_blobs(container, batch, before)))
         else:
