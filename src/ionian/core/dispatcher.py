@@ -78,6 +78,10 @@ class Dispatcher:
         """The calls of this app go on without their callers."""
         self.detached.add(app_id)
 
+    def has_calls(self, app_id: str) -> bool:
+        """Whether calls of this app are under way, or have results that their callers have not confirmed."""
+        return any(call.function.app_id == app_id for call in self.core.calls.values())
+
     def remove_app(self, now: float, app_id: str) -> None:
         """An app has ended: its containers are stopped, its calls end."""
         self._at(now)

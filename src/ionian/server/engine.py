@@ -55,8 +55,12 @@ class Engine:
 
     # --- apps
 
-    def publish(self, app_id: str, environment: str, specs: list[FunctionSpec]) -> None:
-        """The functions of an app can be called from here on."""
+    def publish(
+        self, app_id: str, environment: str, specs: list[FunctionSpec], *, detached: bool = False
+    ) -> None:
+        """The functions of an app can be called from here on. `detached`: its calls go on without their callers."""
+        if detached:
+            self.dispatcher.detach_app(app_id)
         for spec in specs:
             self.specs[spec.function_id] = (spec, app_id, environment)
             self.dispatcher.add_function(_now(), spec, app_id, environment)

@@ -1,4 +1,5 @@
-"""Whose app it is: an ephemeral app ends when its client has been gone for a while."""
+"""Whose app it is: an ephemeral app ends when its client has been gone for a while, a detached one when its calls
+are done, too."""
 
 from __future__ import annotations
 
@@ -45,9 +46,11 @@ class Owners:
     async def _end(self, client: str) -> None:
         try:
             for app in await asyncio.to_thread(self._server.store.apps.live_of, client):
-                if app.state != "detached":
-                    log.info("client gone, stopping app=%s", app.app_id)
-                    await self._server.end_app(app.app_id, "its client went away")
+                if app.state == "detached" and self._server.engine.dispatcher.has_calls(app.app_id):
+                    self.client_gone(client)  # a look again, later
+                    continue
+                log.info("client gone, stopping app=%s", app.app_id)
+                await self._server.end_app(app.app_id, "its client went away")
         except Exception:  # the disk is full, say: the next look may be luckier
             log.exception("ending the apps of client=%s", client)
             self.client_gone(client)

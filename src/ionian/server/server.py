@@ -82,7 +82,7 @@ class Server:
         admit_token(self.store, local_token(self.state, "client"), kind="client", name="local")
         admit_token(self.store, local_token(self.state, "worker"), kind="worker", name="local")
         for app in self.store.apps.live():
-            self.engine.publish(app.app_id, app.environment, self.store.functions.of(app.app_id))
+            await self.publish(app, self.store.functions.of(app.app_id))
             self.apps.client_gone(app.client)
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
@@ -195,7 +195,7 @@ class Server:
 
     async def publish(self, app: App, specs: Sequence[FunctionSpec]) -> None:
         """These are the functions of the app."""
-        self.engine.publish(app.app_id, app.environment, list(specs))
+        self.engine.publish(app.app_id, app.environment, list(specs), detached=app.detach)
 
     async def stop_app(self, app_id: str, reason: str) -> None:
         """Ends the calls and containers of an app, and waits until their usage is in the store."""

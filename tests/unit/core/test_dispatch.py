@@ -207,8 +207,10 @@ def test_a_detached_app_runs_its_calls_to_their_end_without_a_caller() -> None:
     rig.dispatcher.drop_caller(rig.now, CLIENT)
     rig.after()
     assert rig.get(Stop) == []
+    assert rig.dispatcher.has_calls("ap-1")
     rig.results(number, 1)
     rig.wait(30.0)
+    assert not rig.dispatcher.has_calls("ap-1")
     assert rig.dispatcher.core.calls == {}
 
 
