@@ -68,11 +68,24 @@ def running(
             process.kill()
 
 
-def containers(home: Home, having: str = AGENT) -> dict[int, int]:
-    """The processes of this home's containers, or of its build steps: pid → a pidfd, which `gone` closes."""
+def there(home: Home) -> set[int]:
+    """The processes of this home's containers at this moment: those of an earlier test may still be idle."""
+    processes = containers(home)
+    for fd in processes.values():
+        os.close(fd)
+    return set(processes)
+
+
+def containers(home: Home, having: str = AGENT, besides: set[int] | None = None) -> dict[int, int]:
+    """The processes of this home's containers, or of its build steps: pid → a pidfd, which `gone` closes.
+
+    `besides`: those that were `there` before are left out.
+    """
     found: dict[int, int] = {}
     roots = {pid for pid in _pids() if f"IONIAN_HOME={home.folder}" in _environment(pid)}
     for pid in _pids():
+        if pid in (besides or ()):
+            continue
         if having in _read(pid, "cmdline") and _ancestors(pid) & roots:
             try:
                 found[pid] = os.pidfd_open(pid)
@@ -121,4 +134,4 @@ def _read(pid: int, name: str) -> str:
         return ""
 
 
-__all__ = ["Program", "containers", "gone", "running"]
+__all__ = ["Program", "containers", "gone", "running", "there"]

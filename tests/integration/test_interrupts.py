@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests.homes import Home, new_home
-from tests.integration.processes import containers, gone, running
+from tests.integration.processes import containers, gone, running, there
 
 PROGRAMS = Path(__file__).with_name("programs")
 
 
 def test_ctrl_c_in_a_map_ends_its_containers_within_two_seconds(home: Home) -> None:
+    before = there(home)
     with running(home, "run", "steady.py", cwd=PROGRAMS) as program:
         program.until("result")
         program.until("result")
-        processes = containers(home)
+        processes = containers(home, besides=before)
         assert processes
         program.signal(signal.SIGINT)
         assert not gone(processes, within_s=2)
@@ -27,9 +28,10 @@ def test_ctrl_c_in_a_map_ends_its_containers_within_two_seconds(home: Home) -> N
 
 
 def test_a_second_ctrl_c_ends_the_client_at_once_and_its_containers_too(home: Home) -> None:
+    before = there(home)
     with running(home, "run", "steady.py", cwd=PROGRAMS) as program:
         program.until("result")
-        processes = containers(home)
+        processes = containers(home, besides=before)
         program.signal(signal.SIGINT)
         program.until("Stopping the app …")
         program.signal(signal.SIGINT)
@@ -40,9 +42,10 @@ def test_a_second_ctrl_c_ends_the_client_at_once_and_its_containers_too(home: Ho
 
 @pytest.mark.parametrize("way", ["", "async"])
 def test_ctrl_c_in_a_blocking_call_ends_it(home: Home, way: str) -> None:
+    before = there(home)
     with running(home, "python", "waiting.py", *way.split(), cwd=PROGRAMS) as program:
         program.until("the hour begins")
-        processes = containers(home)
+        processes = containers(home, besides=before)
         assert processes
         program.signal(signal.SIGINT)
         assert not gone(processes, within_s=2)
