@@ -29,7 +29,8 @@ from ..version import VERSION
 
 Target = tuple[str, str]  # url, token
 
-BUFFER = 256 << 10
+BUFFER = 32 << 10
+"""Past 128 KiB malloc would map and unmap memory for each read."""
 PATIENCE_S = 60.0
 TELL_EVERY = 16
 """Ends of calls that are gathered before the server hears of them; an idle lane tells sooner (see `Lanes.sweep`)."""
