@@ -42,16 +42,16 @@ def outcome(home: Home, point: str, count: int) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def first_kill(point: str) -> int:
-    """How often a point is reached before the first kill there. Confirmations are gathered for 20 ms: there are few."""
-    return 3 if "confirm" in point else 20
+def kill_at(point: str, run: int) -> int:
+    """How often a point is reached before the kill of a run. Confirmations are gathered for 20 ms: there are few."""
+    return 1 + run % 8 if "confirm" in point else 20 + 3 * run % 150
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("point", ["server.run", "server.deliver", "server.confirm"])
 def test_a_killed_server_costs_no_input_and_none_runs_twice(fresh: Home, point: str, run: int) -> None:
-    found = outcome(fresh, point, first_kill(point) + 3 * run % 40)
+    found = outcome(fresh, point, kill_at(point, run))
     assert found == {"right": True, "results": INPUTS, "missing": [], "twice": []}
 
 
@@ -61,7 +61,7 @@ def test_a_killed_server_costs_no_input_and_none_runs_twice(fresh: Home, point: 
 def test_a_killed_worker_costs_no_input_and_only_what_its_containers_had_runs_again(
     fresh: Home, point: str, run: int
 ) -> None:
-    found = outcome(fresh, point, first_kill(point) + 3 * run % 40)
+    found = outcome(fresh, point, kill_at(point, run))
     assert found["right"], found
     assert not found["missing"]
     assert len(found["twice"]) < 3 * 256 + 4096, "more ran again than containers can have had"
