@@ -144,6 +144,7 @@ class MakeImage:
 
     image_id: str
     image: ImageSpec
+    environment: str = "main"  # whose cache of packages it uses
     secrets: dict[str, dict[str, str]] = field(
         default_factory=dict[str, dict[str, str]], repr=False
     )  # secret id → values

@@ -10,6 +10,7 @@ from ..protocol.apps import BuildImage, BuildStep, ImageBuilt
 from ..protocol.stream import ConnectionLost, Refused
 from ..protocol.workers import MakeImage, StopImage
 from . import owners
+from .handlers.apps import app_of
 
 if TYPE_CHECKING:
     from .server import Server
@@ -39,7 +40,7 @@ class Builds:
         listeners.add(session)
         task = self._running.get(message.image_id)
         if task is None:
-            task = self._running[message.image_id] = asyncio.ensure_future(self._make(message))
+            task = self._running[message.image_id] = asyncio.ensure_future(self._make(message, session))
             task.add_done_callback(lambda _: self._forget(message.image_id))
         try:
             return await asyncio.shield(task)
@@ -67,13 +68,14 @@ class Builds:
         self._history.pop(image_id, None)
         self._listeners.pop(image_id, None)
 
-    async def _make(self, message: BuildImage) -> ImageBuilt:
+    async def _make(self, message: BuildImage, session: Session) -> ImageBuilt:
         started = time.monotonic()
-        secrets = await self._secrets(message)
+        app = await app_of(session.actor, "BuildImage", message.app_id, self._server.context)
+        make = MakeImage(message.image_id, message.image, app.environment, await self._secrets(message))
         for _ in range(TRIES):
             worker = await self._server.engine.any_worker(WORKER_WAIT_S)
             try:
-                reply, _ = await worker.request(MakeImage(message.image_id, message.image, secrets))
+                reply, _ = await worker.request(make)
             except ConnectionLost:
                 continue
             except asyncio.CancelledError:

@@ -112,8 +112,11 @@ class Engine:
         self.news.unfollow(session)
 
     def open_call(self, message: OpenCall, actor: Actor) -> None:
-        """A call begins, or begins again. A call of an unknown function ends at once with that answer."""
-        if not self.dispatcher.open_call(
+        """A call begins, or begins again. A call of an unknown function ends at once with that answer, and so does
+        one of another environment's: its caller does not learn that it is there."""
+        found = self.specs.get(message.function_id)
+        foreign = found is not None and bool(actor.environment) and found[2] != actor.environment
+        if foreign or not self.dispatcher.open_call(
             _now(), message.call_id, message.function_id, actor.id, message.resumed
         ):
             self._unknown.setdefault(actor.id, {})[message.call_id] = message.function_id

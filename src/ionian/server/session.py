@@ -16,6 +16,7 @@ from ..protocol.workers import ContainerState, FromContainer, Inventory, TakenBa
 from ..version import VERSION
 from .auth import ALLOWED, NOBODY, Actor, PermissionDenied, authenticate
 from .builds import WORKER_WAIT_S
+from .handlers.apps import app_of
 
 if TYPE_CHECKING:
     from .server import Server
@@ -118,7 +119,7 @@ class Session(Peer):
             case Confirm():
                 engine.confirm(self.actor.id, message.seq)
             case FollowApp():
-                engine.follow(message.app_id, self)
+                self._run(self._follow(message.app_id), request)
             case BuildImage():
                 self._run(self._build(message, request), request)
             case CheckResources():
@@ -147,6 +148,10 @@ class Session(Peer):
         return True
 
     # --- what takes time
+
+    async def _follow(self, app_id: str) -> None:
+        await app_of(self.actor, "FollowApp", app_id, self.server.context)
+        self.server.engine.follow(app_id, self)
 
     async def _build(self, message: BuildImage, request: int) -> None:
         self.reply(request, await self.server.builds.build(message, self))

@@ -255,7 +255,7 @@ class Container:
         on without us, for the next container on this worker needs it as well."""
         function = self.ask.function
         image = asyncio.ensure_future(
-            self.worker.image(function.image_id, function.image, self.ask.container_id)
+            self.worker.image(function.image_id, function.image, self.ask.environment)
         )
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:

@@ -207,7 +207,7 @@ class Worker:
         started = time.monotonic()
         cached = self.images.find(message.image_id) is not None
         try:
-            built = await self._build(message.image_id, message.image, message.secrets)
+            built = await self._build(message.image_id, message.image, message.environment, message.secrets)
         except ImageError as error:
             stream.refuse(request, "ImageBuildError", str(error))
             return
@@ -223,16 +223,20 @@ class Worker:
 
     # --- for its containers
 
-    async def image(self, image_id: str, spec: ImageSpec, container_id: str) -> BuiltImage:
+    async def image(self, image_id: str, spec: ImageSpec, environment: str) -> BuiltImage:
         """An image, built here where this worker lacks it."""
         found = self.images.find(image_id)
-        return found if found is not None else await self._build(image_id, spec, {})
+        return found if found is not None else await self._build(image_id, spec, environment, {})
 
-    async def _build(self, image_id: str, spec: ImageSpec, secrets: dict[str, dict[str, str]]) -> BuiltImage:
+    async def _build(
+        self, image_id: str, spec: ImageSpec, environment: str, secrets: dict[str, dict[str, str]]
+    ) -> BuiltImage:
         def report(step: BuildStep) -> None:
             self.say(step)
 
-        built = await self.images.build(spec, image_id=image_id, secrets=secrets, report=report)
+        built = await self.images.build(
+            spec, image_id=image_id, secrets=secrets, report=report, environment=environment
+        )
         if built.python:
             await self.ring(built)
         return built

@@ -22,7 +22,7 @@ SPEC = FunctionSpec("fu-1", "f", "m", "f")
     [
         Hello("client", SECRET, "1", "cl-1"),
         PutSecret(app_id="ap-1", values={"A": SECRET}),
-        MakeImage("im-1", ImageSpec(), {"st-1": {"A": SECRET}}),
+        MakeImage("im-1", ImageSpec(), secrets={"st-1": {"A": SECRET}}),
         StartContainer(1, "ta-1", "ap-1", "main", SPEC, {"A": SECRET}),
         Begin("ta-1", "fu-1", "ap-1", "m", "f", "file", env={"A": SECRET}),
     ],

@@ -28,7 +28,7 @@ from ionian.protocol.workers import (
     StartContainer,
     StopContainer,
 )
-from ionian.server.auth import local_token
+from ionian.server.auth import admit_token, local_token, new_token
 from ionian.server.server import Server
 from ionian.version import VERSION
 
@@ -277,5 +277,24 @@ def test_a_follower_that_does_not_read_makes_the_writers_wait(state: StateFolder
         session.resume_writing()
         assert not (await worker.hears(HoldLogs)).hold
         assert sum(isinstance(message, Log) for message in client.heard) == 10
+
+    in_world(state, story)
+
+
+def test_a_client_of_another_environment_can_neither_call_nor_follow(state: StateFolder) -> None:
+    async def story(world: World) -> None:
+        app_id, function_id = await world.app(await world.person("client"))
+        token = new_token()
+        store = world.server.store
+        await asyncio.to_thread(store.environments.create, "other")
+        await asyncio.to_thread(admit_token, store, token, kind="client", environment="other")
+        stranger = await dial(world.url, Person)
+        world.people.append(stranger)
+        await stranger.request(Hello("client", token, VERSION, new_id("cl")))
+        call(stranger, function_id)
+        await stranger.until(lambda: stranger.results or None)
+        assert b"NotFoundError" in bytes(stranger.results[0].payload)
+        with pytest.raises(Refused, match="belongs to 'other'"):
+            await stranger.request(FollowApp(app_id))
 
     in_world(state, story)

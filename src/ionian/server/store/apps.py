@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import delete, select
 
-from .database import Database
+from .database import Database, once_more
 from .schema import App, BlobGrant, Secret
 
 LIVE = ("initializing", "ephemeral", "detached")
@@ -19,6 +19,7 @@ class Apps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @once_more
     def create(self, app_id: str, *, environment: str, name: str, detach: bool, client: str) -> App:
         """The app of this id, made where it is missing: a client may ask again after a lost connection."""
         with self._database.write() as session:

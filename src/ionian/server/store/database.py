@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 BUSY_TIMEOUT_S = 30
 """How long a write waits for another process (a backup, an administrator's shell) that holds SQLite's lock."""
@@ -142,3 +146,16 @@ def explained(engine: Engine) -> Generator[None]:
                 f"the disk of the database {where} is full; free some space there, then try again"
             ) from None
         raise StoreError(f"can't use the database {where}: {reason}") from None
+
+
+def once_more(method: Callable[P, R]) -> Callable[P, R]:
+    """For what adds a row unless it is there: of two at the same moment one is refused, and finds the other's row."""
+
+    @wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except IntegrityError:
+            return method(*args, **kwargs)
+
+    return run

@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import select
 
-from .database import Database
+from .database import Database, once_more
 from .schema import Environment
 
 
@@ -16,6 +16,7 @@ class Environments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @once_more
     def create(self, name: str) -> None:
         """Makes an environment, unless it is there."""
         if self.exists(name):

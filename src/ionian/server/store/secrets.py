@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from .database import Database
+from .database import Database, once_more
 from .schema import Secret
 
 
@@ -14,6 +14,7 @@ class SecretRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @once_more
     def put(self, secret: Secret) -> None:
         """Keeps a secret, unless the app has it already."""
         with self._database.write() as session:

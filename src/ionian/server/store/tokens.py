@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import select
 
-from .database import Database
+from .database import Database, once_more
 from .schema import Token
 
 
@@ -16,6 +16,7 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @once_more
     def add(self, token_id: str, *, kind: str, environment: str, name: str, secret_hash: str) -> None:
         """Keeps a token; one that is there already is left as it is, revoked or not."""
         with self._database.write() as session:

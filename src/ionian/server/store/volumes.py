@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 
 from ionian.protocol.ids import new_id
 
-from .database import Database
+from .database import Database, once_more
 from .schema import Volume
 
 
@@ -23,6 +23,7 @@ class Volumes:
         with self._database.read() as session:
             return session.scalar(_named(environment, name))
 
+    @once_more
     def find_or_create(self, environment: str, name: str) -> Volume:
         """A volume by its name, made where it is missing."""
         with self._database.write() as session:
