@@ -32,6 +32,10 @@ Target = tuple[str, str]  # url, token
 BUFFER = 32 << 10
 """Past 128 KiB malloc would map and unmap memory for each read."""
 PATIENCE_S = 60.0
+LOOK_S = 0.0005
+"""So long a thread looks for its answer before it sleeps: a warm call takes less, and to wake up costs a third of one.
+Measured in turn: 160 to 270 µs a call with it, 240 to 380 without."""
+
 TELL_EVERY = 16
 """Ends of calls that are gathered before the server hears of them; an idle lane tells sooner (see `Lanes.sweep`)."""
 
@@ -59,6 +63,9 @@ class Lane:
         self._ended: list[str] = []
         self._seq = 0
         self.used_at = 0.0
+        self.eager = (
+            False  # nobody else of this process waits: to look for the answer takes no core from others
+        )
 
     def run(self, function_id: str, parent: str, payload: bytes) -> tuple[int, bytes]:
         """Runs one input; returns the code and payload of its result. Raises ConnectionError after a minute
@@ -181,10 +188,23 @@ class Lane:
 
     def _read(self) -> None:
         assert self._socket is not None
-        data = self._socket.recv(BUFFER)
+        data = self._look() if self.eager else None
+        if data is None:
+            data = self._socket.recv(BUFFER)
         if not data:
             raise EOFError("the server closed the connection")
         self._data = self._data + data if self._data else data
+
+    def _look(self) -> bytes | None:
+        """What comes within the time of a warm call. None: it takes longer, so the thread shall sleep."""
+        assert self._socket is not None
+        end = time.perf_counter() + LOOK_S
+        while time.perf_counter() < end:
+            try:
+                return self._socket.recv(BUFFER, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+        return None
 
 
 def open_socket(url: str) -> socket.socket:
@@ -227,7 +247,9 @@ class Lanes:
             if self._lent >= LANES_MAX:
                 return None
             self._lent += 1
-            return self._idle.pop() if self._idle else Lane(self._find)
+            lane = self._idle.pop() if self._idle else Lane(self._find)
+            lane.eager = self._lent == 1
+            return lane
 
     def give(self, lane: Lane) -> None:
         """The thread needs it no more."""
