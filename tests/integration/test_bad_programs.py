@@ -66,3 +66,15 @@ def test_sys_exit_ends_the_program_here_with_its_code(home: Home) -> None:
     assert (done.returncode, done.stdout) == (3, "")
     done = home.ionian("run", "-q", "endings.py::here_with_words", cwd=PROGRAMS)
     assert (done.returncode, said(done)) == (1, "the reason")
+
+
+def test_more_disk_than_the_worker_has_is_said(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "disk.py").write_text(
+        "import ionian as modal\n"
+        "app = modal.App('disk')\n"
+        "@app.function(ephemeral_disk=10**9)\n"
+        "def big(): return 1\n"
+    )
+    done = home.ionian("run", "-q", "disk.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "big asks for ephemeral_disk=1,000,000,000 MiB, and the worker's disk has" in done.stdout

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -270,6 +271,7 @@ class Container:
 
     async def _spec(self, image: BuiltImage, scratch: Path) -> SandboxSpec:
         function = self.ask.function
+        self._check_disk()
         layers = list(image.layers)
         if function.mounts:
             layers.append(await self.worker.images.mount_layer(function.mounts))
@@ -303,6 +305,15 @@ class Container:
             python_path=[RING],
             init=f"{RING}/ionian/container/init.py",
         )
+
+    def _check_disk(self) -> None:
+        asked = self.ask.function.resources.ephemeral_disk_mib
+        free = shutil.disk_usage(self.worker.scratch).free >> 20
+        if asked > free:
+            raise SandboxError(
+                f"{self.ask.function.tag} asks for ephemeral_disk={asked:,} MiB, and the worker's disk has {free:,} MiB free; "
+                "ask for less, or make room there"
+            )
 
     def _begin(self, image: BuiltImage) -> bytes:
         ask, function = self.ask, self.ask.function
