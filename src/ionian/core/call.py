@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .delivery import Caller
     from .function import Function
 
-RUN_ROWS = 64
 RUN_BYTES = 64 << 10
 """A Run batch is no longer than this, so that no hop waits behind a big frame; a single longer input goes alone."""
 

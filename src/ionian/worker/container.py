@@ -289,6 +289,7 @@ class Container:
             scratch=scratch,
             argv=["-m", "ionian.container.agent"],
             env={
+                **_FAULTS,
                 "PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
                 "LANG": "C.UTF-8",
                 # The dynamic linker reads it once, at the start of the interpreter.

@@ -16,7 +16,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 
-from ..protocol.batch import LOST, YIELD, Batch
+from ..protocol.batch import YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, CELL_SIZE, PACKET_MAX
 from ..protocol.ids import CALL_ID_LENGTH
 from ..protocol.shelf import on_shelf
@@ -290,16 +290,6 @@ def some_rows(batch: Batch, rows: list[int]) -> Batch:
         attempt=[batch.attempt[at] for at in rows],
         code=[batch.code[at] for at in rows],
         micros=[batch.micros[at] for at in rows],
-    )
-
-
-def lost_row(batch: Batch, at: int, type: str, message: str) -> Batch:
-    """One row of a batch as a result that says why there is none."""
-    import json
-
-    payload = json.dumps({"type": type, "message": message}).encode()
-    return Batch(
-        batch.call_id, [batch.index[at]], [len(payload)], payload, attempt=[batch.attempt[at]], code=[LOST]
     )
 
 
