@@ -53,6 +53,30 @@ class Take:
 
 
 @dataclass(slots=True)
+class Cancel:
+    """Interrupt these inputs of a container; what still runs after the grace is killed with it."""
+
+    worker_id: str
+    number: int
+    call_id: str
+    index: list[int]
+    grace_s: float
+
+
+@dataclass(slots=True)
+class Failed:
+    """An input has ended in a failure for good: what it was, for `ionian replay`."""
+
+    call_id: str
+    index: int
+    function_id: str
+    input_code: int  # BLOB: its payload names a blob
+    input: bytes
+    code: int
+    failure: bytes
+
+
+@dataclass(slots=True)
 class ConfirmResults:
     """Tell a worker that these batches of results need not be kept."""
 
@@ -60,4 +84,4 @@ class ConfirmResults:
     seqs: list[int]
 
 
-Action = Run | Deliver | Start | Stop | Take | ConfirmResults
+Action = Run | Deliver | Start | Stop | Take | Cancel | Failed | ConfirmResults

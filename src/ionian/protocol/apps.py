@@ -7,17 +7,25 @@ from typing import Literal
 
 from .spec import FunctionSpec, ImageSpec, Resources
 
-AppState = Literal["initializing", "ephemeral", "detached", "stopped"]
+AppState = Literal["initializing", "ephemeral", "detached", "deployed", "stopped"]
+
+Strategy = Literal["rolling", "recreate"]
 
 
 @dataclass
 class CreateApp:
-    """Makes an ephemeral app under an id that the client chose; repeating it is harmless."""
+    """Makes an app under an id that the client chose; repeating it is harmless.
+
+    `deploy`: the deployed app of this name is answered where there is one, with the ids of its functions, which stay
+    the same over all versions. A new one stays "initializing" until its first PublishApp.
+    """
 
     app_id: str
     name: str
     environment: str = ""
     detach: bool = False
+    deploy: bool = False
+    tags: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -26,22 +34,282 @@ class AppCreated:
 
     app_id: str
     environment: str
+    functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id, of a deployed app
+    name: str = ""
+    state: AppState = "initializing"
 
 
 @dataclass
 class StopApp:
-    """Ends an app. Of a detached one only the session ends."""
+    """Ends an app. Of a detached one only the session ends, and of a deployed one nothing, unless `for_good`."""
 
     app_id: str
     reason: str = ""
+    for_good: bool = False
+
+
+@dataclass
+class Deploy:
+    """What makes a PublishApp a new version of a deployed app."""
+
+    tag: str = ""
+    strategy: Strategy = "rolling"
+    client_version: str = ""
+    commit: str = ""  # seven characters, "*" behind them where files were changed; "": no repository
+    user: str = ""
 
 
 @dataclass
 class PublishApp:
-    """The functions of an app, all at once: from here on they can be called."""
+    """The functions of an app, all at once: from here on they can be called. Answered by AppFunctions."""
 
     app_id: str
     functions: list[FunctionSpec] = field(default_factory=list[FunctionSpec])
+    deploy: Deploy | None = None
+
+
+@dataclass
+class FindApp:
+    """Asks for a deployed app by name or an app by id; `create` makes an empty deployed one. Answered by AppCreated."""
+
+    name: str  # or "ap-…"
+    environment: str = ""
+    create: bool = False
+
+
+@dataclass
+class ListApps:
+    """Asks for the apps of an environment. Answered by AppList."""
+
+    environment: str = ""
+    stopped: bool = True  # those that were stopped in the last day, too
+
+
+@dataclass
+class AppInfo:
+    """An app in a list. Times in seconds since 1970; 0: never."""
+
+    app_id: str
+    name: str
+    state: AppState
+    environment: str
+    containers: int = 0
+    created_at: float = 0.0
+    stopped_at: float = 0.0
+    version: int = 0
+    deployed_at: float = 0.0
+    next_run_at: float = 0.0  # of its schedules
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    reason: str = ""
+
+
+@dataclass
+class AppList:
+    """The answer to ListApps, newest first."""
+
+    apps: list[AppInfo] = field(default_factory=list[AppInfo])
+
+
+@dataclass
+class AppHistory:
+    """Asks for the versions of a deployed app. Answered by AppVersions."""
+
+    app_id: str
+
+
+@dataclass
+class AppVersion:
+    """A version of a deployed app."""
+
+    number: int
+    deployed_at: float  # seconds since 1970
+    tag: str = ""
+    client_version: str = ""
+    commit: str = ""
+    user: str = ""
+    from_version: int = 0  # of a rollback: the version that it brought back
+
+
+@dataclass
+class AppVersions:
+    """The answer to AppHistory, newest first."""
+
+    versions: list[AppVersion] = field(default_factory=list[AppVersion])
+
+
+@dataclass
+class RollbackApp:
+    """Makes an earlier version of a deployed app its newest. Answered by AppRolled.
+
+    `version`: 0 is the one that runs (a rollover: all its containers are replaced), -1 the one before it.
+    """
+
+    app_id: str
+    version: int = -1
+    strategy: Strategy = "rolling"
+
+
+@dataclass
+class AppRolled:
+    """The answer to RollbackApp."""
+
+    number: int
+    from_version: int
+
+
+@dataclass
+class ListContainers:
+    """Asks for the containers of an environment, or of one app. Answered by ContainerList."""
+
+    environment: str = ""
+    app_id: str = ""
+
+
+@dataclass
+class ContainerInfo:
+    """A container in a list, or one that is wanted and not there (`container_id` empty): then `reason` says why."""
+
+    container_id: str
+    app_id: str
+    app_name: str
+    tag: str
+    state: Literal["wanted", "starting", "ready", "stopping"]
+    worker: str = ""
+    inputs: int = 0  # that it has
+    age_s: float = 0.0
+    reason: str = ""
+    version: int = 0
+    devices: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class ContainerList:
+    """The answer to ListContainers."""
+
+    containers: list[ContainerInfo] = field(default_factory=list[ContainerInfo])
+
+
+@dataclass
+class EndContainer:
+    """Ends a container; its inputs run elsewhere. `graceful`: what it runs may end first."""
+
+    container_id: str
+    graceful: bool = False
+
+
+@dataclass
+class ReadLogs:
+    """Asks for what was written, oldest first. Answered by LogLines; `follow`: later lines come as LogLines, too,
+    with the request's `follow_id`, until CloseLogs or the end of the app."""
+
+    app_id: str = ""
+    container_id: str = ""
+    function: str = ""  # a tag
+    call_id: str = ""
+    since_s: float = 0.0  # so many seconds back; 0: no bound
+    until_s: float = 0.0
+    tail: int = 100  # at most so many lines; 0: all
+    grep: str = ""
+    follow_id: str = ""  # "": no
+
+
+@dataclass
+class CloseLogs:
+    """Ends the following of logs."""
+
+    follow_id: str
+
+
+@dataclass
+class LogLine:
+    """One line of a log."""
+
+    at: float  # seconds since 1970
+    function: str
+    container_id: str
+    fd: int
+    text: str
+
+
+@dataclass
+class LogLines:
+    """Lines of a log."""
+
+    lines: list[LogLine] = field(default_factory=list[LogLine])
+    follow_id: str = ""
+    ended: bool = False  # no more will come
+
+
+# --- a program run in a container, by a person
+
+
+@dataclass
+class StartExec:
+    """Runs a program beside the function of a container. Answered by Done when it runs; ExecData and ExecEnded follow."""
+
+    exec_id: str  # "ex-…", made by the client
+    container_id: str
+    argv: list[str] = field(default_factory=list[str])
+    pty: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
+@dataclass
+class StartReplay:
+    """Runs a kept input again in a container of its own, in the terminal. Answered by ReplayStarted; ExecData and
+    ExecEnded follow."""
+
+    exec_id: str
+    input_id: str
+    debug: bool = True  # pdb where it fails
+    shell: bool = False  # a shell beside it, in place of the run
+    rows: int = 24
+    columns: int = 80
+
+
+@dataclass
+class ReplayStarted:
+    """The answer to StartReplay."""
+
+    tag: str
+    app_name: str
+    version: int
+    failure: str  # how the input ended
+    may_differ: list[str] = field(default_factory=list[str])  # sentences: secrets, volumes, time
+
+
+@dataclass
+class ExecData:
+    """What is typed (client → container, fd 0; empty payload: the end) or written (fd 1, 2): the payload."""
+
+    exec_id: str
+    fd: int
+
+
+@dataclass
+class ResizeExec:
+    """The terminal of the person has another size."""
+
+    exec_id: str
+    rows: int
+    columns: int
+
+
+@dataclass
+class ExecEnded:
+    """The program has ended. `code`: its exit status, or minus the signal; `reason` where it could not be run."""
+
+    exec_id: str
+    code: int
+    reason: str = ""
+
+
+@dataclass
+class KillExec:
+    """The person went away: the program ends."""
+
+    exec_id: str
 
 
 @dataclass

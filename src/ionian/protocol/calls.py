@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+from .spec import MethodSpec, Overrides, ParameterSpec, Scaling
 
 
 @dataclass
@@ -45,6 +48,206 @@ class FoundFunction:
     function_id: str
     app_id: str
     is_generator: bool = False
+    tag: str = ""
+    is_class: bool = False
+    methods: list[MethodSpec] = field(default_factory=list[MethodSpec])
+    parameters: list[ParameterSpec] = field(default_factory=list[ParameterSpec])
+    app_name: str = ""
+    environment: str = ""
+
+
+@dataclass
+class BindFunction:
+    """Asks for a variant of a function, made where it is missing. Answered by FoundFunction with the variant's id."""
+
+    function_id: str
+    overrides: Overrides
+
+
+# --- spawned calls: kept by the server, and so are their results (7 days)
+
+
+@dataclass
+class Spawn:
+    """Inputs of a call that is kept; the payload is one INPUTS entry. Answered by Done when they are synced to disk.
+
+    The first one opens the call. Sending one again is harmless.
+    """
+
+    call_id: str
+    function_id: str
+    parent: str = ""  # the input id in which the call was made
+    tag: str = ""  # how the caller names the function: "Class.method" for a method
+    last: bool = True  # no more inputs follow
+
+
+@dataclass
+class GetOutputs:
+    """Asks for results of a spawned call, from input `start` on, in the order of inputs.
+
+    Answered when the first of them is there, or `wait_s` seconds have passed.
+    """
+
+    call_id: str
+    start: int = 0
+    limit: int = 1
+    wait_s: float = 0.0
+
+
+@dataclass
+class Outputs:
+    """The answer to GetOutputs; the payload is one OUTPUTS entry (or empty: none is there yet)."""
+
+    call_id: str
+    total: int  # inputs of the call so far
+    done: int  # of them, those that have a result
+    complete: bool = True  # no more inputs follow
+    expired: bool = False  # its results were kept for 7 days and are gone
+
+
+@dataclass
+class GetCallInfo:
+    """Asks what a spawned call is."""
+
+    call_id: str
+
+
+@dataclass
+class CallInfo:
+    """The answer to GetCallInfo."""
+
+    call_id: str
+    function_id: str
+    tag: str
+    app_id: str
+    total: int
+    done: int
+    is_generator: bool = False
+    cancelled: bool = False
+    created_at: float = 0.0  # seconds since 1970
+
+
+@dataclass
+class CancelCall:
+    """Ends a spawned call: nothing of it starts any more, what runs is interrupted and has 30 s to clean up.
+
+    `terminate_containers`: the containers that run it are killed at once, and their other inputs run elsewhere.
+    """
+
+    call_id: str
+    terminate_containers: bool = False
+
+
+InputStatus = Literal["pending", "running", "success", "failure", "timeout", "terminated", "lost"]
+
+
+@dataclass
+class InputNode:
+    """An input of a call graph."""
+
+    input_id: str
+    call_id: str
+    parent: str  # the input in which it was called; "": the root
+    status: InputStatus
+    tag: str
+    module: str
+    container_id: str = ""
+
+
+@dataclass
+class GetCallGraph:
+    """Asks for the inputs of a call, those that they called, and so on."""
+
+    call_id: str
+
+
+@dataclass
+class CallGraph:
+    """The answer to GetCallGraph: parents before children."""
+
+    inputs: list[InputNode] = field(default_factory=list[InputNode])
+
+
+InputState = Literal[
+    "done",
+    "running",
+    "starting",  # a container for it is starting
+    "building",  # its image is being built
+    "waiting",  # for its turn, for capacity, for a cap: `reason` says which
+    "retrying",  # it failed and is tried again after a delay
+    "held",  # the server was restarted and waits for its workers
+    "kept",  # in the store, as enough of its call is under way
+]
+
+
+@dataclass
+class InputReason:
+    """Why inputs of a call have no result yet."""
+
+    state: InputState
+    count: int
+    first: int  # the index of the first such input
+    reason: str  # a sentence
+    container_id: str = ""  # of a running one
+    since_s: float = 0.0  # for how long it is so
+    place: int = 0  # in the queue of its function, from 1; 0: it does not wait in one
+
+
+@dataclass
+class ExplainCall:
+    """Asks why a call has no result yet."""
+
+    call_id: str
+
+
+@dataclass
+class CallExplained:
+    """The answer to ExplainCall: what runs first, then what waits."""
+
+    call_id: str
+    tag: str
+    reasons: list[InputReason] = field(default_factory=list[InputReason])
+
+
+# --- functions, while they run
+
+
+@dataclass
+class UpdateAutoscaler:
+    """Changes how many containers a function has, until its app is deployed again. None: as it is.
+
+    Answered by AutoscalerSettings.
+    """
+
+    function_id: str
+    min_containers: int | None = None
+    max_containers: int | None = None
+    buffer_containers: int | None = None
+    scaledown_window_s: float | None = None
+
+
+@dataclass
+class AutoscalerSettings:
+    """The answer to UpdateAutoscaler: all of them."""
+
+    scaling: Scaling = field(default_factory=Scaling)
+
+
+@dataclass
+class GetFunctionStats:
+    """Asks how a function is doing."""
+
+    function_id: str
+
+
+@dataclass
+class FunctionStats:
+    """The answer to GetFunctionStats."""
+
+    backlog: int  # inputs that wait
+    containers: int
+    running_inputs: int
+    input_headroom: int  # inputs that its containers could run at once beside those
 
 
 @dataclass
@@ -61,7 +264,9 @@ class CallState:
 
 @dataclass
 class AppFunctions:
-    """The functions of an app: tag → id."""
+    """The functions of an app: tag → id. The answer to PublishApp."""
 
     app_id: str
     functions: dict[str, str] = field(default_factory=dict[str, str])
+    version: int = 0  # of a deployed app
+    changed: bool = True  # False: the deploy was the same as what runs, and made no version

@@ -25,6 +25,13 @@ class Begin:
     workdir: str = "/root"
     client_python: str = ""
     image_id: str = ""
+    is_class: bool = False
+    arguments: str = ""  # base64 of the pickled (args, kwargs) of a class's constructor
+    max_inputs: int = 1  # inputs that run at once
+    batch_size: int = 0  # 0: the function takes single inputs
+    batch_wait_ms: int = 0
+    snapshot: bool = False
+    grace_s: float = 30.0  # for @exit
 
 
 @dataclass

@@ -18,7 +18,7 @@ def ulid() -> str:
 
 def new_id(prefix: str) -> str:
     """A new identifier such as `ap-01JD…`; prefixes: ap app, fu function, fc call, ta container, im image,
-    vo volume, st secret, wo worker, cl client, tk token."""
+    vo volume, st secret, wo worker, cl client, tk token, ex program run by a person."""
     return f"{prefix}-{ulid()}"
 
 

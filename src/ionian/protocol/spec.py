@@ -84,8 +84,97 @@ class VolumeMount:
 
 
 @dataclass
+class RetryPolicy:
+    """How often an input that failed is tried again, and how long after. Delays in seconds."""
+
+    max_retries: int
+    backoff_coefficient: float = 1.0
+    initial_delay_s: float = 1.0
+    max_delay_s: float = 60.0
+
+
+@dataclass
+class MethodSpec:
+    """A method of a class that can be called."""
+
+    name: str
+    is_generator: bool = False
+
+
+@dataclass
+class ParameterSpec:
+    """A parameter of a class: what `Cls.from_name(…)(…)` checks before anything is sent."""
+
+    name: str
+    type: str  # "str", "int", "bool", "bytes", or "" for a value that is pickled (a class with an __init__ of its own)
+    has_default: bool = False
+
+
+@dataclass
+class ClassSpec:
+    """What makes a FunctionSpec one of a class: one pool of containers runs all its methods.
+
+    An input of a class is the pickled (args, kwargs, method name); of a function it is (args, kwargs).
+    """
+
+    methods: list[MethodSpec] = field(default_factory=list[MethodSpec])
+    parameters: list[ParameterSpec] = field(default_factory=list[ParameterSpec])
+    arguments: str = ""  # base64 of the pickled (args, kwargs) of the constructor; "": none were given
+
+
+@dataclass
+class Concurrency:
+    """How many inputs one container runs at once."""
+
+    max_inputs: int = 1
+    target_inputs: int = 0  # what the autoscaler aims at; 0: max_inputs
+
+
+@dataclass
+class Batching:
+    """A function that takes lists: up to `max_batch_size` inputs, the first of which waits `wait_ms` for others."""
+
+    max_batch_size: int
+    wait_ms: int
+
+
+@dataclass
+class Schedule:
+    """When a deployed function runs by itself: `cron` (five fields) in `timezone`, or a period by the calendar."""
+
+    cron: str = ""
+    timezone: str = "UTC"
+    years: int = 0
+    months: int = 0
+    weeks: int = 0
+    days: int = 0
+    hours: int = 0
+    minutes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Overrides:
+    """What a variant of a function has otherwise (`with_options`, parameters of a class); None: as the function.
+
+    Two equal variants are one: `variant_id` follows from the function's id and this.
+    """
+
+    arguments: str | None = None  # see ClassSpec
+    resources: Resources | None = None
+    scaling: Scaling | None = None
+    retries: RetryPolicy | None = None
+    timeout_s: float | None = None
+    env: dict[str, str] | None = None  # added to the function's
+    secret_ids: list[str] | None = None
+    volumes: list[VolumeMount] | None = None
+    concurrency: Concurrency | None = None
+    batching: Batching | None = None
+
+
+@dataclass
 class FunctionSpec:
-    """A function as its containers need it."""
+    """A function as its containers need it. A class is one, too (`class_spec`): its methods share containers."""
 
     function_id: str
     tag: str  # the name in its app
@@ -108,3 +197,11 @@ class FunctionSpec:
     python: str = ""  # the client's Python, "3.11": said where the image's differs
     cloudpickle: str = ""
     block_network: bool = False
+    retries: RetryPolicy | None = None
+    class_spec: ClassSpec | None = None
+    concurrency: Concurrency = field(default_factory=Concurrency)
+    batching: Batching | None = None
+    schedule: Schedule | None = None
+    snapshot: bool = False  # enable_memory_snapshot
+    base_id: str = ""  # of a variant: the function that it varies
+    version: int = 0  # of the deployed app that it belongs to; set by the server

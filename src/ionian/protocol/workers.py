@@ -59,6 +59,18 @@ class Inventory:
 
 
 @dataclass
+class Replay:
+    """Makes a container one that runs one input in front of a person, whose terminal is the stream `exec_id`."""
+
+    exec_id: str
+    payload: str  # base64 of the input
+    debug: bool = True
+    shell: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
+@dataclass
 class StartContainer:
     """Server → worker. `number` was chosen by the server and names the container in batches."""
 
@@ -72,6 +84,22 @@ class StartContainer:
     )  # never stored, logged or passed by argv
     devices: list[str] = field(default_factory=list[str])
     functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id, of the whole app
+    replay: Replay | None = None
+
+
+@dataclass
+class CancelInputs:
+    """Server → worker: these inputs of a container are not wanted any more.
+
+    Those not claimed are taken back; those that run are interrupted: `InputCancellation` in a sync function by a
+    signal, in an async one by cancelling its task. What still runs after `grace_s` seconds is killed with its
+    container. Each ends in a result, which nobody may want.
+    """
+
+    number: int
+    call_id: str
+    index: list[int]
+    grace_s: float = 30.0
 
 
 @dataclass

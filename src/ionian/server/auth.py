@@ -52,18 +52,25 @@ ALLOWED: dict[Kind, frozenset[str]] = {
         {
             *("CreateApp", "StopApp", "PublishApp", "BuildImage", "FindVolume", "PutSecret", "FollowApp"),
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
+            *("Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
+            *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
+            *("FindApp", "ListApps", "AppHistory", "RollbackApp", "ListContainers", "EndContainer"),
+            *("ReadLogs", "CloseLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),
     "worker": frozenset(
         {
             *("Inventory", "ContainerState", "TakenBack", "FromContainer", "Log", "BuildStep", "RESULTS"),
+            *("ExecData", "ExecEnded"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),
     "container": frozenset(
         {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
+            *("Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph"),
+            *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import faults
-from ..core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Take
+from ..core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
 from ..core.dispatcher import Dispatcher
 from ..protocol import workers
 from ..protocol.apps import ContainerNews, Log, ResourcesChecked
@@ -269,10 +269,14 @@ class Engine:
                 self._tell(worker_id, workers.ConfirmResults(seqs))
             case Take(worker_id, number):
                 self._tell(worker_id, TakeBack(number))
+            case Cancel(worker_id, number, call_id, index, grace_s):
+                self._tell(worker_id, workers.CancelInputs(number, call_id, index, grace_s))
             case Stop(worker_id, number, grace_s, reason):
                 self._tell(worker_id, StopContainer(number, grace_s, reason))
             case Start():
                 self._start(action)
+            case Failed():
+                pass  # kept for `ionian replay`
 
     def _to_worker(self, worker_id: str, entry: bytes) -> None:
         session = self.workers.get(worker_id)

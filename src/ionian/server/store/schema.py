@@ -43,6 +43,24 @@ class App(Row):
     created_at: Mapped[float]
     stopped_at: Mapped[float | None] = mapped_column(default=None)
     reason: Mapped[str] = mapped_column(Text, default="")
+    version: Mapped[int] = mapped_column(Integer, default=0)  # of a deployed one: the newest, 1, 2, 3 …
+    deployed_at: Mapped[float | None] = mapped_column(default=None)
+    tags: Mapped[str] = mapped_column(Text, default="{}")  # JSON
+
+
+class Version(Row):
+    """A version of a deployed app: what each deploy or rollback made."""
+
+    __tablename__ = "versions"
+    app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    deployed_at: Mapped[float]
+    tag: Mapped[str]
+    client_version: Mapped[str]
+    commit: Mapped[str]
+    user: Mapped[str]
+    from_version: Mapped[int] = mapped_column(Integer)  # of a rollback: what it brought back; else 0
+    specs: Mapped[str] = mapped_column(Text)  # a list of protocol.spec.FunctionSpec as JSON
 
 
 class Function(Row):
@@ -55,6 +73,82 @@ class Function(Row):
     environment: Mapped[str]
     tag: Mapped[str]
     spec: Mapped[str] = mapped_column(Text)
+
+
+class Variant(Row):
+    """A function with other options, or a class with its parameters; its id follows from both."""
+
+    __tablename__ = "variants"
+    function_id: Mapped[str] = mapped_column(primary_key=True)
+    base_id: Mapped[str] = mapped_column(index=True)
+    app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), index=True)
+    overrides: Mapped[str] = mapped_column(Text)  # a protocol.spec.Overrides as JSON
+
+
+class Scheduled(Row):
+    """A function of a deployed app that runs by itself."""
+
+    __tablename__ = "schedules"
+    function_id: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), index=True)
+    schedule: Mapped[str] = mapped_column(Text)  # a protocol.spec.Schedule as JSON
+    next_at: Mapped[float] = mapped_column(index=True)
+    last_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class Call(Row):
+    """A spawned call: kept until its results expire."""
+
+    __tablename__ = "calls"
+    call_id: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[str] = mapped_column(index=True)
+    environment: Mapped[str]
+    function_id: Mapped[str]
+    tag: Mapped[str]
+    parent: Mapped[str] = mapped_column(index=True)  # the input in which it was made
+    created_at: Mapped[float] = mapped_column(index=True)
+    total: Mapped[int] = mapped_column(Integer, default=0)  # inputs so far
+    complete: Mapped[bool] = mapped_column(default=False)  # no more inputs follow
+    done: Mapped[int] = mapped_column(Integer, default=0)  # inputs that have a result
+    cancelled: Mapped[bool] = mapped_column(default=False)
+    finished_at: Mapped[float | None] = mapped_column(default=None, index=True)
+
+
+class CallInputs(Row):
+    """Inputs of a spawned call that came together: indexes from `start` to before `stop`."""
+
+    __tablename__ = "call_inputs"
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True)
+    start: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    stop: Mapped[int] = mapped_column(Integer)
+    columns: Mapped[bytes]  # the header of their batch
+    payload: Mapped[bytes]
+
+
+class CallResults(Row):
+    """Results of a spawned call that came together; `low` and `high` are the least and the greatest index."""
+
+    __tablename__ = "call_results"
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, init=False)
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"), index=True)
+    low: Mapped[int] = mapped_column(Integer)
+    high: Mapped[int] = mapped_column(Integer)
+    columns: Mapped[bytes]
+    payload: Mapped[bytes]
+
+
+class FailedInput(Row):
+    """An input that ended in a failure, kept to be run again by a person."""
+
+    __tablename__ = "failed_inputs"
+    input_id: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[str] = mapped_column(index=True)
+    environment: Mapped[str]
+    spec: Mapped[str] = mapped_column(Text)  # its function then: a protocol.spec.FunctionSpec as JSON
+    code: Mapped[int] = mapped_column(Integer)  # of the input: BLOB, or 0
+    payload: Mapped[bytes]
+    failure: Mapped[str] = mapped_column(Text)  # the last line of its traceback
+    failed_at: Mapped[float] = mapped_column(index=True)
 
 
 class Volume(Row):
