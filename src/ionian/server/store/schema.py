@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Float, ForeignKey, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import Float, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 # Times are seconds since 1970, for display and retention only: deadlines live on monotonic clocks elsewhere.
@@ -100,6 +100,7 @@ class Call(Row):
     """A spawned call: kept until its results expire."""
 
     __tablename__ = "calls"
+    __table_args__ = (Index("ix_calls_waiting", "function_id", "finished_at", "created_at"),)
     call_id: Mapped[str] = mapped_column(primary_key=True)
     app_id: Mapped[str] = mapped_column(index=True)
     environment: Mapped[str]
@@ -121,18 +122,24 @@ class CallInputs(Row):
     call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True)
     start: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     stop: Mapped[int] = mapped_column(Integer)
+    blobs: Mapped[str] = mapped_column(Text)  # digests that the payload names, one a line
     columns: Mapped[bytes]  # the header of their batch
     payload: Mapped[bytes]
 
 
 class CallResults(Row):
-    """Results of a spawned call that came together; `low` and `high` are the least and the greatest index."""
+    """Results of a spawned call that came together; `low` and `high` are the least and the greatest index.
+
+    `low` is -1 where the payload is the failure of all inputs of an ended call that have no other result.
+    """
 
     __tablename__ = "call_results"
+    __table_args__ = (Index("ix_call_results_low", "call_id", "low"),)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, init=False)
-    call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"), index=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"))
     low: Mapped[int] = mapped_column(Integer)
     high: Mapped[int] = mapped_column(Integer)
+    blobs: Mapped[str] = mapped_column(Text)
     columns: Mapped[bytes]
     payload: Mapped[bytes]
 

@@ -73,11 +73,13 @@ def _calls() -> None:
         sa.PrimaryKeyConstraint("call_id"),
     )
     _index("calls", "app_id", "parent", "created_at", "finished_at")
+    op.create_index("ix_calls_waiting", "calls", ["function_id", "finished_at", "created_at"])
     op.create_table(
         "call_inputs",
         sa.Column("call_id", TEXT, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
         sa.Column("start", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("stop", sa.Integer(), nullable=False),
+        sa.Column("blobs", sa.Text(), nullable=False),
         sa.Column("columns", sa.LargeBinary(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("call_id", "start"),
@@ -88,11 +90,12 @@ def _calls() -> None:
         sa.Column("call_id", TEXT, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
         sa.Column("low", sa.Integer(), nullable=False),
         sa.Column("high", sa.Integer(), nullable=False),
+        sa.Column("blobs", sa.Text(), nullable=False),
         sa.Column("columns", sa.LargeBinary(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )
-    _index("call_results", "call_id")
+    op.create_index("ix_call_results_low", "call_results", ["call_id", "low"])
     op.create_table(
         "failed_inputs",
         sa.Column("input_id", TEXT, nullable=False),
