@@ -5,7 +5,14 @@ from __future__ import annotations
 from .arguments import integer, number, text, wrong
 from .execution import is_local
 
-CRON_FIELDS = 5
+CRON_FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of month", 1, 31, ()),
+    ("month", 1, 12, ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")),
+    ("day of week", 0, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")),
+)
+"""Name, least, greatest, and the words that stand for the numbers from the least on."""
 
 
 class Cron:
@@ -18,9 +25,8 @@ class Cron:
 
     def __init__(self, cron_string: str, timezone: str = "UTC") -> None:
         if is_local():
-            text("timezone", timezone)
-            if len(text("cron_string", cron_string).split()) != CRON_FIELDS:
-                raise wrong("cron_string", 'five fields, as in "0 6 * * *"', cron_string)
+            _check_timezone(timezone)
+            _check_cron(cron_string)
         self.cron_string = cron_string
         self.timezone = timezone
 
@@ -72,3 +78,51 @@ class Period:
     def __repr__(self) -> str:
         parts = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
         return f"Period({', '.join(f'{p}={getattr(self, p)}' for p in parts if getattr(self, p))})"
+
+
+def _check_cron(cron_string: str) -> None:
+    """What can be said without a library for cron; the server, which has one, looks again at a deploy."""
+    fields = text("cron_string", cron_string).upper().split()
+    if len(fields) != len(CRON_FIELDS):
+        raise wrong("cron_string", 'five fields, as in "0 6 * * *"', cron_string)
+    for field, (name, least, greatest, words) in zip(fields, CRON_FIELDS, strict=True):
+        for term in field.split(","):
+            if not _is_term(term, name, least, greatest, words):
+                named = f" or {words[0]} to {words[-1]}" if words else ""
+                expected = f"{least} to {greatest}{named}, *, a range as 1-5 or a step as */2 for the {name}"
+                raise wrong("cron_string", expected, cron_string)
+
+
+def _is_term(term: str, name: str, least: int, greatest: int, words: tuple[str, ...]) -> bool:
+    """Whether this is a part of a field: `*`, `5`, `MON`, `1-5`, `*/2`, `10-20/5`; `L`, `LW`, `5#2`, `5L` for days."""
+    base, slash, step = term.partition("/")
+    if slash and (not step.isdecimal() or int(step) == 0):
+        return False
+    if base == "*" or (name == "day of month" and base in ("L", "LW")):
+        return True
+    if name == "day of week":
+        day, _, nth = base.partition("#")
+        if nth:
+            return nth in ("1", "2", "3", "4", "5") and _value(day, least, greatest, words) is not None
+        base = base[:-1] if base[:-1].isdecimal() and base.endswith("L") else base
+    first, dash, last = base.partition("-")
+    low = _value(first, least, greatest, words)
+    high = _value(last, least, greatest, words) if dash else low
+    return low is not None and high is not None and low <= high
+
+
+def _value(word: str, least: int, greatest: int, words: tuple[str, ...]) -> int | None:
+    if word in words:
+        return least + words.index(word)
+    return int(word) if word.isascii() and word.isdecimal() and least <= int(word) <= greatest else None
+
+
+def _check_timezone(timezone: str) -> None:
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(text("timezone", timezone))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        if timezone == "UTC" or not zoneinfo.available_timezones():
+            return  # this machine knows none
+        raise wrong("timezone", 'a name of the time zone database, as "Europe/Berlin"', timezone) from None

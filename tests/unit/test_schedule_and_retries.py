@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ionian import Cron, Period, Retries
 from ionian.exception import InvalidError
@@ -18,11 +21,55 @@ def test_they_show_what_they_are() -> None:
 
 
 @pytest.mark.parametrize(
+    "cron",
+    [
+        "0 6 * * *",
+        "*/15 0-6/2,22 1,15 JAN-mar MON-FRI",
+        "5 4 L * *",
+        "5 4 LW 1-6 *",
+        "5 4 * * 5#2",
+        "5 4 * * 5L",
+        "0 0 * * 7",
+    ],
+)
+def test_what_the_servers_library_takes_is_taken(cron: str) -> None:
+    from cronsim import CronSim
+
+    CronSim(cron, datetime(2026, 1, 1, tzinfo=timezone.utc))
+    assert Cron(cron).cron_string == cron
+
+
+@given(
+    cron=st.lists(st.text("0123456789*,-/#LWMON", min_size=1, max_size=6), min_size=5, max_size=5).map(
+        " ".join
+    )
+)
+def test_what_the_servers_library_refuses_is_seldom_taken(cron: str) -> None:
+    """Only a day that no month has is for the library alone to say."""
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(cron, datetime(2026, 1, 1, tzinfo=timezone.utc))
+    except CronSimError as error:
+        if str(error) != "Bad day-of-month":
+            with pytest.raises(InvalidError):
+                Cron(cron)
+    except Exception:  # it trips over some nonsense
+        pass
+
+
+@pytest.mark.parametrize(
     ("name", "make"),
     [
         ("cron_string", lambda: Cron("0 6 * *")),
         ("cron_string", lambda: Cron(5)),  # pyright: ignore
+        ("cron_string: expected 0 to 59, .* for the minute", lambda: Cron("60 6 * * *")),
+        ("for the hour, got '0 6-4", lambda: Cron("0 6-4 * * *")),
+        ("0 to 7 or SUN to SAT, .* for the day of week", lambda: Cron("0 6 * * funday")),
+        ("for the month", lambda: Cron("0 6 * */0 *")),
+        ("for the day of month", lambda: Cron("0 6 1,,2 * *")),
         ("timezone", lambda: Cron("0 6 * * *", timezone="")),
+        ("timezone: .* got 'Mars/Base'", lambda: Cron("0 6 * * *", timezone="Mars/Base")),
         ("Period", lambda: Period()),
         ("hours", lambda: Period(hours=1.5)),  # pyright: ignore
         ("days", lambda: Period(days=-1)),

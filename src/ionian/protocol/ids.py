@@ -12,7 +12,12 @@ CALL_ID_LENGTH = 29  # "fc-" and 26 characters
 
 def ulid() -> str:
     """A new ULID: sorts by the millisecond in which it was made."""
-    value = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    return ulid_of(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def ulid_of(millisecond: int, ten_bytes: bytes) -> str:
+    """The ULID of a time since 1970 and what stands in for randomness."""
+    value = (millisecond << 80) | int.from_bytes(ten_bytes, "big")
     return "".join([PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
@@ -20,6 +25,14 @@ def new_id(prefix: str) -> str:
     """A new identifier such as `ap-01JD…`; prefixes: ap app, fu function, fc call, ta container, im image,
     vo volume, st secret, wo worker, cl client, tk token, ex program run by a person."""
     return f"{prefix}-{ulid()}"
+
+
+def derived_id(prefix: str, text: str) -> str:
+    """The identifier that follows from a text: equal texts have equal ids."""
+    import hashlib
+
+    value = int.from_bytes(hashlib.sha256(text.encode()).digest()[:17], "big") >> 6
+    return f"{prefix}-" + "".join([ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5)])
 
 
 def input_id(call_id: str, index: int) -> str:

@@ -13,6 +13,7 @@ from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
 from .functions import Functions
 from .migrate import migrate
+from .schedules import Schedules
 from .schema import Epoch
 from .secrets import SecretRows
 from .tokens import Tokens
@@ -43,6 +44,7 @@ class Store:
         self.blob_grants = BlobGrants(database)
         self.workers = Workers(database)
         self.usage = UsageRows(database)
+        self.schedules = Schedules(database)
         self.tokens = Tokens(database)
 
     @classmethod
