@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import threading
@@ -25,7 +24,7 @@ from ..protocol.apps import (
     ResourcesChecked,
     SecretKept,
 )
-from ..protocol.ids import ALPHABET, new_id
+from ..protocol.ids import derived_id, new_id
 from ..protocol.spec import FileRef, FunctionSpec, ImageSpec, Resources, VolumeMount
 from . import no_gpu
 from .entry import import_name
@@ -281,9 +280,7 @@ def less_than(asked: Resources, given: Resources) -> str:
 
 def image_id(spec: ImageSpec) -> str:
     """The id of an image: equal specs have equal ids."""
-    text = json.dumps(asdict(spec), sort_keys=True, separators=(",", ":"))
-    value = int.from_bytes(hashlib.sha256(text.encode()).digest()[:17], "big") >> 6
-    return "im-" + "".join(ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return derived_id("im", json.dumps(asdict(spec), sort_keys=True, separators=(",", ":")))
 
 
 def pickled(function: Callable[..., Any]) -> bytes:

@@ -57,6 +57,7 @@ class Deploy:
     client_version: str = ""
     commit: str = ""  # seven characters, "*" behind them where files were changed; "": no repository
     user: str = ""
+    tags: dict[str, str] | None = None  # of the app; None: as they are
 
 
 @dataclass

@@ -69,7 +69,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     "container": frozenset(
         {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
-            *("Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph"),
+            *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph"),
             *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }

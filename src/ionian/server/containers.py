@@ -139,6 +139,10 @@ class Containers:
                 if not waiting.done():
                     waiting.set_result(None)
 
+    def count_of(self, app_id: str) -> int:
+        """How many containers an app has."""
+        return sum(container.app_id == app_id for container in self._by_number.values())
+
     async def all_gone(self, app_id: str, patience_s: float) -> None:
         """Waits until no container of an app is left."""
         if not any(c.app_id == app_id for c in self._by_number.values()):

@@ -56,11 +56,40 @@ class Engine:
     # --- apps
 
     def publish(
-        self, app_id: str, environment: str, specs: list[FunctionSpec], *, detached: bool = False
+        self,
+        app_id: str,
+        environment: str,
+        specs: list[FunctionSpec],
+        *,
+        detached: bool = False,
+        recreate: bool = False,
+        roll: bool = False,
     ) -> None:
-        """The functions of an app can be called from here on. `detached`: its calls go on without their callers."""
+        """These are the functions of an app from here on. What it had besides goes, once its inputs have ended.
+
+        `detached`: its calls go on without their callers. `recreate`: containers of what has changed are ended at
+        once; `roll`: those of what has not are replaced, too.
+        """
+        now = _now()
         if detached:
             self.dispatcher.detach_app(app_id)
+        wanted = {spec.function_id for spec in specs}
+        for function_id in [
+            key for key, (_, app, _) in self.specs.items() if app == app_id and key not in wanted
+        ]:
+            del self.specs[function_id]
+            self.dispatcher.remove_function(now, function_id)
+        known = wanted & self.specs.keys()
+        self.add(app_id, environment, specs)
+        for function_id in sorted(known):
+            if roll:
+                self.dispatcher.rollover(now, function_id)
+            if recreate:
+                self.dispatcher.recreate(now, function_id)
+        self.pump()
+
+    def add(self, app_id: str, environment: str, specs: list[FunctionSpec]) -> None:
+        """An app has these functions, too, or has them otherwise."""
         for spec in specs:
             self.specs[spec.function_id] = (spec, app_id, environment)
             self.dispatcher.add_function(_now(), spec, app_id, environment)
@@ -90,8 +119,10 @@ class Engine:
             self.news.forget(app_id)
 
     def functions_of(self, app_id: str) -> dict[str, str]:
-        """Tag → id."""
-        return {spec.tag: key for key, (spec, app, _) in self.specs.items() if app == app_id}
+        """Tag → id, without variants."""
+        return {
+            spec.tag: key for key, (spec, app, _) in self.specs.items() if app == app_id and not spec.base_id
+        }
 
     # --- callers
 

@@ -27,12 +27,14 @@ from .garbage import collect_garbage
 from .handlers.apps import end_app
 from .handlers.blobs import share_blobs
 from .handlers.context import Context
+from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .keeper import Keeper
 from .owners import Owners
 from .secrets import MasterKey, Secrets
 from .session import Session
 from .store import Store
+from .store.apps import DEPLOYER
 from .store.schema import App
 
 log = logging.getLogger("ionian.server")
@@ -83,7 +85,8 @@ class Server:
         admit_token(self.store, local_token(self.state, "worker"), kind="worker", name="local")
         for app in self.store.apps.live():
             await self.publish(app, self.store.functions.of(app.app_id))
-            self.apps.client_gone(app.client)
+            if app.client != DEPLOYER:
+                self.apps.client_gone(app.client)
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
             self._accept, self.state.runtime / "server.sock"
@@ -193,9 +196,34 @@ class Server:
 
     # --- Engine of the handlers
 
-    async def publish(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+    async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         """These are the functions of the app."""
-        self.engine.publish(app.app_id, app.environment, list(specs), detached=app.detach)
+        await self._publish(app, specs, recreate=recreate)
+
+    async def roll(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
+        """The same, with other containers for all of them."""
+        await self._publish(app, specs, recreate=recreate, roll=True)
+
+    async def _publish(
+        self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False, roll: bool = False
+    ) -> None:
+        variants = await asyncio.to_thread(variants_of, app, specs, self.context)
+        self.engine.publish(
+            app.app_id,
+            app.environment,
+            [*specs, *variants],
+            detached=app.detach,
+            recreate=recreate,
+            roll=roll,
+        )
+
+    async def add(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+        """The app has these functions, too."""
+        self.engine.add(app.app_id, app.environment, list(specs))
+
+    def containers_of(self, app_id: str) -> int:
+        """How many containers an app has."""
+        return self.engine.containers.count_of(app_id)
 
     async def stop_app(self, app_id: str, reason: str) -> None:
         """Ends the calls and containers of an app, and waits until their usage is in the store."""

@@ -28,10 +28,25 @@ class RecordingEngine:
     published: list[tuple[App, list[FunctionSpec]]] = field(
         default_factory=list[tuple[App, list[FunctionSpec]]]
     )
+    added: list[FunctionSpec] = field(default_factory=list[FunctionSpec])
+    recreated: list[str] = field(default_factory=list[str])
+    rolled: list[str] = field(default_factory=list[str])
     stopped: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
-    async def publish(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+    async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         self.published.append((app, list(specs)))
+        if recreate:
+            self.recreated.append(app.app_id)
+
+    async def roll(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
+        await self.publish(app, specs, recreate=recreate)
+        self.rolled.append(app.app_id)
+
+    async def add(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+        self.added.extend(specs)
+
+    def containers_of(self, app_id: str) -> int:
+        return 0
 
     async def stop_app(self, app_id: str, reason: str) -> None:
         self.stopped.append((app_id, reason))

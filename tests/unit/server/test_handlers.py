@@ -269,7 +269,7 @@ def test_a_function_that_is_not_there_is_refused_with_those_that_are(server: Ser
     app_id = server.new_app("a")
     server.ask(PublishApp(app_id, [function("f"), function("g")]))
     assert (
-        refused(server, FindFunction("a", "h"), "'a' has no function 'h'; its functions: f, g")
+        refused(server, FindFunction("a", "h"), "'a' has no function or class 'h'; there are: f, g")
         == "NotFoundError"
     )
     assert (

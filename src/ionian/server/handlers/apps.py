@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
-from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, PublishApp, StopApp
+from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, Deploy, PublishApp, StopApp
 from ionian.protocol.calls import AppFunctions
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
+from ..store.apps import DEPLOYER
 from ..store.functions import AppIsOver, FunctionIdTaken
 from ..store.schema import App
 from .context import Context, in_thread
-from .names import check_id, check_name, environment_of
+from .names import check_id, check_name, check_tags, check_version_tag, environment_of
 from .specs import check_references, check_specs, digests_of
 
 
 async def create_app(
     actor: Actor, message: CreateApp, _: bytes, context: Context
 ) -> tuple[AppCreated, bytes]:
-    """Makes an app, or finds it made by the same client before its connection was lost."""
+    """Makes an app, or finds it made by the same client before its connection was lost; for a deploy, finds the
+    deployed one of its name, whoever made it."""
     authorise(actor, "CreateApp", Target(message.environment))
     environment = await environment_of(actor, message.environment, context)
     check_id("ap", message.app_id)
     check_name("an app", message.name)
+    check_tags(message.tags)
+    if message.deploy:
+        app = await in_thread(
+            context.store.apps.deployed,
+            message.app_id,
+            environment=environment,
+            name=message.name,
+            tags=json.dumps(message.tags),
+        )
+        return await described(app, context), b""
     app = await in_thread(
         context.store.apps.create,
         message.app_id,
@@ -31,12 +44,19 @@ async def create_app(
         name=message.name,
         detach=message.detach,
         client=actor.id,
+        tags=json.dumps(message.tags),
     )
     if (app.environment, app.name, app.client) != (environment, message.name, actor.id):
         raise Refused("AlreadyExistsError", f"app id {message.app_id} belongs to another app; make a new id")
     if app.state == "stopped":
-        raise _over(app)
-    return AppCreated(app.app_id, environment), b""
+        raise over(app)
+    return AppCreated(app.app_id, environment, {}, app.name, app.state), b""  # type: ignore[arg-type]
+
+
+async def described(app: App, context: Context) -> AppCreated:
+    """An app as clients know it."""
+    functions = await in_thread(context.store.functions.tags, app.app_id)
+    return AppCreated(app.app_id, app.environment, functions, app.name, app.state)  # type: ignore[arg-type]
 
 
 async def publish_app(
@@ -47,11 +67,17 @@ async def publish_app(
     check_specs(message.functions)
     await in_thread(check_references, app, message.functions, context)
     digests = {digest for spec in message.functions for digest in digests_of(spec)}
+    if (message.deploy is not None) != (app.client == DEPLOYER):
+        raise Refused(
+            "InvalidError", f"expected a deploy of a deployed app, or a run of another; {app.name} is none"
+        )
     async with context.app_lock(app.app_id):
         try:
+            if message.deploy is not None:
+                return await _deploy(app, message, message.deploy, digests, context), b""
             app = await in_thread(context.store.functions.publish, app.app_id, message.functions)
         except AppIsOver:
-            raise _over(app) from None
+            raise over(app) from None
         except FunctionIdTaken as taken:
             raise Refused(
                 "AlreadyExistsError", f"function id {taken} belongs to another app; make a new id"
@@ -61,10 +87,23 @@ async def publish_app(
     return AppFunctions(app.app_id, {spec.tag: spec.function_id for spec in message.functions}), b""
 
 
+async def _deploy(
+    app: App, message: PublishApp, deploy: Deploy, digests: set[str], context: Context
+) -> AppFunctions:
+    """The next version of a deployed app, unless it is what runs."""
+    check_version_tag(deploy.tag)
+    check_tags(deploy.tags or {})
+    done = await in_thread(context.store.versions.publish, app.app_id, message.functions, deploy, digests)
+    if done.changed:
+        await context.engine.publish(done.app, done.specs, recreate=deploy.strategy == "recreate")
+    functions = {spec.tag: spec.function_id for spec in done.specs}
+    return AppFunctions(app.app_id, functions, done.app.version, done.changed)
+
+
 async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -> tuple[AppUsage, bytes]:
-    """Ends an app; of a detached one, which runs on, only the session ends."""
+    """Ends an app; of a detached one, which runs on, only the session ends, and of a deployed one nothing."""
     app = await app_of(actor, "StopApp", message.app_id, context)
-    if app.state != "detached":
+    if message.for_good or (app.state != "detached" and app.client != DEPLOYER):
         await end_app(app.app_id, message.reason or "stopped by its client", context)
     return await in_thread(context.store.usage.of_app, app.app_id), b""
 
@@ -101,6 +140,7 @@ async def app_of(actor: Actor, action: str, app_id: str, context: Context) -> Ap
     return app
 
 
-def _over(app: App) -> Refused:
+def over(app: App) -> Refused:
+    """Says that an app was stopped."""
     reason = f" ({app.reason})" if app.reason else ""
     return Refused("ConflictError", f"app {app.name} ({app.app_id}) was stopped{reason}; run it again")

@@ -24,8 +24,23 @@ R = TypeVar("R")
 class Engine(Protocol):
     """The part of the server that runs functions."""
 
-    async def publish(self, app: App, specs: Sequence[FunctionSpec]) -> None:
-        """These are the functions of the app from now on. They are in the store already."""
+    async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
+        """These are the functions of the app from now on. They are in the store already.
+
+        Containers of what is changed or gone end what they run first; with `recreate` they are ended at once.
+        """
+        ...
+
+    async def add(self, app: App, specs: Sequence[FunctionSpec]) -> None:
+        """The app has these functions, too: variants of others."""
+        ...
+
+    async def roll(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
+        """Publishes, and replaces the containers of what was not changed, too."""
+        ...
+
+    def containers_of(self, app_id: str) -> int:
+        """How many containers an app has now."""
         ...
 
     async def stop_app(self, app_id: str, reason: str) -> None:

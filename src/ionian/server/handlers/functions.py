@@ -1,20 +1,29 @@
-"""Functions by name: FindFunction."""
+"""Functions by name, and variants of them: FindFunction, BindFunction."""
 
 from __future__ import annotations
 
-from ionian.protocol.calls import FindFunction, FoundFunction
+import logging
+from collections.abc import Sequence
+
+from ionian.protocol.calls import BindFunction, FindFunction, FoundFunction
+from ionian.protocol.spec import FunctionSpec, Overrides
 from ionian.protocol.stream import Refused
+from ionian.protocol.variants import combine, variant_id, vary
 
 from ..auth import Actor, Target, authorise
 from ..store.schema import App
 from .context import Context, in_thread
-from .names import environment_of
+from .deploys import no_app
+from .names import environment_of, there_are
+from .specs import check_references, check_spec
+
+log = logging.getLogger("ionian.server")
 
 
 async def find_function(
     actor: Actor, message: FindFunction, _: bytes, context: Context
 ) -> tuple[FoundFunction, bytes]:
-    """A function of a running app; of several apps of one name, of the one that was started last."""
+    """A function or class of an app: of the deployed one of that name, else of the one that was started last."""
     authorise(actor, "FindFunction", Target(message.environment))
     environment = await environment_of(actor, message.environment, context)
     if not message.app:
@@ -22,10 +31,31 @@ async def find_function(
     else:
         apps = await in_thread(context.store.apps.live_named, environment, message.app)
     for app in apps:
-        spec = await in_thread(context.store.functions.tagged, app.app_id, message.tag)
+        spec = await in_thread(_tagged, app, message.tag, context)
         if spec is not None:
-            return FoundFunction(spec.function_id, app.app_id, spec.is_generator), b""
-    raise await in_thread(_not_found, message, environment, apps, context)
+            return _found(app, spec), b""
+    raise await _not_found(message, environment, apps, context)
+
+
+def _tagged(app: App, tag: str, context: Context) -> FunctionSpec | None:
+    """A class is found by its own name, too."""
+    functions = context.store.functions
+    return functions.tagged(app.app_id, tag) or functions.tagged(app.app_id, f"{tag}.*")
+
+
+def _found(app: App, spec: FunctionSpec) -> FoundFunction:
+    kind = spec.class_spec
+    return FoundFunction(
+        spec.function_id,
+        app.app_id,
+        spec.is_generator,
+        tag=spec.tag,
+        is_class=kind is not None,
+        methods=[] if kind is None else kind.methods,
+        parameters=[] if kind is None else kind.parameters,
+        app_name=app.name,
+        environment=app.environment,
+    )
 
 
 def _own_app(actor: Actor, context: Context) -> list[App]:
@@ -35,11 +65,80 @@ def _own_app(actor: Actor, context: Context) -> list[App]:
     return [] if app is None else [app]
 
 
-def _not_found(message: FindFunction, environment: str, apps: list[App], context: Context) -> Refused:
-    if not apps:
-        what = f"app {message.app[:80]!r} is not running in environment {environment!r}"
-        return Refused("NotFoundError", f"{what}; start it first")
-    tags = ", ".join(context.store.functions.tags(apps[0].app_id)) or "none"
+async def _not_found(message: FindFunction, environment: str, apps: list[App], context: Context) -> Refused:
+    there = [app for app in apps if app.state != "initializing"]
+    if not there:
+        return await no_app(message.app, environment, context)
+    tags = await in_thread(context.store.functions.tags, there[0].app_id)
+    names = there_are(message.tag, [tag.removesuffix(".*") for tag in tags])
     return Refused(
-        "NotFoundError", f"app {apps[0].name!r} has no function {message.tag[:80]!r}; its functions: {tags}"
+        "NotFoundError", f"app {there[0].name!r} has no function or class {message.tag[:80]!r}; {names}"
     )
+
+
+async def bind_function(
+    actor: Actor, message: BindFunction, _: bytes, context: Context
+) -> tuple[FoundFunction, bytes]:
+    """A variant of a function, made where it is missing. A variant of a variant is one of the function itself."""
+    overrides, base_id = message.overrides, message.function_id
+    varied = await in_thread(context.store.variants.find, base_id)
+    if varied is not None:
+        base_id, overrides = varied[0], combine(varied[1], overrides)
+    found = await in_thread(context.store.functions.find, base_id)
+    target = Target() if found is None else Target(found[0].environment, found[0].app_id)
+    authorise(actor, "BindFunction", target)
+    if found is None or found[0].state == "stopped":
+        raise Refused(
+            "NotFoundError",
+            f"there is no function {message.function_id[:80]!r}: its app was stopped or deployed anew",
+        )
+    app, base = found
+    if overrides == Overrides():
+        return _found(app, base), b""
+    if overrides.arguments is not None and base.class_spec is None:
+        raise Refused("InvalidError", f"{base.tag} is a function, and takes no parameters of a class")
+    spec = vary(base, overrides)
+    check_spec(spec)
+    await in_thread(check_references, app, [spec], context)
+    async with context.app_lock(app.app_id):
+        await _keep(app, base_id, overrides, context)
+    return _found(app, spec), b""
+
+
+async def _keep(app: App, base_id: str, overrides: Overrides, context: Context) -> None:
+    """Looks once more, under the lock: meanwhile the app may have been stopped, or deployed anew."""
+    now = await in_thread(context.store.functions.find, base_id)
+    if now is None or now[0].state == "stopped":
+        raise Refused(
+            "NotFoundError", f"app {app.name} was stopped or deployed anew; look the function up again"
+        )
+    await in_thread(
+        context.store.variants.put,
+        variant_id(base_id, overrides),
+        base_id=base_id,
+        app_id=app.app_id,
+        overrides=overrides,
+    )
+    await context.engine.add(now[0], [vary(now[1], overrides)])
+
+
+def variants_of(app: App, specs: Sequence[FunctionSpec], context: Context) -> list[FunctionSpec]:
+    """The variants of these functions that were asked for before, made from what the functions are now. Blocks.
+
+    One that can't be any more is left out: a call of it then fails, and whoever asks for it anew is told why.
+    """
+    bases = {spec.function_id: spec for spec in specs}
+    made: list[FunctionSpec] = []
+    for base_id, overrides in context.store.variants.of(app.app_id):
+        base = bases.get(base_id)
+        if base is None:
+            continue
+        spec = vary(base, overrides)
+        try:
+            check_spec(spec)
+            check_references(app, [spec], context)
+        except Refused as refused:
+            log.warning("variant=%s of function=%s: %s", spec.function_id, base_id, refused.message)
+        else:
+            made.append(spec)
+    return made

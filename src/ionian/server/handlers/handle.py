@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ionian.protocol.apps import CreateApp, FindVolume, PublishApp, PutSecret, StopApp
-from ionian.protocol.calls import FindFunction
+from ionian.protocol.apps import (
+    AppHistory,
+    CreateApp,
+    FindApp,
+    FindVolume,
+    ListApps,
+    PublishApp,
+    PutSecret,
+    RollbackApp,
+    StopApp,
+)
+from ionian.protocol.calls import BindFunction, FindFunction
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.stream import Refused
 
@@ -17,7 +27,8 @@ from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app
 from .blobs import find_blobs, read_blob, write_blob
 from .context import Context
-from .functions import find_function
+from .deploys import app_history, find_app, list_apps, rollback_app
+from .functions import bind_function, find_function
 from .secrets import put_secret
 from .volumes import find_volume
 
@@ -27,9 +38,14 @@ HANDLED: dict[type, Handler] = {
     CreateApp: create_app,
     PublishApp: publish_app,
     StopApp: stop_app,
+    FindApp: find_app,
+    ListApps: list_apps,
+    AppHistory: app_history,
+    RollbackApp: rollback_app,
     PutSecret: put_secret,
     FindVolume: find_volume,
     FindFunction: find_function,
+    BindFunction: bind_function,
     FindBlobs: find_blobs,
     Blob: write_blob,
     ReadBlob: read_blob,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 from ionian.protocol.stream import Refused
 
@@ -10,6 +12,8 @@ from ..auth import Actor
 from .context import Context, in_thread
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+VERSION_TAG = re.compile(r"[A-Za-z0-9._-]{1,50}\Z")
+TAGS_MAX = 64
 ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\Z")
 
 
@@ -19,6 +23,24 @@ def check_name(kind: str, name: str) -> None:
         raise Refused(
             "InvalidError",
             f"expected a name of 1 to 64 letters, digits, dots, dashes and underscores for {kind}, got {name[:80]!r}",
+        )
+
+
+def check_version_tag(tag: str) -> None:
+    """Refuses what is no tag of a version."""
+    if tag and not VERSION_TAG.match(tag):
+        raise Refused(
+            "InvalidError",
+            f"expected a tag of up to 50 letters, digits, dots, dashes and underscores, got {tag[:80]!r}",
+        )
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Refuses what are no tags of an app."""
+    if len(tags) > TAGS_MAX or any(not key or len(key) > 63 or len(tags[key]) > 255 for key in tags):
+        raise Refused(
+            "InvalidError",
+            f"expected up to {TAGS_MAX} tags of an app, keys of 1 to 63 and values of up to 255 characters",
         )
 
 
@@ -34,6 +56,18 @@ async def environment_of(actor: Actor, named: str, context: Context) -> str:
     """The environment that a message names, else the actor's own, else main. Refuses one that is not there."""
     environment = named or actor.environment or "main"
     if not await in_thread(context.store.environments.exists, environment):
-        names = ", ".join(await in_thread(context.store.environments.names))
-        raise Refused("NotFoundError", f"there is no environment {environment[:80]!r}; there are: {names}")
+        names = there_are(environment, await in_thread(context.store.environments.names))
+        raise Refused("NotFoundError", f"there is no environment {environment[:80]!r}; {names}")
     return environment
+
+
+NAMES_SHOWN = 20
+
+
+def there_are(wanted: str, names: Iterable[str]) -> str:
+    """The names that exist, those that are most like the wanted one first: "there are: a, b"."""
+    every = list(dict.fromkeys(names))
+    close = get_close_matches(wanted[:200], every, n=3, cutoff=0.5)
+    ordered = [*close, *(name for name in every if name not in close)]
+    more = f" and {len(ordered) - NAMES_SHOWN} more" if len(ordered) > NAMES_SHOWN else ""
+    return f"there are: {', '.join(ordered[:NAMES_SHOWN])}{more}" if ordered else "there is none"

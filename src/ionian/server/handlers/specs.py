@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from posixpath import normpath
 
 from ionian.protocol.spec import FunctionSpec
@@ -11,6 +11,7 @@ from ionian.protocol.stream import Refused
 
 from ..blobs import DIGEST
 from ..store.schema import App
+from ..store.versions import digests_of
 from .context import Context
 from .names import check_id
 
@@ -18,6 +19,10 @@ TAG = re.compile(r"[\w.<>\[\], -]{1,200}\Z")
 IMAGE_ID = re.compile(r"im-[0-9A-Za-z]{26}\Z")
 DAY_S = 24 * 3600.0
 FUNCTIONS_MAX = 10_000
+RETRIES_MAX = 10
+INPUTS_MAX = 10_000
+BATCH_MAX = 1_000
+BATCH_WAIT_MAX_MS = 600_000
 
 
 def check_specs(specs: Sequence[FunctionSpec]) -> None:
@@ -45,6 +50,7 @@ def check_spec(spec: FunctionSpec) -> None:
     _check_resources(spec)
     _check_scaling(spec)
     _check_paths(spec)
+    _check_inputs(spec)
     for name, value in spec.env.items():
         good = bool(name) and "=" not in name and "\0" not in name + value
         _expect(good, spec, "env", "names without '=' and values without NUL characters", name)
@@ -91,6 +97,30 @@ def _check_scaling(spec: FunctionSpec) -> None:
     _expect(0 < window <= DAY_S, spec, "scaledown_window", "over 0 and up to 86400 seconds", window)
 
 
+def _check_inputs(spec: FunctionSpec) -> None:
+    """How its inputs are run: several at once, in batches, again."""
+    if (policy := spec.retries) is not None:
+        _expect(0 <= policy.max_retries <= RETRIES_MAX, spec, "retries", "0 to 10", policy.max_retries)
+        _expect(
+            policy.backoff_coefficient >= 1,
+            spec,
+            "backoff_coefficient",
+            "1 or more",
+            policy.backoff_coefficient,
+        )
+        delays = 0 <= policy.initial_delay_s <= policy.max_delay_s <= DAY_S
+        _expect(delays, spec, "retries", "delays from 0 up to max_delay", policy)
+        _expect(not spec.is_generator, spec, "retries", "none for a generator", policy.max_retries)
+    most, target = spec.concurrency.max_inputs, spec.concurrency.target_inputs
+    _expect(1 <= most <= INPUTS_MAX, spec, "max_inputs", f"1 to {INPUTS_MAX}", most)
+    _expect(0 <= target <= most, spec, "target_inputs", f"1 to max_inputs ({most})", target)
+    if (batching := spec.batching) is not None:
+        size, wait_ms = batching.max_batch_size, batching.wait_ms
+        _expect(1 <= size <= BATCH_MAX, spec, "max_batch_size", f"1 to {BATCH_MAX}", size)
+        _expect(0 <= wait_ms <= BATCH_WAIT_MAX_MS, spec, "wait_ms", f"0 to {BATCH_WAIT_MAX_MS}", wait_ms)
+        _expect(not spec.is_generator, spec, "batched", "no generator", spec.tag)
+
+
 def _check_paths(spec: FunctionSpec) -> None:
     for file in spec.mounts:
         _expect(_absolute(file.path), spec, "files", "absolute paths without . and ..", file.path)
@@ -111,17 +141,6 @@ def _expect(good: bool, spec: FunctionSpec, name: str, expected: str, got: objec
             "InvalidError",
             f"function {spec.tag[:200]!r}, {name}: expected {expected}, got {str(got)[:200]!r}",
         )
-
-
-def digests_of(spec: FunctionSpec) -> Iterator[str]:
-    """Every blob that a function's containers and its image are made of."""
-    if spec.serialized:
-        yield spec.serialized
-    for file in spec.mounts:
-        yield file.digest
-    for instruction in spec.image.instructions:
-        for file in instruction.files:
-            yield file.digest
 
 
 def check_references(app: App, specs: Sequence[FunctionSpec], context: Context) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, or_, select
 
 from .database import Database, once_more
-from .schema import App, BlobGrant, Secret
+from .schema import App, BlobGrant, Secret, Variant, Version
 
-LIVE = ("initializing", "ephemeral", "detached")
+LIVE = ("initializing", "ephemeral", "detached", "deployed")
 """The states of an app that is not over."""
+
+DEPLOYER = "deploy"
+"""The client of an app that is deployed, or about to be: it ends with nobody's session."""
+
+STOPPED_KEPT_S = 24 * 3600.0
+"""So long an app that was stopped is listed."""
 
 
 class Apps:
@@ -20,12 +26,24 @@ class Apps:
         self._database = database
 
     @once_more
-    def create(self, app_id: str, *, environment: str, name: str, detach: bool, client: str) -> App:
+    def create(
+        self, app_id: str, *, environment: str, name: str, detach: bool, client: str, tags: str = "{}"
+    ) -> App:
         """The app of this id, made where it is missing: a client may ask again after a lost connection."""
         with self._database.write() as session:
             app = session.get(App, app_id)
             if app is None:
-                app = App(app_id, environment, name, detach, client, "initializing", time.time())
+                app = App(app_id, environment, name, detach, client, "initializing", time.time(), tags=tags)
+                session.add(app)
+            return app
+
+    @once_more
+    def deployed(self, app_id: str, *, environment: str, name: str, tags: str = "{}") -> App:
+        """The deployed app of a name; made under this id where there is none, without functions yet."""
+        with self._database.write() as session:
+            app = session.scalar(_named(environment, name).where(App.client == DEPLOYER))
+            if app is None:
+                app = App(app_id, environment, name, False, DEPLOYER, "initializing", time.time(), tags=tags)
                 session.add(app)
             return app
 
@@ -46,8 +64,18 @@ class Apps:
             return list(session.scalars(query.order_by(App.app_id)))
 
     def live_named(self, environment: str, name: str) -> list[App]:
-        """The apps of a name that are not stopped, newest first: several people may run one at a time."""
-        query = select(App).where(App.environment == environment, App.name == name, App.state.in_(LIVE))
+        """The apps of a name that are not stopped: the deployed one, then the newest first, as several people may
+        run one at a time."""
+        with self._database.read() as session:
+            apps = list(session.scalars(_named(environment, name)))
+        return sorted(apps, key=lambda app: app.state != "deployed")
+
+    def listed(self, environment: str, *, stopped: bool) -> list[App]:
+        """The apps of an environment, newest first; those that were stopped in the last day, too."""
+        query = select(App).where(App.environment == environment)
+        late = App.stopped_at > time.time() - STOPPED_KEPT_S
+        query = query.where(or_(App.state.in_(LIVE), late) if stopped else App.state.in_(LIVE))
+        query = query.where(or_(App.client != DEPLOYER, App.version > 0))
         with self._database.read() as session:
             return list(session.scalars(query.order_by(App.created_at.desc(), App.app_id.desc())))
 
@@ -61,10 +89,12 @@ class Apps:
             return True
 
     def purge(self, app_id: str) -> None:
-        """Drops what a stopped app needs no more: its secrets and its right to blobs."""
+        """Drops what a stopped app needs no more: its secrets, its right to blobs, its variants and versions."""
         with self._database.write() as session:
             session.execute(delete(Secret).where(Secret.app_id == app_id))
             session.execute(delete(BlobGrant).where(BlobGrant.app_id == app_id))
+            session.execute(delete(Variant).where(Variant.app_id == app_id))
+            session.execute(delete(Version).where(Version.app_id == app_id))
 
     def purge_stopped(self) -> None:
         """Does the same for every stopped app: a server that was killed may have left something."""
@@ -76,3 +106,8 @@ class Apps:
             ).all()
         for app_id in {*left, *more}:
             self.purge(app_id)
+
+
+def _named(environment: str, name: str) -> Select[App]:
+    query = select(App).where(App.environment == environment, App.name == name, App.state.in_(LIVE))
+    return query.order_by(App.created_at.desc(), App.app_id.desc())

@@ -27,8 +27,7 @@ class BlobGrants:
         if wanted <= self.allowed(app_id, wanted):
             return
         with self._database.write() as session:
-            missing = wanted - _allowed(session, app_id, wanted)
-            session.add_all(BlobGrant(app_id, digest, environment, time.time()) for digest in sorted(missing))
+            grant(session, app_id, environment, wanted)
 
     def allowed(self, app_id: str, digests: Iterable[str]) -> set[str]:
         """Those of these blobs that the app's containers may read."""
@@ -39,6 +38,12 @@ class BlobGrants:
         """Every blob that some app may read: these are not garbage."""
         with self._database.read() as session:
             return set(session.scalars(select(BlobGrant.digest).distinct()))
+
+
+def grant(session: Session, app_id: str, environment: str, digests: set[str]) -> None:
+    """Adds the grants that are missing."""
+    missing = digests - _allowed(session, app_id, digests)
+    session.add_all(BlobGrant(app_id, digest, environment, time.time()) for digest in sorted(missing))
 
 
 def _allowed(session: Session, app_id: str, digests: set[str]) -> set[str]:

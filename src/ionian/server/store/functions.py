@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from ionian.protocol.spec import FunctionSpec
 
@@ -36,17 +37,8 @@ class Functions:
             app = session.get(App, app_id)
             if app is None or app.state == "stopped":
                 raise AppIsOver(app_id)
-            ids = [spec.function_id for spec in specs]
-            taken = select(Function.function_id).where(
-                Function.function_id.in_(ids), Function.app_id != app_id
-            )
-            if other := session.scalar(taken):
-                raise FunctionIdTaken(other)
-            session.execute(delete(Function).where(Function.app_id == app_id))
-            session.add_all(
-                Function(spec.function_id, app_id, app.environment, spec.tag, _to_json(spec))
-                for spec in specs
-            )
+            check_ids(session, app_id, specs)
+            replace_functions(session, app, specs)
             app.state = "detached" if app.detach else "ephemeral"
             return app
 
@@ -54,14 +46,21 @@ class Functions:
         """The functions of an app."""
         query = select(Function.spec).where(Function.app_id == app_id).order_by(Function.tag)
         with self._database.read() as session:
-            return [_from_json(spec) for spec in session.scalars(query)]
+            return [spec_from_json(spec) for spec in session.scalars(query)]
+
+    def find(self, function_id: str) -> tuple[App, FunctionSpec] | None:
+        """A function by its id, and its app."""
+        query = select(App, Function.spec).join(Function, Function.app_id == App.app_id)
+        with self._database.read() as session:
+            row = session.execute(query.where(Function.function_id == function_id)).first()
+        return None if row is None else (row[0], spec_from_json(row[1]))
 
     def tagged(self, app_id: str, tag: str) -> FunctionSpec | None:
         """The function of an app by its name there."""
         query = select(Function.spec).where(Function.app_id == app_id, Function.tag == tag)
         with self._database.read() as session:
             spec = session.scalar(query)
-        return None if spec is None else _from_json(spec)
+        return None if spec is None else spec_from_json(spec)
 
     def tags(self, app_id: str) -> dict[str, str]:
         """The names of an app's functions and their ids."""
@@ -72,13 +71,32 @@ class Functions:
             return {row.tag: row.function_id for row in session.execute(query)}
 
 
+def check_ids(session: Session, app_id: str, specs: Sequence[FunctionSpec]) -> None:
+    """Raises FunctionIdTaken where one of these functions has the id of another app's."""
+    ids = [spec.function_id for spec in specs]
+    taken = select(Function.function_id).where(Function.function_id.in_(ids), Function.app_id != app_id)
+    if other := session.scalar(taken):
+        raise FunctionIdTaken(other)
+
+
+def replace_functions(session: Session, app: App, specs: Sequence[FunctionSpec]) -> None:
+    """Makes these the functions of an app."""
+    session.execute(delete(Function).where(Function.app_id == app.app_id))
+    session.add_all(
+        Function(spec.function_id, app.app_id, app.environment, spec.tag, spec_to_json(spec))
+        for spec in specs
+    )
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(FunctionSpec)
 
 
-def _to_json(spec: FunctionSpec) -> str:
+def spec_to_json(spec: FunctionSpec) -> str:
+    """A spec as it is kept."""
     return _encoder.encode(spec).decode()
 
 
-def _from_json(spec: str) -> FunctionSpec:
+def spec_from_json(spec: str) -> FunctionSpec:
+    """The spec that was kept."""
     return _decoder.decode(spec)

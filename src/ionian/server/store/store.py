@@ -18,6 +18,8 @@ from .schema import Epoch
 from .secrets import SecretRows
 from .tokens import Tokens
 from .usage import UsageRows
+from .variants import Variants
+from .versions import Versions
 from .volumes import Volumes
 from .workers import Workers
 
@@ -39,6 +41,8 @@ class Store:
         self.environments = Environments(database)
         self.apps = Apps(database)
         self.functions = Functions(database)
+        self.variants = Variants(database)
+        self.versions = Versions(database)
         self.volumes = Volumes(database)
         self.secrets = SecretRows(database)
         self.blob_grants = BlobGrants(database)
