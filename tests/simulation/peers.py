@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from ionian.core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Take
+from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
 from ionian.protocol.batch import BLOB, DONE, LOST, OK, YIELD, Batch
 from ionian.protocol.workers import Capacity, ContainerState, Held, Running, TakenBack, Usage
 
@@ -26,6 +26,7 @@ class Work:
     unlucky_every: int = 0  # the same, but only when it runs first
     late_every: int = 0  # the same, runs into its timeout
     yields: int = 0
+    stubborn: bool = False  # it does not end when it is cancelled
 
     def takes(self, index: int) -> float:
         """How long an input runs."""
@@ -101,8 +102,8 @@ class SimContainer:
                 self.worker.result(self, [claim], YIELD, [item])
 
     def _finish(self, claim: Claim, took: float) -> None:
-        if not self.alive:
-            return
+        if not self.alive or claim not in self.claimed:
+            return  # it was interrupted
         assert claim.run is not None
         claim.run.ended = True
         self.claimed.popleft()
@@ -111,6 +112,29 @@ class SimContainer:
         if took > FLUSH_S or len(self.done) >= 64 or self.worker.work[self.function_id].yields:
             self.flush()
         self.step()
+
+    def take_some(self, call_id: str, indexes: set[int]) -> list[Held]:
+        """What it has not claimed of these, which it will not run."""
+        taken: list[Held] = []
+        for packet in list(self.packets):
+            rows = [row for row, index in enumerate(packet.index) if index in indexes]
+            if packet.call_id != call_id or not rows:
+                continue
+            self.packets.remove(packet)
+            if len(rows) < len(packet):  # packets are claimed whole: all of it goes back
+                rows = list(range(len(packet)))
+            taken.append(Held(call_id, [packet.index[r] for r in rows], [packet.attempt[r] for r in rows]))
+        return taken
+
+    def interrupt(self, action: Cancel) -> None:
+        """What runs of these ends soon, or is killed with the container at the end of the grace."""
+        if not self.claimed or self.call_id != action.call_id or self.claimed[0].index not in action.index:
+            return
+        claim, world = self.claimed[0], self.worker.world
+        if self.worker.work[self.function_id].stubborn:
+            world.after(action.grace_s, lambda: self.die("stopped") if claim in self.claimed else None)
+        else:
+            world.after(0.01, lambda: self._finish(claim, 0.01))
 
     def flush(self) -> None:
         """Sends the results it has."""
@@ -187,7 +211,9 @@ class SimWorker:
             case ConfirmResults():
                 for seq in action.seqs:
                     self.unconfirmed.pop(seq, None)
-            case Deliver():
+            case Cancel():
+                self._cancel(action)
+            case Deliver() | Failed():
                 raise AssertionError("a worker makes no calls")
 
     def _start(self, action: Start) -> None:
@@ -221,6 +247,16 @@ class SimWorker:
             container.packets.clear()
         message = TakenBack(number, inputs)
         self.world.server.hear(self, lambda d, now: d.taken_back(now, self.id, message))
+
+    def _cancel(self, action: Cancel) -> None:
+        container = self.containers.get(action.number)
+        if container is None:
+            return
+        inputs = container.take_some(action.call_id, set(action.index))
+        if inputs:
+            message = TakenBack(action.number, inputs)
+            self.world.server.hear(self, lambda d, now: d.taken_back(now, self.id, message))
+        container.interrupt(action)
 
     def _stop(self, action: Stop) -> None:
         container = self.containers.get(action.number)

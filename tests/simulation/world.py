@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Protocol
 
-from ionian.core.actions import Action, ConfirmResults, Deliver, Run, Start, Stop, Take
+from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
 from ionian.core.dispatcher import Dispatcher
 from ionian.protocol.spec import FunctionSpec
 
@@ -269,6 +269,8 @@ class Server:
         match action:
             case Deliver():
                 peer = self.world.peers[action.caller]
-            case Run() | Start() | Stop() | Take() | ConfirmResults():
+            case Failed():
+                return
+            case Run() | Start() | Stop() | Take() | Cancel() | ConfirmResults():
                 peer = self.world.peers[action.worker_id]
         self.world.links[peer.id].send(1, lambda: peer.receive(action) if peer.alive else None)

@@ -19,16 +19,19 @@ class Load:
     running: int  # inputs that containers have, those given ahead included
     busy: int  # containers that have an input
     pace_s: float  # seconds of a container's time an input takes, measured; below 0: unknown
+    target: int = 1  # inputs that one container should have at once, or in a batch
+    by_pace: bool = True  # False: a container for each `target` of them, however quick they are
 
 
 def desired(scaling: Scaling, load: Load) -> int:
     """The number of containers that should exist: never above the maximum, never below the minimum."""
     outstanding = load.queued + load.running
-    if load.pace_s < 0:
-        need = outstanding
-    else:
-        need = min(outstanding, ceil(outstanding * load.pace_s / DRAIN_S))
+    need = -(-outstanding // load.target)
+    if load.by_pace and load.pace_s >= 0:
+        need = min(need, ceil(outstanding * load.pace_s / DRAIN_S))
         need = max(need, load.busy, min(1, outstanding))
+    elif scaling.buffer_containers:
+        need = max(need, load.busy)  # what is kept free is beside those that are not
     if outstanding:
         need += scaling.buffer_containers
     need = max(need, scaling.min_containers)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ..protocol.batch import Batch
-from .ledger import ENDED, HELD, QUEUED, UNKNOWN, Ledger, ranges
+from .ledger import DELAYED, ENDED, HELD, QUEUED, UNKNOWN, Ledger, ranges
 
 if TYPE_CHECKING:
     from .delivery import Caller
@@ -50,8 +50,9 @@ class Call:
     """One call of a function by a caller."""
 
     __slots__ = (
-        "attempts", "bare", "caller", "closed", "deaths", "first_attempt", "function", "held_back", "id", "in_ring",
-        "ledger", "queue", "queued", "running", "segments", "starts", "suspects", "yielded",
+        "alone", "attempts", "bare", "caller", "closed", "deaths", "delayed", "first_attempt", "function",
+        "held_back", "id", "in_ring", "ledger", "opened_at", "queue", "queued", "retries", "running", "segments",
+        "starts", "suspects", "yielded",
     )  # fmt: skip
 
     def __init__(self, id: str, function: Function, caller: Caller, first_attempt: int) -> None:
@@ -71,8 +72,12 @@ class Call:
         self.bare: set[int] = set()  # a container has it, says an inventory; its payload is not here
         self.deaths: dict[int, int] = {}  # containers that died of it
         self.suspects: set[int] = set()  # claimed when one died: run alone, so the next death is proof
+        self.alone: set[int] = set()  # of them, where containers run several inputs: those that wait
+        self.retries: dict[int, int] = {}  # how often an input that failed was tried again
+        self.delayed: dict[int, float] = {}  # when it will be
         self.yielded: set[int] = set()  # generators that have delivered an item
         self.in_ring = False
+        self.opened_at = 0.0
         self.held_back = False  # after a restart, until the inventories are in
         self.closed = False
 
@@ -136,6 +141,8 @@ class Call:
         self.ledger.mark(segment.start, segment.stop, QUEUED)
         self.queue.append((segment.start, segment.stop))
         self.queued += segment.left
+        if self.suspects:
+            self._note_alone(range(segment.start, segment.stop))
 
     def _keep(self, segment: Segment) -> None:
         if not self.starts or segment.start > self.starts[-1]:
@@ -176,6 +183,8 @@ class Call:
         count = stop - start
         self.queued -= count
         self.running += count
+        if self.alone:
+            self.alone.difference_update(range(start, stop))
         low, high = start - segment.start, stop - segment.start
         index = list(range(start, stop))
         attempt = [self.first_attempt] * count
@@ -209,19 +218,63 @@ class Call:
                 self.ledger.mark(index, index + 1, UNKNOWN)
             else:
                 ready.append(index)
-        parts = ranges(ready)
+        self.running -= len(indexes)
+        return self._in_front(ready)
+
+    def _in_front(self, indexes: list[int]) -> int:
+        parts = ranges(indexes)
         for start, stop in parts:
             self.ledger.mark(start, stop, QUEUED)
         self.queue.extendleft(reversed(parts))
-        self.running -= len(indexes)
-        self.queued += len(ready)
-        return len(ready)
+        self.queued += len(indexes)
+        if self.suspects:
+            self._note_alone(indexes)
+        return len(indexes)
+
+    def _note_alone(self, indexes: Iterable[int]) -> None:
+        """Of these, which wait from now on, some must run alone."""
+        if self.function.shares:
+            self.alone.update(self.suspects.intersection(indexes))
+
+    def delay(self, index: int, attempt: int, due: float) -> bool:
+        """An input failed in `attempt` and is tried again at `due`; whether it waits here for that.
+
+        It doesn't where its payload will come with its caller's next send. The books are the caller's, as for `end`.
+        """
+        # What is said about the failed attempt again, after a lost confirmation, is then of an older one.
+        self.attempts[index] = max(self.attempts.get(index, 0), attempt) + 1
+        state = self.ledger.state(index)
+        self.alone.discard(index)
+        if state == UNKNOWN or index in self.bare:
+            self.bare.discard(index)
+            if state != UNKNOWN:
+                self.ledger.mark(index, index + 1, UNKNOWN)
+            return False
+        self.ledger.mark(index, index + 1, DELAYED)
+        self.delayed[index] = due
+        return True
+
+    def due(self, indexes: list[int]) -> int:
+        """The delay of these is over: they wait in front; returns how many."""
+        ready = sorted(index for index in indexes if self.delayed.pop(index, None) is not None)
+        return self._in_front(ready)
+
+    def payload_of(self, index: int) -> tuple[int, memoryview] | None:
+        """An input's code and payload, while they are kept."""
+        at = bisect_right(self.starts, index) - 1
+        if at < 0 or index >= self.segments[at].stop:
+            return None
+        segment = self.segments[at]
+        row = index - segment.start
+        code = 0 if segment.code is None else segment.code[row]
+        return code, segment.payload[segment.offsets[row] : segment.offsets[row + 1]]
 
     def attach(self, index: int, attempt: int) -> bool:
         """A container turned out to have this input; returns whether it waited here."""
         waited = self.ledger.state(index) == QUEUED
         if waited:
             self.queued -= 1
+            self.alone.discard(index)
         else:
             self.bare.add(index)
         self.ledger.mark(index, index + 1, HELD)
@@ -249,6 +302,8 @@ class Call:
                 self.attempts.pop(index, None)
                 self.deaths.pop(index, None)
                 self.suspects.discard(index)
+                self.alone.discard(index)
+                self.retries.pop(index, None)
                 self.yielded.discard(index)
                 self.bare.discard(index)
 
@@ -259,6 +314,16 @@ class Call:
             parts = list(self.ledger.ranges(start, stop, QUEUED))
             self.end(parts)
             dropped += parts
+        if self.delayed:
+            parts = ranges(sorted(self.delayed))
+            self.delayed.clear()
+            self.end(parts)
+            dropped += parts
         self.queue.clear()
         self.queued = 0
         return dropped
+
+    def waiting(self) -> list[tuple[int, int]]:
+        """What waits, as ranges: first what is to run next; then what is delayed."""
+        parts = [part for start, stop in self.queue for part in self.ledger.ranges(start, stop, QUEUED)]
+        return parts + ranges(sorted(self.delayed))

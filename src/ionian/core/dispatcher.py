@@ -15,24 +15,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol.batch import LOST, Batch
+from ..protocol.batch import Batch
 from ..protocol.calls import CallState
 from ..protocol.ids import new_id
 from ..protocol.messages import Failure
-from ..protocol.spec import FunctionSpec, Resources
+from ..protocol.spec import FunctionSpec, Resources, Scaling
 from ..protocol.workers import Capacity, ContainerState, Running, TakenBack
-from . import failures
 from .actions import Action
 from .call import Call
 from .delivery import Caller
+from .endings import Endings
 from .fleet import Fleet
 from .flow import Flow
 from .function import Function
 from .invariants import check
 from .placement import fitted, why_never
 from .recovery import Recovery
+from .results import Results
+from .retries import Retries
 from .state import Core, Settings
 from .usage import Ledgers
+from .versions import Versions
 from .worker import State, rows_of
 
 
@@ -53,7 +56,13 @@ class Dispatcher:
         self.core = Core(epoch, settings, make_id)
         self.flow = Flow(self.core)
         self.fleet = Fleet(self.core, self.flow)
-        self.recovery = Recovery(self.core, self.flow, self.fleet, known_workers or set())
+        retries = Retries(self.core, self.flow)
+        self.endings = Endings(self.core, self.flow, self.fleet, retries)
+        self.inbox = Results(self.core, self.flow, self.fleet, retries)
+        self.versions = Versions(self.core, self.flow, self.fleet)
+        self.recovery = Recovery(
+            self.core, self.flow, self.fleet, self.endings, self.inbox, known_workers or set()
+        )
         self.detached: set[str] = set()
         self._begun = False
 
@@ -65,14 +74,46 @@ class Dispatcher:
     # Apps
 
     def add_function(self, now: float, spec: FunctionSpec, app_id: str, environment: str) -> None:
-        """A function can be called from now on. Known again: its options are replaced, its containers stay."""
+        """A function can be called from now on; one that is known has a new version.
+
+        Where its containers would differ, those that it has get no new inputs and end with what they run. Else
+        (`versions.same_containers`) they stay.
+        """
         self._at(now)
-        function = self.core.functions.get(spec.function_id)
-        if function is None:
-            function = self.core.functions[spec.function_id] = Function(spec, app_id, environment)
-        else:
-            function.spec = spec
-        self.fleet.wake(now, function)
+        self.versions.add(now, spec, app_id, environment)
+
+    def rollover(self, now: float, function_id: str) -> bool:
+        """Containers of a function are replaced: those that it has end with what they run. False: no such function."""
+        function = self._function(now, function_id)
+        if function is not None:
+            self.versions.renew(now, function)
+        return function is not None
+
+    def recreate(self, now: float, function_id: str) -> bool:
+        """Containers of a function are replaced at once: what they run runs again, and is not counted as a retry."""
+        function = self._function(now, function_id)
+        if function is not None:
+            self.versions.recreate(now, function)
+        return function is not None
+
+    def remove_function(self, now: float, function_id: str) -> bool:
+        """A deploy has it no more: what waits ends in that failure, what runs goes on to its end."""
+        function = self._function(now, function_id)
+        if function is not None:
+            self.versions.drop(now, function)
+        return function is not None
+
+    def scale(self, now: float, function_id: str, scaling: Scaling) -> bool:
+        """A function has other numbers of containers, until it is added again. False: no such function."""
+        function = self._function(now, function_id)
+        if function is not None:
+            self.versions.scale(now, function, scaling)
+        return function is not None
+
+    def _function(self, now: float, function_id: str) -> Function | None:
+        self._at(now)
+        function = self.core.functions.get(function_id)
+        return function if function is not None and not function.dropped else None
 
     def detach_app(self, app_id: str) -> None:
         """The calls of this app go on without their callers."""
@@ -86,27 +127,14 @@ class Dispatcher:
         """An app has ended: its containers are stopped, its calls end."""
         self._at(now)
         self.detached.discard(app_id)
-        for function in [f for f in self.core.functions.values() if f.app_id == app_id]:
-            function.removed = True
-            del self.core.functions[function.spec.function_id]
-            self.fleet.waiting.pop(function, None)
-            payload = failures.app_stopped(function.spec)
-            for call in [call for call in self.core.calls.values() if call.function is function]:
-                self.flow.drop_queued(call, LOST, payload)
-                for container in [c for c in function.containers if call.id in c.held]:
-                    for index in sorted(container.held[call.id]):
-                        self.flow.fail_held(container, call, index, LOST, payload)
-                call.closed = True
-                self.flow.free(call)
-            for container in list(function.containers):
-                self.fleet.stop(now, container, 0.0, "its app was stopped")
+        self.versions.remove_app(now, app_id)
 
     def refuse_function(self, now: float, function_id: str, failure: Failure) -> None:
         """A function can't run (its image does not build): what waits for it ends with that error."""
         self._at(now)
         function = self.core.functions.get(function_id)
         if function is not None:
-            self.flow.fail_queued(function, LOST, failures.failure(failure.type, failure.message))
+            self.versions.refuse(now, function, failure)
 
     def image_state(self, now: float, worker_id: str, image_id: str, *, there: bool) -> None:
         """A worker has an image, or has it no more: containers go first where their image is."""
@@ -124,17 +152,18 @@ class Dispatcher:
 
         `resumed`: its inputs may have been sent to an earlier epoch, so the inventories are waited for.
         """
-        self._at(now)
-        function = self.core.functions.get(function_id)
+        function = self._function(now, function_id)
+        if call_id in self.core.calls:
+            return True
         if function is None:
             return False
-        if call_id not in self.core.calls:
-            owner = self.core.delivery.caller(caller)
-            call = Call(call_id, function, owner, self.core.first_attempt)
-            call.held_back = resumed and not self.core.settled
-            owner.calls.add(call_id)
-            self.core.calls[call_id] = call
-            self.recovery.opened(now, call)
+        owner = self.core.delivery.caller(caller)
+        call = Call(call_id, function, owner, self.core.first_attempt)
+        call.opened_at = now
+        call.held_back = resumed and not self.core.settled
+        owner.calls.add(call_id)
+        self.core.calls[call_id] = call
+        self.recovery.opened(now, call)
         return True
 
     def put(self, now: float, batch: Batch) -> int:
@@ -142,10 +171,24 @@ class Dispatcher:
         return self.flow.put(now, batch)
 
     def close_call(self, now: float, call_id: str) -> None:
-        """The caller wants no more of a call: nothing of it starts any more, what runs of it is ended."""
+        """The caller wants no more of a call: nothing of it starts any more, what runs of it is interrupted."""
         call = self.core.calls.get(call_id)
         if call is not None and not call.closed:
             self.flow.close(now, call)
+
+    def cancel_call(self, now: float, call_id: str, terminate: bool = False) -> None:
+        """Ends a call for good: what waits is dropped, what runs has some seconds to clean up, nobody gets results.
+
+        `terminate`: the containers that run it are stopped at once, and their other inputs run elsewhere.
+        """
+        call = self.core.calls.get(call_id)
+        if call is None:
+            return
+        if not call.closed:
+            self.flow.close(now, call)
+        if terminate:
+            for container in [c for c in call.function.containers if call_id in c.held]:
+                self.fleet.stop(now, container, 0.0, "its call was cancelled")
 
     def confirm(self, now: float, caller: str, seq: int) -> None:
         """The caller has all that was delivered to it up to `seq`."""
@@ -195,7 +238,7 @@ class Dispatcher:
         """A call that nobody waits for ends when its inputs have."""
         if call.closed:
             return
-        if not call.queued and not call.running:
+        if not call.queued and not call.running and not call.delayed:
             self.flow.close(now, call)
         else:
             self.core.timers.at(now + 10.0, lambda then: self._close_when_done(then, call))
@@ -225,7 +268,7 @@ class Dispatcher:
         if state.state == "ready":
             self.fleet.ready(now, container)
         elif state.state == "ended":
-            self.fleet.ended(now, container, state, payload)
+            self.endings.ended(now, container, state, payload)
 
     def taken_back(self, now: float, worker_id: str, message: TakenBack) -> None:
         """The answer to a Take; also to a Run for a container that the worker has no more."""
@@ -238,7 +281,7 @@ class Dispatcher:
         """Results of one call from one container. The batch becomes the dispatcher's own."""
         worker = self.core.workers.get(worker_id)
         if worker is not None:
-            self.flow.results(now, worker, batch)
+            self.inbox.results(now, worker, batch)
 
     # Time, and what comes out
 
@@ -274,6 +317,11 @@ class Dispatcher:
             running=function.running,
             waiting_for=function.waiting_for if function.queued else "",
         )
+
+    def counts(self, call_id: str) -> tuple[int, int, int] | None:
+        """How many inputs of a call wait, how many containers have, and how many wait for a retry; None: not open."""
+        call = self.core.calls.get(call_id)
+        return (call.queued, call.running, len(call.delayed)) if call is not None else None
 
     def is_open(self, call_id: str) -> bool:
         """Whether a call takes inputs."""

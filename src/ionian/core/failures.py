@@ -60,3 +60,12 @@ def half_generated(spec: FunctionSpec) -> bytes:
 def app_stopped(spec: FunctionSpec) -> bytes:
     """The app ended before the input did."""
     return failure("RemoteError", f"The app of {spec.tag} was stopped before this input ended.")
+
+
+def dropped(spec: FunctionSpec) -> bytes:
+    """A deploy of its app has the function no more."""
+    return failure(
+        "NotFoundError",
+        f"{spec.tag} was removed by a newer deploy of its app before this input began. Deploy the app with it again,"
+        f" or call a function that it still has: `ionian app list` shows the apps.",
+    )

@@ -1,27 +1,25 @@
-"""Containers: how many, where, and what follows from their ends."""
+"""Containers: how many, where, and when they end."""
 
 from __future__ import annotations
 
 from math import inf
 
-from ..protocol.batch import ERROR, LOST
-from ..protocol.workers import ContainerState, Held
-from . import failures
 from .actions import Start, Stop
 from .autoscaler import desired, kept_idle
 from .flow import Flow
 from .function import Function
 from .placement import choose, why_not_now
 from .state import Core
-from .worker import Container, State, Worker, rows_of
+from .worker import Container, State, Worker
 
 STARTS_AT_ONCE = 32
 """Then others have their turn: each start looks at all workers."""
 
-START_TRIES = 3
-START_BACKOFF_S = (0.25, 1.0)
-DEATHS = 3
-"""An input that was running in so many containers that died of it ends in that error."""
+MANY = 500
+"""Containers of one function from which on it is looked at less often: each look counts them all."""
+
+
+RETIRED = "others take its place"
 
 
 class Fleet:
@@ -37,14 +35,25 @@ class Fleet:
 
     def wake(self, now: float, function: Function) -> None:
         """A function's load has changed: looks at once, but not again and again."""
-        if function.removed:
+        if function.removed or function.dropped:
             return
-        due = function.scaled_at + self.core.settings.scale_every_s
+        every = self.core.settings.scale_every_s * max(1.0, len(function.containers) / MANY)
+        due = function.scaled_at + every
         first = not function.containers and function not in self.waiting  # someone waits for a cold start
         if first or now >= due:
             self._scale(now, function)
         else:
             self._again(function, due)
+
+    def rescale(self, now: float, function: Function) -> None:
+        """How many containers it may have, and for how long, has changed."""
+        function.scaled_at = -1.0
+        function.reaping = False
+        self.idle(now, function)
+
+    def forget_waiting(self, function: Function) -> None:
+        """A function wants no more containers."""
+        self.waiting.pop(function, None)
 
     def _again(self, function: Function, when: float) -> None:
         """Looks at a function at a time, if not before."""
@@ -62,17 +71,17 @@ class Fleet:
         function.scaled_at = now
         function.waiting_for = ""
         self.waiting.pop(function, None)
-        if function.removed:
+        if function.removed or function.dropped:
             return
         spec = function.spec
         wanted = desired(spec.scaling, function.load(now))
-        stopping = function.count(State.STOPPING)
-        live = len(function.containers) - stopping
+        leaving = sum(c.state is State.STOPPING or c.retired for c in function.containers)
+        live = len(function.containers) - leaving
         most = spec.scaling.max_containers
-        if most and function.queued and live >= most:
+        if most and function.queued and len(function.containers) >= most:
             function.waiting_for = f"all {most} of its containers are busy (max_containers={most})"
         if most:
-            wanted = min(wanted, most - stopping)  # what is told to stop still runs
+            wanted = min(wanted, most - leaving)  # what is told to end still runs
         upto = min(wanted, live + STARTS_AT_ONCE)
         while live < upto and self._may_start(now, function) and self._start(now, function):
             live += 1
@@ -82,20 +91,19 @@ class Fleet:
             self.stop(now, container, self.core.settings.stop_grace_s, f"max_containers is {most}")
         if function.idle:
             self.idle(now, function)
-        if function.queued:
+        if function.queued and function not in self.waiting and not (most and live + leaving >= most):
             self._again(function, now + self.core.settings.look_again_s)
 
     def _may_start(self, now: float, function: Function) -> bool:
         """After a failed start one at a time, and not at once; where a maximum holds, not before all are counted."""
         if function.spec.scaling.max_containers and not self.core.settled:
             return False
-        if not function.failures:
+        if not function.failures and (not function.crashes or function.queued):
             return True
-        function.waiting_for = "a container of it did not start: it is tried again"
         if now < function.retry_at:
             self._again(function, function.retry_at)
             return False
-        return function.count(State.STARTING) == 0
+        return not any(c.state is State.STARTING and not c.retired for c in function.containers)
 
     def _start(self, now: float, function: Function) -> bool:
         workers = [worker for worker in self.core.workers.values() if worker.present]
@@ -111,6 +119,7 @@ class Fleet:
         number = self.core.next_number(worker.id)
         container = Container(worker, number, self.core.make_id("ta"), function, reservation)
         container.wave = function.failures
+        container.since = now
         self.adopt(container)
         node.starting += 1
         id, devices = function.spec.function_id, reservation.devices
@@ -199,10 +208,35 @@ class Fleet:
         if container.state is State.STARTING:
             container.worker.node.starting -= 1
         container.state = State.STOPPING
+        container.since = now
         container.doomed = grace_s == 0
         container.function.place(container, now)
         if container.worker.present:
             self.core.actions.append(Stop(container.worker.id, container.number, grace_s, reason))
+
+    def retire(self, now: float, container: Container, reason: str) -> None:
+        """A container gets no more inputs: it ends when what it runs has ended."""
+        if container.retired or container.state in (State.STOPPING, State.GONE):
+            return
+        container.retired = True
+        if container.state is State.STARTING or not container.outstanding:
+            self.stop(now, container, self.core.settings.stop_grace_s, reason)
+            return
+        container.function.place(container, now)
+        self.flow.take_back(now, container)
+
+    def rest(self, now: float, container: Container) -> None:
+        """A container has nothing to run: it ends where it is not to get more."""
+        if container.retired and not container.outstanding and container.state is State.READY:
+            self.stop(now, container, self.core.settings.stop_grace_s, RETIRED)
+
+    def unneeded(self, function: Function) -> None:
+        """Forgets a function that a deploy has dropped, once nothing of it is left."""
+        if not function.dropped or function.containers or self.flow.calls_of(function):
+            return
+        if self.core.functions.get(function.spec.function_id) is function:
+            del self.core.functions[function.spec.function_id]
+            self.flow.failed.forget(function.spec.function_id)
 
     # What workers tell
 
@@ -212,6 +246,7 @@ class Fleet:
             return
         container.worker.node.starting -= 1
         container.state = State.READY
+        container.since = now
         function = container.function
         if function.pace_s >= 0:
             known = [c.pace_us for c in function.containers if c.pace_us >= 0]
@@ -220,21 +255,6 @@ class Fleet:
         function.place(container, now)
         self.flow.fill(now, function)
         self.idle(now, function)
-        self.room(now)
-
-    def ended(self, now: float, container: Container, state: ContainerState, payload: bytes) -> None:
-        """A container is no more: its inputs go back, the failure finds its input or its function."""
-        function = container.function
-        asked = container.state is State.STOPPING
-        self.core.usage.add(function.app_id, function.spec.function_id, state.usage)
-        self.remove(container)
-        culprit = self._culprit(container, state, payload) if not asked or state.ended == "timeout" else False
-        self.requeue_all(container, running=state.running)
-        if not asked and not culprit and state.ended not in ("stopped", "timeout"):
-            self._start_failed(now, container, state, payload)
-        self.flow.fill(now, function)
-        if not function.queued:
-            self.wake(now, function)  # its minimum may be missing one
         self.room(now)
 
     def remove(self, container: Container) -> None:
@@ -247,51 +267,4 @@ class Fleet:
         container.worker.containers.pop(container.number, None)
         container.worker.node.give_back(container.reservation)
         container.function.forget(container)
-
-    def requeue_all(self, container: Container, running: list[Held] | None = None) -> None:
-        """Everything that a container had waits again, in front. `running`: what it may have begun (None: all)."""
-        begun = {call_id: set(rows) for call_id, rows in container.held.items()}
-        if running is not None:
-            begun = rows_of(running)
-        for call_id, indexes in begun.items():
-            call = self.core.calls.get(call_id)
-            if call is not None and not call.closed:
-                for index in indexes & call.yielded:
-                    self.flow.lose(container, call, index)
-        self.flow.back_to_queue(container, {id: set(rows) for id, rows in container.held.items()})
-
-    def _culprit(self, container: Container, state: ContainerState, payload: bytes) -> bool:
-        """Finds the input of which a container died, and counts it against it; whether there was one."""
-        first = next((held for held in state.running if held.index), None)
-        if first is None or state.ended not in ("exit", "signal", "memory", "timeout"):
-            return False
-        call, index = self.core.calls.get(first.call_id), first.index[0]
-        if call is None or call.closed or index not in container.held.get(call.id, ()):
-            return True
-        spec = container.function.spec
-        if state.ended == "timeout":
-            self.flow.fail_held(container, call, index, LOST, failures.timed_out(spec))
-            return True
-        call.suspects.update(first.index)
-        deaths = call.deaths[index] = call.deaths.get(index, 0) + 1
-        if deaths >= DEATHS:
-            self.flow.fail_held(container, call, index, LOST, failures.died(spec, state, deaths))
-        return True
-
-    def _start_failed(self, now: float, container: Container, state: ContainerState, payload: bytes) -> None:
-        """Tried again a few times; then what waits ends with that error, and later calls try anew."""
-        function = container.function
-        if container.wave < function.failures:
-            return  # it was started together with one that failed before: one try
-        function.failures += 1
-        if function.failures < START_TRIES:
-            function.retry_at = now + START_BACKOFF_S[function.failures - 1]
-            return
-        function.failures = 0
-        if function.count(State.READY):
-            return  # it does start elsewhere
-        function.retry_at = now
-        if state.ended == "import" and payload:
-            self.flow.fail_queued(function, ERROR, payload)
-        else:
-            self.flow.fail_queued(function, LOST, failures.not_started(function.spec, state, START_TRIES))
+        self.unneeded(container.function)

@@ -1,4 +1,4 @@
-"""The way of inputs: from callers to queues, to containers, and back as results. The hot part of the server.
+"""The way of inputs: from callers to queues, and to containers. With `results.py` the hot part of the server.
 
 Work is done by batch: 64 inputs cost little more than one. Invariant: after an event, either nothing waits in a
 function's queues or no container of it has room.
@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..protocol.batch import BLOB, LOST, YIELD, Batch
-from . import failures
-from .actions import Run, Take
+from ..protocol.batch import LOST, Batch
+from .actions import Cancel, Run, Take
 from .call import Call
-from .delivery import pick
+from .failed import FailedInputs
 from .function import Function
-from .ledger import QUEUED, UNKNOWN, ranges
+from .ledger import ranges
 from .state import Core
-from .worker import HEAVY_BYTES, Container, State, Worker
+from .worker import HEAVY_BYTES, Container, State
 
 if TYPE_CHECKING:
     from .fleet import Fleet
 
-YIELD_BLOB = YIELD | BLOB
-
 
 class Flow:
-    """Queues, dispatch, results."""
+    """Queues, dispatch, ends."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.failed = FailedInputs(core)
         self.fleet: Fleet  # set by the fleet
 
     # From callers
@@ -40,29 +38,45 @@ class Flow:
             return 0
         added = call.add(batch)
         if added and not call.held_back:
-            self._queue(call, added)
+            self.queue(call, added)
             self.fill(now, call.function)
         return added
 
     def release(self, now: float, call: Call) -> None:
         """The inventories are in: what waited for them may run."""
         call.held_back = False
-        self._queue(call, call.queued)
+        self.queue(call, call.queued)
         self.fill(now, call.function)
 
-    def _queue(self, call: Call, added: int) -> None:
-        call.function.queued += added
+    def queue(self, call: Call, added: int) -> None:
+        """Inputs of a call wait from now on."""
+        function = call.function
+        function.queued += added
         if not call.in_ring and call.queued:
             call.in_ring = True
-            call.function.ring.append(call)
+            function.ring.append(call)
+        if call.alone:
+            self._count_alone(function)
+        if function.dropped:
+            self.drop_queued(call, LOST, function.dropped)
+
+    def _count_alone(self, function: Function) -> None:
+        """Where inputs that must run alone wait, containers with several get no more, so that they become empty."""
+        before, function.alone = bool(function.alone), sum(len(call.alone) for call in function.ring)
+        if before != bool(function.alone):
+            for container in function.containers:
+                function.place(container, container.idle_since)
 
     def unqueued(self, call: Call) -> None:
         """An input of a call waits no longer, although it was not dispatched."""
         if not call.held_back:
-            call.function.queued -= 1
+            function = call.function
+            function.queued -= 1
             if not call.queued:
                 call.in_ring = False
-                call.function.ring.remove(call)
+                function.ring.remove(call)
+            if function.alone:
+                self._count_alone(function)
 
     # To containers
 
@@ -72,26 +86,19 @@ class Flow:
         if available and function.queued:
             share = -(-function.queued // available)
             while function.queued:
-                if function.idle:
-                    container = function.idle.popitem()[
-                        0
-                    ]  # the last used: its caches are warm, others may end
-                elif function.open:
-                    container = next(iter(function.open))
-                else:
+                container = function.next_container()
+                if container is None or not self.give(now, container, share):
                     break
-                if not self._give(now, container, share):
-                    break
-        if function.queued:
+        if function.queued or (function.shares and function.running):
             self.fleet.wake(now, function)
         elif function.idle and not function.reaping:
             self.fleet.idle(now, function)
 
-    def _give(self, now: float, container: Container, share: int) -> bool:
+    def give(self, now: float, container: Container, share: int) -> bool:
         """One batch of the next call in turn; False where there is none."""
         function = container.function
         ring = function.ring
-        batch = None
+        batch = call = None
         while ring and batch is None:
             call = ring[0]
             batch = call.take(min(container.room(), max(share, container.least)))
@@ -100,7 +107,7 @@ class Flow:
             else:
                 ring.popleft()
                 call.in_ring = False
-        if batch is None:
+        if batch is None or call is None:
             return False
         count = len(batch.index)
         function.queued -= count
@@ -114,10 +121,14 @@ class Flow:
         else:
             held.update(batch.index)
         container.heavy = len(batch.payload) > HEAVY_BYTES
+        if container.shares:
+            container.exclusive = batch.index[0] in call.suspects
+            if function.alone:
+                self._count_alone(function)
         batch.container = container.number
         self.core.actions.append(Run(container.worker.id, batch))
         function.place(container, now)
-        if container.outstanding > 1 and not function.watching:
+        if container.outstanding > 1 and not function.watching and not container.shares:
             self._watch(now, function)
         return True
 
@@ -137,6 +148,7 @@ class Flow:
         for container in list(function.containers):
             if (
                 container.outstanding < 2
+                or container.shares  # what it has runs, or will with what runs
                 or container.taking
                 or container.slowed
                 or not container.worker.present
@@ -157,26 +169,14 @@ class Flow:
             self.core.actions.append(Take(container.worker.id, container.number))
 
     def taken_back(self, now: float, container: Container, held: dict[str, set[int]]) -> None:
-        """The answer: these were never run."""
+        """The answer to a Take, and to a Cancel: these were never run."""
         function = container.function
-        container.taking = False
+        asked, container.taking = container.taking, False
         self.back_to_queue(container, held)
-        container.slowed = container.outstanding > 0
-        self._end_closed(now, container)
+        container.slowed = asked and container.outstanding > 0 and not container.shares
         function.place(container, now)
+        self.fleet.rest(now, container)
         self.fill(now, function)
-
-    def _end_closed(self, now: float, container: Container) -> None:
-        """What a container still runs of a closed call may end by itself, but not for long."""
-        if not any((call := self.core.calls.get(id)) is not None and call.closed for id in container.held):
-            return
-
-        def stop(then: float) -> None:
-            calls = [self.core.calls.get(id) for id in container.held]
-            if any(call is not None and call.closed for call in calls):
-                self.fleet.stop(then, container, 0.0, "its call was cancelled")
-
-        self.core.timers.at(now + self.core.settings.cancel_grace_s, stop)
 
     def back_to_queue(self, container: Container, held: dict[str, set[int]]) -> None:
         """A container does not have these any more, and nobody has their results: they wait again, in front."""
@@ -184,7 +184,7 @@ class Flow:
             had = container.drop(call_id, indexes)
             call = self.core.calls.get(call_id)
             if call is None:
-                self._forget_early(call_id, had)
+                self.forget_early(call_id, had)
                 continue
             call.function.running -= len(had)
             if call.closed:
@@ -194,154 +194,15 @@ class Flow:
                 continue
             waiting = call.requeue(sorted(had))
             if not call.held_back:
-                self._queue(call, waiting)
+                self.queue(call, waiting)
 
-    def _forget_early(self, call_id: str, indexes: set[int]) -> None:
+    def forget_early(self, call_id: str, indexes: set[int]) -> None:
         early = self.core.early_held.get(call_id)
         if early is not None:
             for index in indexes:
                 early.pop(index, None)
             if not early:
                 del self.core.early_held[call_id]
-
-    # Results
-
-    def results(self, now: float, worker: Worker, batch: Batch) -> None:
-        """Results arrive. Nearly always all rows are fresh: then the batch goes on as it came."""
-        if batch.seq in worker.unconfirmed:
-            return  # it was offered again; its confirmation is on its way
-        container = worker.containers.get(batch.container)
-        call = self.core.calls.get(batch.call_id)
-        if container is None or call is None or not self._fresh(now, container, call, batch):
-            self._some_results(now, worker, container, call, batch)
-
-    def _fresh(self, now: float, container: Container, call: Call, batch: Batch) -> bool:
-        """Takes a batch whose rows all end inputs that the container has in their only attempt."""
-        index, code = batch.index, batch.code
-        count = len(index)
-        held = container.held.get(call.id)
-        if not count or held is None or call.closed or call.attempts or YIELD in code or YIELD_BLOB in code:
-            return False
-        if batch.attempt.count(call.first_attempt) != count or not held.issuperset(index):
-            return False
-        low = min(index)
-        parts = [(low, low + count)] if max(index) - low == count - 1 else ranges(sorted(index))
-        before = len(held)
-        held.difference_update(index)
-        if (
-            before - len(held) != count
-        ):  # a row twice: the worker is broken; what it names once is still right
-            held.update(index)
-            return False
-        call.end(parts)
-        self._progress(now, container, call, count, sum(batch.micros))
-        self.core.delivery.deliver(call.caller, batch, container.worker)
-        self._next(now, container)
-        return True
-
-    def _progress(self, now: float, container: Container, call: Call, count: int, micros: int) -> None:
-        """The books of a container that has ended some inputs."""
-        function = call.function
-        call.running -= count
-        function.running -= count
-        function.failures = 0
-        if not container.held[call.id]:
-            del container.held[call.id]
-        container.outstanding -= count
-        function.learn((now - container.progress_at) / count)
-        container.learn(micros / count)
-        container.progress_at = now
-        container.slowed = False
-
-    def _next(self, now: float, container: Container) -> None:
-        """A container may have room again."""
-        function = container.function
-        if function.spec.single_use and not container.outstanding and container.state is State.READY:
-            self.fleet.stop(now, container, self.core.settings.stop_grace_s, "it is made for one input")
-            return
-        if function.queued:
-            share = -(-function.queued // max(1, len(function.containers)))
-            while function.queued and container.room():
-                if not self._give(now, container, share):
-                    break
-            if function.queued and now - function.scaled_at > 5 * self.core.settings.scale_every_s:
-                self.fleet.wake(now, function)
-        function.place(container, now)
-        if not container.outstanding:
-            self.fleet.idle(now, function)
-
-    def _some_results(
-        self, now: float, worker: Worker, container: Container | None, call: Call | None, batch: Batch
-    ) -> None:
-        """The rare batches: items of generators, repeated attempts, calls that are closed or not open yet."""
-        if call is None or call.closed:
-            self._unwanted(now, worker, container, call, batch)
-            return
-        keep: list[int] = []
-        ended = micros = 0
-        for row, (index, attempt, code) in enumerate(
-            zip(batch.index, batch.attempt, batch.code, strict=True)
-        ):
-            held = container is not None and index in container.held.get(call.id, ())
-            if not self._accepts(call, index, attempt, held):
-                continue
-            keep.append(row)
-            if code & ~BLOB == YIELD:
-                call.yielded.add(index)
-                if container is not None:
-                    container.progress_at = now
-                continue
-            if held and container is not None:
-                container.held[call.id].discard(index)
-                ended += 1
-                micros += batch.micros[row]
-            elif call.ledger.state(index) == QUEUED:
-                call.queued -= 1
-                self.unqueued(call)
-            call.end([(index, index + 1)])
-        self.core.stale += len(batch.index) - len(keep)
-        if ended and container is not None:
-            self._progress(now, container, call, ended, micros)
-        if keep:
-            self.core.delivery.deliver(call.caller, pick(batch, keep), worker)
-        else:
-            self.core.delivery.release(worker, batch.seq)
-        if container is not None and container.state is not State.GONE:
-            self._next(now, container)
-
-    def _accepts(self, call: Call, index: int, attempt: int, held: bool) -> bool:
-        """The first recorded result wins, and only the newest attempt may give it."""
-        if held:
-            return attempt == call.attempt(index)
-        return call.ledger.state(index) in (UNKNOWN, QUEUED) and attempt >= call.attempts.get(index, 0)
-
-    def _unwanted(
-        self, now: float, worker: Worker, container: Container | None, call: Call | None, batch: Batch
-    ) -> None:
-        """Results of a call that is closed, or not open (again) yet."""
-        ended = {i for i, code in zip(batch.index, batch.code, strict=True) if code & ~BLOB != YIELD}
-        if container is not None:
-            had = container.drop(batch.call_id, ended)
-            if had:
-                container.progress_at = now
-                container.slowed = False
-                if call is None:
-                    self._forget_early(batch.call_id, had)
-                else:
-                    call.running -= len(had)
-                    call.function.running -= len(had)
-                    call.end(ranges(sorted(had)))
-                    self.free(call)
-        if call is None and batch.attempt and max(batch.attempt) < self.core.first_attempt:
-            self.core.keep_for(now, batch.call_id)
-            self.core.early_results.setdefault(batch.call_id, []).append((worker, batch))
-            if batch.seq:
-                worker.unconfirmed.add(batch.seq)
-        else:
-            self.core.stale += len(batch.index)
-            self.core.delivery.release(worker, batch.seq)
-        if container is not None and container.state is not State.GONE:
-            self._next(now, container)
 
     # Ends
 
@@ -360,28 +221,52 @@ class Flow:
             self.fail(call, [(index, index + 1)], code, payload)
             self.free(call)
 
-    def fail_queued(self, function: Function, code: int, payload: bytes) -> None:
+    def fail_queued(self, now: float, function: Function, code: int, payload: bytes) -> None:
         """Everything that waits for a function ends in a failure."""
-        for call in [call for call in self.core.calls.values() if call.function is function]:
+        for call in self.calls_of(function):
             if not call.held_back:
+                self.failed.record(now, call, call.waiting(), code, payload)
                 self.drop_queued(call, code, payload)
+
+    def calls_of(self, function: Function) -> list[Call]:
+        """The calls of a function that are open."""
+        return [call for call in self.core.calls.values() if call.function is function]
 
     def drop_queued(self, call: Call, code: int, payload: bytes) -> None:
         """Everything that waits in a call ends; its caller hears it unless the call is closed."""
+        function = call.function
         if not call.held_back:
-            call.function.queued -= call.queued
+            function.queued -= call.queued
         if call.in_ring:
             call.in_ring = False
-            call.function.ring.remove(call)
+            function.ring.remove(call)
         self.fail(call, call.drop_queue(), code, payload)
+        if function.alone:
+            self._count_alone(function)
 
     def close(self, now: float, call: Call) -> None:
-        """The caller wants no more of a call."""
+        """The caller wants no more of a call: what waits is dropped, what runs is interrupted."""
         call.closed = True
         self.drop_queued(call, LOST, b"")
-        for container in [c for c in call.function.containers if call.id in c.held]:
-            self.take_back(now, container)
+        if call.running:
+            for container in [c for c in call.function.containers if call.id in c.held]:
+                self.interrupt(now, container, call)
         self.free(call)
+
+    def interrupt(self, now: float, container: Container, call: Call) -> None:
+        """Asks for the end of what a container has of a closed call; the container goes on with other work."""
+        settings = self.core.settings
+        if container.worker.present and container.state is not State.STOPPING:
+            indexes = sorted(container.held[call.id])
+            self.core.actions.append(
+                Cancel(container.worker.id, container.number, call.id, indexes, settings.cancel_grace_s)
+            )
+
+        def stop(then: float) -> None:
+            if call.id in container.held:
+                self.fleet.stop(then, container, 0.0, "its call was cancelled")
+
+        self.core.timers.at(now + settings.cancel_grace_s + settings.cancel_margin_s, stop)
 
     def free(self, call: Call) -> None:
         """A closed call that no container has anything of is forgotten."""
@@ -389,10 +274,4 @@ class Flow:
             del self.core.calls[call.id]
             call.caller.calls.discard(call.id)
             self.core.delivery.forget(call.caller)
-
-    def lose(self, container: Container, call: Call, index: int) -> bool:
-        """An input that may have run goes back to the queue, unless it is a generator whose caller has items."""
-        if index not in call.yielded:
-            return False
-        self.fail_held(container, call, index, LOST, failures.half_generated(call.function.spec))
-        return True
+            self.fleet.unneeded(call.function)

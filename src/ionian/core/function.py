@@ -11,14 +11,23 @@ from .call import Call
 from .worker import Container, State
 
 
+def runs_several(spec: FunctionSpec) -> bool:
+    """Whether its containers have several inputs at once, or take them in batches."""
+    return (spec.concurrency.max_inputs > 1 or spec.batching is not None) and not spec.single_use
+
+
 class Function:
     """One function of an app."""
 
     __slots__ = (
+        "alone",
         "app_id",
         "containers",
+        "crashes",
+        "dropped",
         "environment",
         "failures",
+        "generation",
         "idle",
         "next_scale",
         "open",
@@ -30,6 +39,7 @@ class Function:
         "ring",
         "running",
         "scaled_at",
+        "shares",
         "spec",
         "waiting_for",
         "watching",
@@ -37,6 +47,11 @@ class Function:
 
     def __init__(self, spec: FunctionSpec, app_id: str, environment: str) -> None:
         self.spec = spec
+        self.shares = runs_several(spec)
+        self.generation = 0  # its containers of an earlier one are retired
+        self.alone = 0  # inputs that wait and must run alone in a container
+        self.dropped = b""  # a deploy dropped it: the failure of whatever still comes
+        self.crashes = 0  # rounds of starts that failed, while nobody waited for them
         self.app_id = app_id
         self.environment = environment
         self.ring: deque[Call] = deque()  # calls with inputs that wait: served in turn
@@ -68,11 +83,32 @@ class Function:
         pace_s = self.pace_s
         if pace_s >= 0 and busy:
             pace_s = max(pace_s, min(now - container.progress_at for container in busy))
-        return Load(self.queued, self.running, len(busy), pace_s)
+        return Load(self.queued, self.running, len(busy), pace_s, *self.aim())
+
+    def aim(self) -> tuple[int, bool]:
+        """How many inputs a container should have, and whether quick ones may share fewer containers."""
+        spec = self.spec
+        if not self.shares:
+            return 1, True
+        several = spec.concurrency.max_inputs > 1
+        aim = spec.concurrency.target_inputs or spec.concurrency.max_inputs
+        if spec.batching is not None:
+            aim *= spec.batching.max_batch_size
+        return max(1, aim), not several
 
     def learn(self, seconds: float) -> None:
         """An input took this much of a container's time."""
         self.pace_s = seconds if self.pace_s < 0 else 0.7 * self.pace_s + 0.3 * seconds
+
+    def next_container(self) -> Container | None:
+        """The one that is given the next inputs."""
+        if self.shares and self.open:
+            last = next(reversed(self.open))
+            if last.outstanding < last.least:
+                return last  # it collects a batch
+        if self.idle:
+            return self.idle.popitem()[0]  # the last used: its caches are warm, others may end
+        return next(iter(self.open), None)
 
     def place(self, container: Container, now: float) -> None:
         """Puts a container where the next input finds it, by what it has and may have."""
@@ -84,6 +120,8 @@ class Function:
             return
         self.idle.pop(container, None)
         if container.outstanding and container.room():
+            if self.shares:
+                self.open.pop(container, None)  # in turn, so that all have equally much
             self.open[container] = None
         else:
             self.open.pop(container, None)

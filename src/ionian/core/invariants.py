@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .ledger import HELD, QUEUED
+from .ledger import DELAYED, HELD, QUEUED
 from .state import Core
-from .worker import State
+from .worker import Container, State
 
 
 def check(core: Core) -> None:
@@ -46,8 +46,16 @@ def _check_calls(core: Core) -> None:
         assert call.starts == sorted(segment.start for segment in call.segments)
         assert call.in_ring == (call in call.function.ring)
         assert call.in_ring == bool(call.queued and not call.held_back)
-        assert not call.closed or (call.running and not call.queued), "a closed call is kept"
-        live = call.queued + call.running - len(call.bare)
+        assert not call.closed or (call.running and not call.queued and not call.delayed), (
+            "a closed call is kept"
+        )
+        assert sorted(call.delayed) == call.ledger.indexes(DELAYED)
+        assert call.alone == (
+            {index for index in call.suspects if call.ledger.state(index) == QUEUED}
+            if call.function.shares
+            else set()
+        ), "inputs that must run alone are not known as such"
+        live = call.queued + call.running + len(call.delayed) - len(call.bare)
         assert live == sum(segment.left for segment in call.segments), "payloads are kept or lost"
         assert call.id in call.caller.calls
 
@@ -58,14 +66,33 @@ def _check_functions(core: Core) -> None:
         assert function.queued == sum(call.queued for call in calls if not call.held_back)
         assert function.running == sum(call.running for call in calls)
         most = function.spec.scaling.max_containers
+        assert function.alone == sum(len(call.alone) for call in calls if not call.held_back)
         started = sum(not container.adopted for container in function.containers)
         assert not most or started <= most, "more containers than max_containers"
         for container in function.containers:
             assert (container in function.idle) == bool(not container.outstanding and container.room())
             assert (container in function.open) == bool(container.outstanding and container.room())
+        for container in function.containers:
+            _check_container(container)
         if function.queued:
             assert not function.idle, "inputs wait although a container is idle"
             assert not function.open, "inputs wait although a container has room"
+
+
+def _check_container(container: Container) -> None:
+    if container.retired:
+        assert (
+            container.state is not State.READY
+            or container.outstanding
+            or container.taking
+            or container.adopted
+        )
+    if container.shares:
+        assert container.outstanding <= container.limit or container.adopted, (
+            "more inputs than it runs at once"
+        )
+    held = [(id, index) for id, rows in container.held.items() for index in rows]
+    assert not container.exclusive or len(held) <= 1, "something that must run alone has company"
 
 
 def _check_workers(core: Core) -> None:

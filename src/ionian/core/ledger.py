@@ -12,10 +12,11 @@ UNKNOWN = 0
 QUEUED = 1
 HELD = 2  # a container has it
 ENDED = 3  # its result is recorded
+DELAYED = 4  # it failed, and waits until it is tried again
 
 PAGE = 512
 _FULL = bytes([ENDED]) * PAGE
-_ROWS = [bytes([state]) * PAGE for state in range(4)]
+_ROWS = [bytes([state]) * PAGE for state in range(5)]
 
 
 class Ledger:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 from ..protocol.workers import Capacity, ContainerState, Running
 from .actions import Stop
 from .call import Call
+from .endings import Endings
 from .fleet import Fleet
 from .flow import Flow
 from .function import Function
 from .ledger import QUEUED, UNKNOWN
 from .placement import Node, Reservation
+from .results import Results
 from .state import Core
 from .worker import Container, State, Worker, rows_of
 
@@ -32,10 +34,20 @@ class Lost(NamedTuple):
 class Recovery:
     """Matches what workers say with what the server knows."""
 
-    def __init__(self, core: Core, flow: Flow, fleet: Fleet, known_workers: set[str]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        flow: Flow,
+        fleet: Fleet,
+        endings: Endings,
+        results: Results,
+        known_workers: set[str],
+    ) -> None:
         self.core = core
         self.flow = flow
         self.fleet = fleet
+        self.endings = endings
+        self.results = results
         self.awaited = set(known_workers)
         core.settled = not known_workers
         core.drop_unopened = self._drop_unopened
@@ -66,7 +78,7 @@ class Recovery:
             container.function = call.function
         for worker, batch in self.core.early_results.pop(call.id, []):
             worker.unconfirmed.discard(batch.seq)
-            self.flow.results(now, worker, batch)
+            self.results.results(now, worker, batch)
 
     def _drop_unopened(self, now: float, call_id: str) -> None:
         """Nobody came for this call."""
@@ -124,7 +136,9 @@ class Recovery:
         for id in list(container.held):
             call = self.core.calls.get(id)
             if call is not None and call.closed:
-                self.flow.take_back(now, container)
+                self.flow.interrupt(now, container, call)
+        if container.retired and container.state is State.READY:
+            self.flow.take_back(now, container)
 
     def _expect(self, now: float, container: Container, there: dict[str, set[int]]) -> None:
         """What a container should have and has not was lost on the way to it, or has a result that comes now."""
@@ -164,7 +178,7 @@ class Recovery:
 
         def give_up(then: float) -> None:
             if container.state is not State.GONE and container.worker.present:
-                self.fleet.ended(then, container, ContainerState(container.number, "ended", "stopped"), b"")
+                self.endings.ended(then, container, ContainerState(container.number, "ended", "stopped"), b"")
 
         self.core.timers.at(now + self.core.settings.missing_container_s, give_up)
 
@@ -256,7 +270,7 @@ class Recovery:
             memory.doomed = container.doomed
             kept[container.number] = memory
             self.fleet.remove(container)
-            self.fleet.requeue_all(container)
+            self.endings.requeue_all(now, container)
         if not dead and (kept or worker.unconfirmed):
             lost = self.lost[worker.id] = Lost(kept, worker.unconfirmed)
             forget_at = now + 60 * self.core.settings.worker_lost_after_s

@@ -30,7 +30,10 @@ class Settings:
     caller_lost_after_s: float = 60.0  # then its calls are ended
     straggler_s: float = 0.03  # without progress, while others could help
     busy_straggler_s: float = 0.3  # the same, while all others are busy
-    cancel_grace_s: float = 0.1  # for inputs of a closed call to end by themselves
+    cancel_grace_s: float = (
+        30.0  # for inputs of a closed call to clean up; then the worker ends their container
+    )
+    cancel_margin_s: float = 5.0  # so much later we do, should the worker not have
     missing_container_s: float = 5.0  # for news of a container that an inventory lacks
     scale_every_s: float = 0.02
     look_again_s: float = 0.25  # while inputs wait: what they take may have changed

@@ -78,11 +78,14 @@ class Container:
         "adopted",
         "batch",
         "doomed",
+        "exclusive",
         "function",
+        "generation",
         "heavy",
         "held",
         "id",
         "idle_since",
+        "inputs",
         "least",
         "limit",
         "number",
@@ -90,6 +93,9 @@ class Container:
         "pace_us",
         "progress_at",
         "reservation",
+        "retired",
+        "shares",
+        "since",
         "slowed",
         "state",
         "taking",
@@ -120,6 +126,13 @@ class Container:
         self.slowed = False  # gave back: nothing more until what it runs has ended
         self.adopted = False  # it was there before this epoch, or came back: the cap may not know it
         self.doomed = False  # to be stopped as soon as its worker is back
+        spec = function.spec
+        self.generation = function.generation
+        self.retired = False  # it gets no more inputs, and ends with those that it has
+        self.shares = function.shares  # it runs several inputs at once
+        self.exclusive = False  # what it has must run alone
+        self.inputs = 1 if spec.single_use else spec.concurrency.max_inputs  # that run at once, or batches
+        self.since = 0.0  # when it came into its state
 
     def learn(self, micros: float) -> None:
         """A result took this long: slower counts at once, faster by and by."""
@@ -130,6 +143,9 @@ class Container:
     def tune(self) -> None:
         """Sets how much it is given, from its pace."""
         pace = self.pace_us
+        if self.shares:
+            self._tune_shared()
+            return
         if pace < 0 or pace > NO_WORK_AHEAD_US or self.function.spec.single_use:
             self.batch = self.limit = self.least = 1
             return
@@ -138,10 +154,29 @@ class Container:
         self.least = int(min(max(WORTH_SENDING_US / max(pace, 1.0), 1), BATCH_ROWS))
         self.limit = int(min(max(3 * rows, 2), MOST_ROWS))  # what it runs and two batches ahead
 
+    def _tune_shared(self) -> None:
+        """Of several inputs at once none is given ahead: each runs at once. Of batches one runs, the next collects."""
+        spec = self.function.spec
+        self.batch = self.least = 1
+        self.limit = self.inputs
+        if spec.batching is not None and not spec.single_use:
+            self.least = spec.batching.max_batch_size
+            self.limit = 2 * self.least * self.inputs
+
     def room(self) -> int:
         """Rows that it may be given now; 0 until a whole batch fits, so that batches stay large."""
-        if self.state is not State.READY or self.taking or self.slowed or not self.worker.present:
+        if (
+            self.state is not State.READY
+            or self.taking
+            or self.slowed
+            or self.retired
+            or not self.worker.present
+        ):
             return 0
+        if self.shares:
+            if self.outstanding and (self.exclusive or self.function.alone):
+                return 0  # something must run alone: containers empty for it
+            return max(0, self.limit - self.outstanding)
         if self.heavy:
             return 1 if self.outstanding < 2 and self.limit > self.outstanding else 0
         free = self.limit - self.outstanding

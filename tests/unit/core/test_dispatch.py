@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ionian.core.actions import ConfirmResults, Deliver, Run, Start, Stop, Take
-from ionian.protocol.batch import DONE, LOST, OK, YIELD
+from ionian.core.actions import Cancel, ConfirmResults, Deliver, Run, Start, Stop, Take
+from ionian.protocol.batch import DONE, ERROR, LOST, OK, YIELD
 from ionian.protocol.spec import Scaling
 
 from .rig import CALL, CLIENT, OTHER, Rig
@@ -214,33 +214,38 @@ def test_a_detached_app_runs_its_calls_to_their_end_without_a_caller() -> None:
     assert rig.dispatcher.core.calls == {}
 
 
-def test_closing_a_call_takes_its_work_back_and_stops_what_still_runs_it() -> None:
+def test_closing_a_call_interrupts_it_and_spares_its_container() -> None:
     rig = Rig()
     number = rig.warm(micros=2)
     rig.put(*range(1, 200))
     rig.actions.clear()
     rig.dispatcher.close_call(rig.now, CALL)
     rig.after()
-    assert [take.number for take in rig.get(Take)] == [number]
+    (cancel,) = rig.get(Cancel)
+    assert (cancel.number, cancel.call_id, cancel.index, cancel.grace_s) == (
+        number,
+        CALL,
+        list(range(1, 200)),
+        30.0,
+    )
     rig.taken_back(number, *range(65, 200))
-    rig.wait(0.2)
-    (stop,) = rig.get(Stop)
-    assert (stop.number, stop.grace_s) == (number, 0.0)
-    rig.ended(number, "stopped", running=list(range(1, 65)))
-    assert rig.dispatcher.core.calls == {}
-
-
-def test_closing_a_call_spares_a_container_that_is_done_with_it_in_time() -> None:
-    rig = Rig()
-    number = rig.warm(micros=2)
-    rig.put(1, 2, 3)
-    rig.dispatcher.close_call(rig.now, CALL)
-    rig.after()
-    rig.taken_back(number)
-    rig.results(number, 1, 2, 3)
-    rig.wait(1.0)
+    rig.results(number, *range(1, 65), code=ERROR)
+    assert rig.outputs() == []
+    rig.wait(40.0)
     assert rig.get(Stop) == []
     assert rig.dispatcher.core.calls == {}
+
+
+def test_a_container_that_goes_on_with_a_closed_call_is_ended_after_the_grace() -> None:
+    rig = Rig()
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    rig.dispatcher.close_call(rig.now, CALL)
+    rig.wait(34.0)
+    assert rig.get(Stop) == []
+    rig.wait(2.0)
+    (stop,) = rig.get(Stop)
+    assert (stop.number, stop.grace_s) == (number, 0.0)
 
 
 def test_a_stopped_app_ends_its_calls_and_its_containers() -> None:
