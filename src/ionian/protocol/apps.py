@@ -200,8 +200,11 @@ class EndContainer:
 
 @dataclass
 class ReadLogs:
-    """Asks for what was written, oldest first. Answered by LogLines; `follow`: later lines come as LogLines, too,
-    with the request's `follow_id`, until CloseLogs or the end of the app."""
+    """Asks for what was written, oldest first. Answered by LogLines, whose `cursor` asks for what came after them.
+
+    With a cursor and `wait_s` the answer waits that long for the next lines: who follows asks again and again, over
+    lost connections and restarts of the server.
+    """
 
     app_id: str = ""
     container_id: str = ""
@@ -210,15 +213,10 @@ class ReadLogs:
     since_s: float = 0.0  # so many seconds back; 0: no bound
     until_s: float = 0.0
     tail: int = 100  # at most so many lines; 0: all
-    grep: str = ""
-    follow_id: str = ""  # "": no
-
-
-@dataclass
-class CloseLogs:
-    """Ends the following of logs."""
-
-    follow_id: str
+    grep: str = ""  # what a line must hold
+    fd: int = 0  # 1 stdout, 2 stderr, 3 Ionian itself; 0: all
+    cursor: str = ""  # of an earlier answer; `tail` and `since_s` don't count then
+    wait_s: float = 0.0
 
 
 @dataclass
@@ -237,7 +235,8 @@ class LogLines:
     """Lines of a log."""
 
     lines: list[LogLine] = field(default_factory=list[LogLine])
-    follow_id: str = ""
+    cursor: str = ""
+    more: bool = False  # there is more already
     ended: bool = False  # no more will come
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import AppUsage, BuildStep, ContainerNews, Log
 from ...protocol.calls import CallState
-from .lines import LineAssembler
+from ...protocol.lines import LineAssembler
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
 from .words import count, duration

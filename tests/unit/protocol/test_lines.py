@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionian.client.output.lines import LONGEST, LineAssembler
+from ionian.protocol.lines import LONGEST, LineAssembler
 
 
 def test_a_line_cut_in_pieces_is_put_together():
