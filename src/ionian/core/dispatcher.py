@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol.batch import Batch
-from ..protocol.calls import CallState
+from ..protocol.calls import CallState, FunctionStats
 from ..protocol.ids import new_id
 from ..protocol.messages import Failure
 from ..protocol.spec import FunctionSpec, Resources, Scaling
@@ -270,6 +270,19 @@ class Dispatcher:
         elif state.state == "ended":
             self.endings.ended(now, container, state, payload)
 
+    def end_container(self, now: float, container_id: str, *, graceful: bool) -> bool:
+        """Ends a container whose inputs then run elsewhere; `graceful`: what it runs may end first. False: not there."""
+        for worker in self.core.workers.values():
+            for container in worker.containers.values():
+                if container.id == container_id:
+                    if graceful:
+                        self.fleet.retire(now, container, "it was told to end")
+                    else:
+                        self.fleet.stop(now, container, 0.0, "it was told to end")
+                    self.fleet.wake(now, container.function)
+                    return True
+        return False
+
     def taken_back(self, now: float, worker_id: str, message: TakenBack) -> None:
         """The answer to a Take; also to a Run for a container that the worker has no more."""
         worker = self.core.workers.get(worker_id)
@@ -317,6 +330,15 @@ class Dispatcher:
             running=function.running,
             waiting_for=function.waiting_for if function.queued else "",
         )
+
+    def stats(self, function_id: str) -> FunctionStats | None:
+        """How a function is doing, in numbers."""
+        function = self.core.functions.get(function_id)
+        if function is None:
+            return None
+        live = [c for c in function.containers if not c.retired and c.state in (State.STARTING, State.READY)]
+        headroom = sum(max(0, c.inputs - c.outstanding) for c in live if c.state is State.READY)
+        return FunctionStats(function.queued, len(live), function.running, headroom)
 
     def counts(self, call_id: str) -> tuple[int, int, int] | None:
         """How many inputs of a call wait, how many containers have, and how many wait for a retry; None: not open."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
 from ionian.core.dispatcher import Dispatcher
 from ionian.protocol.batch import LOST, OK, Batch
-from ionian.protocol.spec import FunctionSpec, Resources, Scaling
+from ionian.protocol.spec import Batching, Concurrency, FunctionSpec, Resources, RetryPolicy, Scaling
 from ionian.protocol.workers import Capacity, ContainerState, Held, Running, TakenBack
 
 CALL = "fc-" + "A" * 26
@@ -31,6 +31,9 @@ class Rig:
         resources: Resources | None = None,
         worker: Capacity | None = None,
         single_use: bool = False,
+        retries: RetryPolicy | None = None,
+        concurrency: Concurrency | None = None,
+        batching: Batching | None = None,
         join: bool = True,
     ) -> None:
         self.now = 0.0
@@ -38,6 +41,8 @@ class Rig:
         self.actions: list[Action] = []
         self.seq = 0
         spec = FunctionSpec("fu-1", "f", "m", "f", single_use=single_use)
+        spec.retries, spec.batching = retries, batching
+        spec.concurrency = concurrency or Concurrency()
         spec.scaling = scaling or Scaling(max_containers=1)
         spec.resources = resources or Resources()
         self.dispatcher.add_function(0.0, spec, "ap-1", "main")
@@ -142,6 +147,16 @@ class Rig:
         self.dispatcher.results(self.now, worker, batch)
         self.after()
         return self.seq
+
+    def mixed_results(self, number: int, codes: dict[int, int]) -> None:
+        """One batch of results of several kinds."""
+        self.seq += 1
+        count = len(codes)
+        first = self.dispatcher.core.first_attempt
+        batch = Batch(CALL, list(codes), [1] * count, b"r" * count, attempt=[first] * count, code=list(codes.values()),
+                      micros=[1000] * count, container=number, seq=self.seq)  # fmt: skip
+        self.dispatcher.results(self.now, WORKER, batch)
+        self.after()
 
     def taken_back(self, number: int, *indexes: int, call: str = CALL) -> None:
         inputs = [Held(call, [index], [0]) for index in indexes]
