@@ -2,6 +2,7 @@
 
 from .bwrap import Bwrap, find_bwrap
 from .idmap import IdMap
+from .inside import Inside, Program
 from .sandbox import Sandbox, start
 from .scratch import remove as remove_folders
 from .scratch import sweep
@@ -13,7 +14,9 @@ __all__ = [
     "Bwrap",
     "Exit",
     "IdMap",
+    "Inside",
     "Limits",
+    "Program",
     "ResourceUse",
     "Sandbox",
     "SandboxError",

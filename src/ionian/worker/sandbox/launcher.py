@@ -123,6 +123,9 @@ class Launcher:
     def do_remove(self, request: Request, fds: list[int]) -> None:
         self.run_child(request, partial(remove_tree, request))
 
+    def do_enter(self, request: Request, fds: list[int]) -> None:
+        self.run_child(request, partial(become_enterer, request, fds))
+
     def do_kill(self, request: Request, fds: list[int]) -> None:
         for pid, owner in self.children.items():
             if owner == request["target"]:
@@ -267,6 +270,17 @@ def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
     if os.getppid() != request["launcher"]:
         os._exit(125)  # the launcher died while we changed ids, which clears the parent-death signal
     os.execve(request["argv"][0], request["argv"], request["env"])
+
+
+def become_enterer(request: Request, fds: list[int], sync: socket.socket) -> None:
+    """Runs enter.py, which goes into a sandbox that is there already."""
+    for path in request["cgroups"]:
+        put(path, "0")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
+    libc.syscall(KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None)
+    place(fds, request["targets"])
+    os.execve(request["argv"][0], [*request["argv"], str(request["launcher"])], {})
 
 
 def remove_tree(request: Request, sync: socket.socket) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import bwrap, cgroup, scratch
 from .idmap import IdMap
+from .inside import Inside, Program, enter
 from .meter import Meter
 from .pipes import read_all, read_some, unblocking_pipe
 from .seccomp import build_filter
@@ -235,6 +236,12 @@ class Sandbox:
                 self._send(pidfd, number)
             finally:
                 os.close(pidfd)
+
+    async def enter(self, program: Program) -> Inside:
+        """Runs another program in here, beside the first. Raises SandboxError."""
+        if self.pidfd < 0:
+            raise SandboxError("the container has ended")
+        return await enter(self._spawner, self._ids, self.pidfd, self._group, program)
 
     def usage(self) -> ResourceUse:
         """What it used until now, or until its end."""
