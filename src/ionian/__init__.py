@@ -7,12 +7,15 @@ from typing import Any
 from . import exception
 from .alias import install_alias
 from .app import App
+from .cls import Cls
 from .exception import Error
 from .execution import current_function_call_id, current_input_id, is_local
 from .file_pattern_matcher import FilePatternMatcher
 from .function import Function
 from .image import Image
 from .output import enable_output
+from .parameters import parameter
+from .partial_function import batched, concurrent, enter, exit, method
 from .retries import Retries
 from .schedule import Cron, Period
 from .secret import Secret
@@ -21,6 +24,7 @@ from .volume import Volume
 
 __all__ = [
     "App",
+    "Cls",
     "Cron",
     "Error",
     "FilePatternMatcher",
@@ -31,12 +35,18 @@ __all__ = [
     "Secret",
     "Volume",
     "__version__",
+    "batched",
+    "concurrent",
     "current_function_call_id",
     "current_input_id",
     "enable_output",
+    "enter",
     "exception",
+    "exit",
     "install_alias",
     "is_local",
+    "method",
+    "parameter",
 ]
 
 

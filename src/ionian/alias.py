@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OURS = __name__.partition(".")[0]
 THEIRS = "modal"
 
-RENAMED = {"functions": "function", "partial_function": "function", "_functions": "function"}
+RENAMED = {"functions": "function", "_partial_function": "partial_function", "_functions": "function"}
 """Submodules of Modal that have another name here."""
 
 VARIABLE = "IONIAN_AS_MODAL"

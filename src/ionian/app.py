@@ -12,6 +12,8 @@ from .exception import DeprecationError, InvalidError
 from .execution import is_importing, is_local, stop_import
 from .function import Function, check_raw
 from .image import Image
+from .parameters import parameter
+from .partial_function import PartialFunction, take, unwrapped
 from .secret import Secret, secret_list
 from .volume import Volume, check_distinct, volume_mounts
 
@@ -19,12 +21,17 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Protocol
 
+    from typing_extensions import dataclass_transform
+
+    from .cls import Cls
     from .retries import Retries
     from .schedule import Cron, Period
 
     class FunctionDecorator(Protocol):
         """What `app.function(…)` returns."""
 
+        @overload
+        def __call__(self, raw: PartialFunction[P, R, L], /) -> Function[P, R, L]: ...
         @overload
         def __call__(
             self, raw: Callable[P, Coroutine[Any, Any, R]], /
@@ -52,9 +59,17 @@ if TYPE_CHECKING:
             /,
         ) -> bool | None: ...
 
+else:
+
+    def dataclass_transform(**_: Any) -> Callable[[T], T]:
+        return lambda decorator: decorator
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
+L = TypeVar("L")
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 RETIRED = {
     "keep_warm": "min_containers",
@@ -124,6 +139,7 @@ class App:
         self._image = options.image(image) if local else image
         self._default_image: Image | None = None
         self._functions: dict[str, Function[..., Any, Any]] = {}
+        self._classes: dict[str, Cls] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
 
     @property
@@ -150,8 +166,13 @@ class App:
 
     @property
     def registered_functions(self) -> dict[str, Function[..., Any, Any]]:
-        """The functions by their tags."""
+        """The functions by their tags; what runs the methods of a class `Model` has the tag `Model.*`."""
         return self._functions
+
+    @property
+    def registered_classes(self) -> dict[str, Cls]:
+        """The classes by their names."""
+        return self._classes
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:
@@ -229,14 +250,101 @@ class App:
         settings = self._settings(given) if is_local() else options.FunctionOptions(image)
 
         def decorate(raw: Callable[..., Any]) -> Function[..., Any, Any]:
+            raw, partial = unwrapped(raw)
             if is_local():
                 check_raw(raw, serialized)
+            if partial is not None:
+                take(settings, partial.concurrency, partial.batching)
             tag = name or getattr(raw, "__qualname__", "")
             made: Function[..., Any, Any] = Function(raw, self, tag, settings, is_generator=is_generator)
             self._register(made)
             return made
 
-        return decorate  # pyright: ignore[reportReturnType]  (one body for both overloads)
+        return decorate  # pyright: ignore[reportReturnType]  (one body for all overloads)
+
+    @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
+    def cls(
+        self,
+        _raw: None = None,
+        *,
+        image: Image | None = None,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Collection[Secret] | None = None,
+        gpu: str | list[str] | None = None,
+        serialized: bool = False,
+        network_file_systems: Mapping[str, Any] = {},
+        volumes: Mapping[str, Volume] = {},
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        ephemeral_disk: int | None = None,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+        proxy: Any = None,
+        retries: int | Retries | None = None,
+        timeout: int = 300,
+        startup_timeout: int | None = None,
+        cloud: str | None = None,
+        region: str | Sequence[str] | None = None,
+        routing_region: str | None = None,
+        nonpreemptible: bool = False,
+        enable_memory_snapshot: bool = False,
+        block_network: bool = False,
+        restrict_modal_access: bool = False,
+        single_use_containers: bool = False,
+        i6pn: bool | None = None,
+        include_source: bool | None = None,
+        experimental_options: Mapping[str, Any] | None = None,
+        _experimental_restrict_output: bool = False,
+        max_inputs: int | None = None,
+        keep_warm: int | None = None,
+        concurrency_limit: int | None = None,
+        container_idle_timeout: int | None = None,
+        allow_concurrent_inputs: int | None = None,
+    ) -> Callable[[C], C]:
+        """Makes a Python class one whose methods run in containers; they share them.
+
+        The arguments are those of `function`, for all methods of the class.
+
+        ```python
+        @app.cls(gpu="A10G")
+        class Model:
+            size: int = modal.parameter(default=7)
+
+            @modal.enter()
+            def load(self):
+                self.model = load_model(self.size)
+
+            @modal.method()
+            def predict(self, text: str) -> str:
+                return self.model(text)
+
+        Model(size=70).predict.remote("hello")
+        ```
+
+        Raises TypeError over anything but a class, InvalidError for a wrong argument or a class that can't work.
+        """
+        given = {
+            **locals(),
+            "schedule": None,
+            "name": None,
+            "is_generator": None,
+        }  # every parameter by its name
+        if _raw is not None:
+            raise InvalidError("@app.cls needs parentheses: @app.cls()")
+        settings = self._settings(given, "App.cls") if is_local() else options.FunctionOptions(image)
+        settings.snapshot = enable_memory_snapshot
+
+        def decorate(user_cls: C) -> C:
+            from .cls import make, service_of
+
+            made = make(user_cls, self, settings)
+            self._register(service_of(made))
+            self._classes[made.__name__] = made
+            return made  # pyright: ignore[reportReturnType]  (a type checker sees the class itself)
+
+        return decorate
 
     def local_entrypoint(
         self, _raw: None = None, *, name: str | None = None
@@ -297,14 +405,14 @@ class App:
 
     # --- inside
 
-    def _settings(self, given: dict[str, Any]) -> options.FunctionOptions:
-        """The checked arguments of `function`, with what the app adds."""
+    def _settings(self, given: dict[str, Any], decorator: str = "App.function") -> options.FunctionOptions:
+        """The checked arguments of `function` or `cls`, with what the app adds."""
         _take_retired(given)
         if given["retries"] is not None:
             _check_retries(given["retries"])
-        refused = [name for name in _REFUSED if given[name]]
+        refused = [name for name in _refused(decorator) if given[name]]
         if refused:
-            later.refuse("App.function", **{refused[0]: True})
+            later.refuse(decorator, **{refused[0]: True})
         settings = options.checked(given)
         if given["include_source"] is None:
             settings.include_source = self.include_source
@@ -331,7 +439,9 @@ class App:
         return f"App({self.name!r})"
 
 
-_REFUSED = [name[len("App.function(") : -1] for name in later.PARAMETERS if name.startswith("App.function(")]
+def _refused(decorator: str) -> list[str]:
+    """The parameters of a decorator whose feature comes later."""
+    return [name[len(decorator) + 1 : -1] for name in later.PARAMETERS if name.startswith(f"{decorator}(")]
 
 
 class _InContainer:

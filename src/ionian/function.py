@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .app import App
     from .image import Image
+    from .protocol.spec import ClassSpec
 
     P = ParamSpec("P")
     R = DefaultTypeVar("R", covariant=True, default=Any)
@@ -70,6 +71,8 @@ class Function(Generic[P, R, L]):
         self.module: str = getattr(raw, "__module__", "")
         self.qualname: str = getattr(raw, "__qualname__", tag)
         self.function_id = ""
+        self.method = ""  # of a class: which one
+        self.class_spec: Callable[[], ClassSpec] | None = None  # of what runs all methods of a class
         self._app = app
         self.__doc__ = getattr(raw, "__doc__", None)
         self.__name__: str = getattr(raw, "__name__", tag)

@@ -15,10 +15,9 @@ T = TypeVar("T")
 NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
-        "classes": "Cls App.cls App.registered_classes enter exit method parameter",
         "spawned calls": "FunctionCall Function.spawn Function.spawn_map Function.experimental_spawn_map",
         "concurrent and batched inputs": (
-            "concurrent batched Function.with_concurrency Function.with_batching"
+            "Function.with_concurrency Function.with_batching"
         ),
         "deploys and lookups": (
             "App.deploy App.lookup App.include App.stop Function.from_name Function.from_id runner"
@@ -31,7 +30,7 @@ NAMES: dict[str, str] = {
             "App.registered_web_endpoints Function.get_web_url"
         ),
         "the dashboard": (
-            "App.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
+            "App.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
             "Secret.get_dashboard_url"
         ),
         "logs and statistics by call": (
@@ -57,7 +56,7 @@ NAMES: dict[str, str] = {
         "clusters": "Cluster clustered experimental",
         "environments, workspaces and usage": "Environment Workspace billing",
         "connections by hand": (
-            "Client Function.client Image.client Volume.client Secret.client Secret.object_id Image.object_id"
+            "Client Cls.client Function.client Image.client Volume.client Secret.client Secret.object_id Image.object_id"
         ),
         "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
@@ -79,6 +78,12 @@ PARAMETERS: dict[str, str] = {
             "buckets as volumes": "network_file_systems",
             "experiments": "experimental_options _experimental_restrict_output",
             "concurrent and batched inputs": "allow_concurrent_inputs",
+        },
+        "App.cls": {
+            "network isolation": "block_network restrict_modal_access proxy i6pn",
+            "placement": "cloud region routing_region",
+            "buckets as volumes": "network_file_systems",
+            "experiments": "experimental_options _experimental_restrict_output",
         },
         "App.run": {"interactive sessions": "interactive", "connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},

@@ -48,6 +48,11 @@ class FunctionOptions:
         self.timeout_s = TIMEOUT_S
         self.startup_timeout_s = TIMEOUT_S
         self.single_use = False
+        self.max_inputs = 1  # at once, in one container
+        self.target_inputs = 0  # what the autoscaler aims at; 0: max_inputs
+        self.batch_size = 0  # 0: it takes single inputs
+        self.batch_wait_ms = 0
+        self.snapshot = False  # enable_memory_snapshot
         self.serialized = False
         self.include_source = True
 

@@ -27,7 +27,10 @@ KINDS = {
     inspect.Parameter.VAR_KEYWORD: "**",
 }
 
-DEFAULTS = {"modal.file_pattern_matcher.NON_PYTHON_FILES": repr(ionian.file_pattern_matcher.NON_PYTHON_FILES)}
+DEFAULTS = {
+    "modal.file_pattern_matcher.NON_PYTHON_FILES": repr(ionian.file_pattern_matcher.NON_PYTHON_FILES),
+    "modal.cls._NO_DEFAULT()": repr(ionian.parameters.NO_DEFAULT),
+}
 """Defaults that are objects, as Modal's facts write them and as they look here."""
 
 ANY = [["*", "args", None], ["**", "kwargs", None]]
@@ -54,8 +57,12 @@ def samples() -> dict[str, Any]:
     def function(n: int) -> int:
         return n
 
+    class Sample:
+        pass
+
     return {
         "App": ionian.App("sample"),
+        "Cls": ionian.App().cls(serialized=True)(Sample),
         "Cron": ionian.Cron("0 6 * * *"),
         "FilePatternMatcher": ionian.FilePatternMatcher("*"),
         "Function": ionian.App().function(serialized=True)(function),

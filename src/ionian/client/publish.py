@@ -7,15 +7,17 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..exception import InvalidError, ResourceExhaustedError
 from ..protocol.apps import (
     BuildImage,
     CheckResources,
+    Deploy,
     FindVolume,
     FoundVolume,
     ImageBuilt,
@@ -24,8 +26,9 @@ from ..protocol.apps import (
     ResourcesChecked,
     SecretKept,
 )
+from ..protocol.calls import AppFunctions
 from ..protocol.ids import derived_id, new_id
-from ..protocol.spec import FileRef, FunctionSpec, ImageSpec, Resources, VolumeMount
+from ..protocol.spec import Batching, Concurrency, FileRef, FunctionSpec, ImageSpec, Resources, VolumeMount
 from . import no_gpu
 from .entry import import_name
 from .output.words import count, duration, size
@@ -52,20 +55,32 @@ class Publication:
     """Defines one app on the server."""
 
     def __init__(
-        self, app: App, app_id: str, environment: str, link: Link, uploader: Uploader, report: Report | None
+        self,
+        app: App,
+        app_id: str,
+        environment: str,
+        link: Link,
+        uploader: Uploader,
+        report: Report | None,
+        *,
+        known: Mapping[str, str] = MappingProxyType({}),
+        deploy: Deploy | None = None,
     ) -> None:
+        """`known`: the ids of functions that the app has already, by tag; `deploy`: it becomes the next version."""
         self._app = app
         self._app_id = app_id
         self._environment = environment
         self._link = link
         self._uploader = uploader
         self._report = report
+        self._known = known
+        self._deploy = deploy
         self._sources: dict[str, list[FileRef]] = {}
         self._secrets: dict[int, str] = {}
         self._volumes: dict[tuple[str, str], str] = {}
         self._resources: dict[str, Resources] = {}
 
-    def publish(self) -> None:
+    def publish(self) -> AppFunctions:
         """Does it all; afterwards the functions can be called."""
         functions: list[AnyFunction] = list(self._app.registered_functions.values())
         self._check_resources(functions)
@@ -76,12 +91,17 @@ class Publication:
         built = self._build(dict(images.values()))
         self._check_pythons(functions, {key: built[image_id].python for key, (image_id, _) in images.items()})
         for function in functions:  # before any is pickled: they may refer to each other
-            function.function_id = new_id("fu")
+            function.function_id = self._known.get(function.tag) or new_id("fu")
         specs = [
             self._spec(function, *images[id(function.image)], mounts[function.tag]) for function in functions
         ]
-        self._link.request(PublishApp(self._app_id, specs))
-        self._tell(specs)
+        done, _ = self._link.request(PublishApp(self._app_id, specs, self._deploy))
+        assert isinstance(done, AppFunctions), done
+        for function in functions:
+            function.function_id = done.functions[function.tag]
+        if done.changed:
+            self._tell(specs)
+        return done
 
     # -- resources
 
@@ -202,6 +222,10 @@ class Publication:
             single_use=options.single_use,
             python=PYTHON,
             cloudpickle=cloudpickle.__version__,
+            class_spec=function.class_spec() if function.class_spec is not None else None,
+            concurrency=Concurrency(options.max_inputs, options.target_inputs),
+            batching=Batching(options.batch_size, options.batch_wait_ms) if options.batch_size else None,
+            snapshot=options.snapshot,
         )
 
     def _mounts(self, function: AnyFunction) -> list[FileRef]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..protocol.container import Begin
-from . import modules
+from ..class_definition import ClassDefinition, Hook, is_generator, set_object
+from ..cls import in_container
+from ..exception import NotFoundError
+from ..parameters import decoded
+from ..protocol.container import RING, Begin
+from . import loop, modules
 
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
@@ -21,8 +26,6 @@ class Callables:
     def find(self, method: str) -> tuple[Callable[..., Any], bool]:
         """What an input calls, and whether it is a generator. Raises NotFoundError where there is no such method."""
         if method:
-            from ..exception import NotFoundError
-
             raise NotFoundError(
                 f"the container runs a function, and the input asks for its method {method!r}"
             )
@@ -32,11 +35,72 @@ class Callables:
         """Runs what is to be run at the container's end. No input runs any more; the container's loop is not running."""
 
 
+class Methods(Callables):
+    """The methods of one live object."""
+
+    def __init__(self, definition: ClassDefinition, instance: Any) -> None:
+        self._name = definition.name
+        self._instance = instance
+        self._exit_hooks = definition.exit_hooks
+        self._methods = {
+            name: (partial.raw.__get__(instance), is_generator(partial))
+            for name, partial in definition.methods.items()
+        }
+
+    def find(self, method: str) -> tuple[Callable[..., Any], bool]:
+        found = self._methods.get(method)
+        if found is None:
+            raise NotFoundError(
+                f"{self._name} has no method {method!r} for callers; it has {', '.join(self._methods) or 'none'}"
+            )
+        return found
+
+    def leave(self) -> None:
+        """Runs the @exit hooks, each whatever became of those before it. A failure is printed: no caller is there."""
+        hooks, self._exit_hooks = self._exit_hooks, []
+        for hook in hooks:
+            try:
+                _run(hook, self._instance)
+            except BaseException as error:
+                _print(error, f"an @exit of {self._name} failed:")
+
+
 def prepare(begin: Begin) -> Callables:
     """Finds what the container runs, and runs what is to be run before the first input (the module is imported)."""
-    function = modules.find(begin)
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    found = modules.find(begin)
+    if begin.is_class:
+        return _enter(found, begin)
+    flags = getattr(getattr(found, "__code__", None), "co_flags", 0)
     generates = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) or getattr(
-        function, "__ionian_generator__", False
+        found, "__ionian_generator__", False
     )
-    return Callables(function, generates)
+    return Callables(found, generates)
+
+
+def _enter(user_cls: type, begin: Begin) -> Methods:
+    """The live object of the class, entered: constructed, then its hooks, those before the snapshot first."""
+    definition = ClassDefinition(user_cls)
+    args, kwargs = decoded(begin.arguments)
+    instance = definition.make(args, kwargs)
+    set_object(instance, in_container(definition, instance, begin.function_id))
+    for hook in definition.enter_hooks:
+        _run(hook, instance)
+    return Methods(definition, instance)
+
+
+def _run(hook: Hook, instance: Any) -> None:
+    made = hook(instance)
+    if hasattr(made, "__await__"):
+        loop.run(made)
+
+
+def _print(error: BaseException, what: str) -> None:
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(f"{RING}/")]
+    lines = [what, "\nTraceback (most recent call last):\n", *traceback.format_list(frames)]
+    lines += traceback.format_exception_only(type(error), error)
+    try:
+        print("".join(lines), end="", file=sys.stderr, flush=True)
+    except (AttributeError, ValueError, OSError):
+        pass  # user code closed or replaced the stream

@@ -66,7 +66,7 @@ def load(begin: Begin) -> None:
 
 
 def find(begin: Begin) -> Any:
-    """The function that runs. Raises AttributeError with what to do where it isn't there."""
+    """The function that runs, or the class. Raises AttributeError with what to do where it isn't there."""
     if begin.definition == "serialized":
         import cloudpickle
 
@@ -75,8 +75,8 @@ def find(begin: Begin) -> Any:
     found: Any = sys.modules[begin.module]
     for name in begin.qualname.split("."):
         found = _attribute(found, name, begin)
-    if hasattr(found, "check_imports"):
-        found.check_imports()
+    if begin.is_class:
+        return _class(found)
     check = getattr(found, "check_imports", None)
     if check is not None:
         check()
@@ -87,6 +87,16 @@ def find(begin: Begin) -> Any:
         except AttributeError:
             pass
     return function
+
+
+def _class(found: Any) -> Any:
+    from ..cls import Cls, service_of
+
+    if not isinstance(found, Cls):
+        return found
+    service = service_of(found)
+    service.check_imports()
+    return service.raw
 
 
 def _attribute(found: Any, name: str, begin: Begin) -> Any:
