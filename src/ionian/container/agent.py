@@ -10,13 +10,15 @@ import mmap
 import os
 import socket
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import execution, link
-from ..protocol.container import CELL_FD, CELL_SIZE, DATA_FD, RING, SIDE_FD, Begin, Failed, Ready
+from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Begin, Failed, Leaving, Ready
+from ..protocol.slots import Slots
 from ..serialization import dump_failure
-from . import modules
-from .run import Runner, flush_output
+from . import lifecycle, modules
+from .results import Results, flush_output
+from .signals import leading_to
 from .wire import Messages, Packets
 
 HIDE = RING + "/"
@@ -32,18 +34,19 @@ def main() -> None:
     execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
     _prepare(begin)
     link.connect_by(lambda: _link(side, begin))
-    runner = Runner(
-        Packets(socket.socket(fileno=DATA_FD)), mmap.mmap(CELL_FD, CELL_SIZE), begin.container_id, HIDE
-    )
 
     def serve() -> None:
         """Called where the module is imported, or where it enters app.run() and so will never return."""
         try:
-            runner.function = modules.find(begin)
+            callables = lifecycle.prepare(begin)
         except BaseException as error:
             _failed(side, begin, error)
-        side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}"))
-        runner.serve()
+        runner = _runner(begin, callables)
+        with leading_to(runner):
+            side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}"))
+            runner.serve()
+        side.send(Leaving())
+        callables.leave()
         _leave()
 
     execution.on_app_run(serve)
@@ -80,13 +83,34 @@ def _prepare(begin: Begin) -> None:
             reconfigure(line_buffering=True)
 
 
+def _runner(begin: Begin, callables: lifecycle.Callables) -> Any:
+    """What runs the inputs, as the function is meant to have them. Each is imported only where it is used."""
+    packets = Packets(socket.socket(fileno=DATA_FD))
+    cell = mmap.mmap(CELL_FD, 0)
+    results = Results(packets, begin.container_id, HIDE)
+    if begin.batch_size:
+        from .batched import BatchedRunner
+
+        size = 1 if begin.single_use else begin.batch_size
+        return BatchedRunner(
+            packets, Slots(cell), results, callables, size, begin.batch_wait_ms, begin.max_inputs
+        )
+    if begin.max_inputs > 1 and not begin.single_use:
+        from .concurrent import ConcurrentRunner
+
+        return ConcurrentRunner(packets, Slots(cell), results, callables, begin.max_inputs)
+    from .run import Runner
+
+    return Runner(packets, cell, results, callables, single_use=begin.single_use)
+
+
 def _link(side: Messages, begin: Begin) -> Any:
     from .link import ContainerLink
 
     return ContainerLink(side, begin)
 
 
-def _failed(side: Messages, begin: Begin, error: BaseException) -> None:
+def _failed(side: Messages, begin: Begin, error: BaseException) -> NoReturn:
     from .hints import explain
 
     # Nothing is printed: a start is tried again, and the failure reaches the caller whole.

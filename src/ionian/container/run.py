@@ -1,81 +1,132 @@
-"""Runs inputs: one packet after the other, its results joined while more of them are at hand."""
+"""Runs inputs one at a time: one packet after the other, its results joined while more of them are at hand."""
 
 from __future__ import annotations
 
 import struct
-import sys
 import time
+from collections.abc import Callable
 from mmap import mmap
 from typing import Any
 
 from .. import execution, faults
+from ..exception import InputCancellation
 from ..protocol.batch import DONE, ERROR, OK, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
+from ..protocol.ids import input_id
 from ..protocol.shelf import Row, Shelf
-from ..protocol.wire import RESULTS, RUN
-from ..serialization import dump_failure, dumps, loads
+from ..protocol.slots import Slots
+from ..protocol.wire import RUN
+from ..serialization import dumps, loads
+from . import loop
+from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
+from .lifecycle import Callables
+from .results import Results
 from .wire import Packets
 
 HOLD_NS = 500_000
 """Results of a packet are joined for at most half a millisecond."""
 
-CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
-
 _cell = struct.Struct(CELL_FORMAT)
 _now = time.monotonic_ns
 
 
-def flush_output() -> None:
-    """Has what user code printed leave before its result does. User code may have closed or replaced the streams."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, ValueError, OSError):
-            pass
+class Stopped(Exception):
+    """An input was interrupted because its container ends: it has no result, and is run again elsewhere."""
 
 
 class Runner:
-    """The loop of a container that runs one input at a time."""
+    """The loop of a container that runs one input at a time, on the main thread.
 
-    def __init__(self, packets: Packets, cell: mmap, container_id: str, hide: str) -> None:
-        self.function: Any = None
+    Two signals interrupt what it runs: see `cancel` and `stop`. They raise into user code (or cancel its task), and
+    nowhere else: `_open` says when user code runs.
+    """
+
+    def __init__(
+        self,
+        packets: Packets,
+        cell: mmap,
+        results: Results,
+        callables: Callables,
+        *,
+        single_use: bool = False,
+    ) -> None:
         self._packets = packets
         self._cell = cell
-        self._container_id = container_id
-        self._hide = hide
-        self._loop: Any = None  # an asyncio loop, when an async function first needs it
-        self._rows: list[Row] = []
+        self._slots = Slots(cell)
+        self._results = results
+        self._kinds = Kinds(callables)
+        self._single_use = single_use
         self._shelf = Shelf(cell)  # where the worker finds the rows that wait for a slow input's
+        self._rows: list[Row] = []
         self._rows_size = 0
         self._call_id = ""
-        self._asynchronous = False
+        self._task: Any = None  # of the async input that runs
+        self._open = False
+        self._waiting = False  # for a packet
+        self._interrupted = 0  # the start of the input that was interrupted last
+        self._stopping = False
 
     def serve(self) -> None:
-        """Runs inputs until the worker closes its end."""
-        flags = getattr(getattr(self.function, "__code__", None), "co_flags", 0)
-        generates = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) or getattr(
-            self.function, "__ionian_generator__", False
-        )
-        self._asynchronous = bool(flags & CO_COROUTINE)
-        run = self._run_generators if generates else self._run_plain
-        while True:
-            packet = self._packets.receive()
-            if packet is None:
-                return
-            kind, header, payload = packet
-            if kind != RUN:
-                continue
-            batch = Batch.unpack(header, payload)  # type: ignore[arg-type]
-            self._call_id = batch.call_id
-            self._cell[CELL_CALL_AT : CELL_CALL_AT + len(batch.call_id)] = batch.call_id.encode()
-            if faults.ARMED:
-                faults.reach("container.claimed")
-            run(batch)
+        """Runs inputs until the worker closes its end, or says stop."""
+        try:
+            while not self._stopping:
+                packet = self._receive()
+                if packet is None:
+                    return
+                kind, header, payload = packet
+                if kind == RUN:
+                    self._run(Batch.unpack(header, payload))  # type: ignore[arg-type]
+                    if self._single_use:
+                        return
+        except KeyboardInterrupt:
+            if not self._stopping:
+                raise
+        except Stopped:
+            pass
+        finally:
             self._flush()
 
-    def _run_plain(self, batch: Batch) -> None:
-        cell, rows, asynchronous = self._cell, self._rows, self._asynchronous
-        function, call_id = self.function, batch.call_id
+    # --- signals
+
+    def cancel(self, *_: object) -> None:
+        """The worker asks, in the slot, for the end of an input: interrupts that one, if it still runs."""
+        start = self._slots.asked(0)
+        if start and self._open and self._interrupted != start:
+            self._interrupted = start
+            self._slots.answer(0, start)
+            self._interrupt(InputCancellation("the input was cancelled"))
+
+    def stop(self, *_: object) -> None:
+        """The container ends: interrupts what runs, as Ctrl-C would."""
+        self._stopping = True
+        if self._open or self._waiting:
+            self._interrupt(KeyboardInterrupt("the container is stopped"))
+
+    def _interrupt(self, error: BaseException) -> None:
+        if self._task is not None:
+            loop.get().call_soon_threadsafe(self._task.cancel)
+        else:
+            raise error
+
+    # --- inputs
+
+    def _receive(self) -> Any:
+        self._waiting = True  # first: stop() either finds it, or was before the look at `_stopping`
+        try:
+            if self._stopping:
+                return None
+            if loop.made() is not None:
+                loop.run_until_readable(self._packets.fileno())
+            return self._packets.receive()
+        finally:
+            self._waiting = False
+
+    def _run(self, batch: Batch) -> None:
+        self._call_id = call_id = batch.call_id
+        self._cell[CELL_CALL_AT : CELL_CALL_AT + len(call_id)] = call_id.encode()
+        if faults.ARMED:
+            faults.reach("container.claimed")
+        cell, rows = self._cell, self._rows
         held_since = _now()
         for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
             if rows:
@@ -84,98 +135,92 @@ class Runner:
             _cell.pack_into(cell, 0, started, index)
             execution.set_input(call_id, index)
             try:
-                args, kwargs = loads(payload)
-                value = self._wait(function(*args, **kwargs)) if asynchronous else function(*args, **kwargs)
-                result, code = dumps(value, "the result of the function"), OK
-            except BaseException as error:
-                result, code = self._failure(error), ERROR
+                result, code, items = self._outcome(index, attempt, payload)
+            except (InputCancellation, KeyboardInterrupt) as error:  # it came as the input ended
+                result, code, items = self._failure(error, index), ERROR, 0
             if faults.ARMED:
                 faults.reach("container.ran")
             ended = _now()
-            rows.append((index, attempt, code, (ended - started) // 1000, result))
+            micros = items if code == DONE else (ended - started) // 1000
+            rows.append((index, attempt, code, micros, result))
             self._rows_size += len(result)
             if ended - held_since > HOLD_NS or self._rows_size > PACKET_MAX // 2:
                 self._flush()
                 held_since = ended
         _cell.pack_into(cell, 0, 0, 0)
+        self._flush()
 
-    def _run_generators(self, batch: Batch) -> None:
-        call_id = batch.call_id
-        for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
-            started = _now()
-            _cell.pack_into(self._cell, 0, started, index)
-            execution.set_input(call_id, index)
-            number = 0
-            try:
-                args, kwargs = loads(payload)
-                for item in self._items(self.function(*args, **kwargs)):
-                    self._rows.append(
-                        (index, attempt, YIELD, number, dumps(item, "an item of the generator"))
-                    )
-                    number += 1
-                    self._flush()
-                self._rows.append((index, attempt, DONE, number, b""))
-            except BaseException as error:
-                self._rows.append((index, attempt, ERROR, (_now() - started) // 1000, self._failure(error)))
-            self._flush()
-        _cell.pack_into(self._cell, 0, 0, 0)
+    def _outcome(self, index: int, attempt: int, payload: bytes) -> tuple[bytes, int, int]:
+        """Runs an input; returns its result as bytes, the code of it, and how many items it yielded."""
+        try:
+            given = loads(payload)
+            function, kind = self._kinds.of(given)
+            if kind == PLAIN:
+                self._open = True
+                value = function(*given[0], **given[1])
+                self._open = False
+            elif kind == ASYNC:
+                value = self._wait(function(*given[0], **given[1]))
+            else:
+                return b"", DONE, self._generate(index, attempt, kind, function, given)
+            return dumps(value, "the result of the function"), OK, 0
+        except BaseException as error:
+            self._open = False
+            return self._failure(error, index), ERROR, 0
+
+    def _failure(self, error: BaseException, index: int) -> bytes:
+        self._open = False
+        if self._stopping and (isinstance(error, KeyboardInterrupt) or loop.is_cancelled(error)):
+            raise Stopped from None
+        (started,) = struct.unpack_from("<Q", self._cell)
+        if self._interrupted == started and (
+            isinstance(error, InputCancellation) or loop.is_cancelled(error)
+        ):
+            return self._results.cancelled(input_id(self._call_id, index), error)
+        return self._results.failure(error)
 
     def _wait(self, coroutine: Any) -> Any:
-        if self._loop is None:
-            import asyncio
-
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(coroutine)
-
-    def _items(self, made: Any) -> Any:
-        if not hasattr(made, "__anext__"):
-            yield from made
-            return
-        while True:
-            try:
-                yield self._wait(made.__anext__())
-            except StopAsyncIteration:
-                return
-
-    def _failure(self, error: BaseException) -> bytes:
-        """The exception as bytes; its traceback is printed too, as Python would."""
-        import traceback
-
-        frames = [
-            f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(self._hide)
-        ]
-        lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
-        if frames:
-            lines.insert(0, "Traceback (most recent call last):\n")
+        task = self._task = loop.get().create_task(coroutine)
+        self._open = True
         try:
-            print("".join(lines), end="", file=sys.stderr, flush=True)
-        except (AttributeError, ValueError, OSError):
-            pass  # user code closed or replaced the stream
-        return dump_failure(error, hide=self._hide, where=self._container_id)
+            return loop.get().run_until_complete(task)
+        finally:
+            self._open = False
+            self._task = None
+
+    # --- generators
+
+    def _generate(
+        self, index: int, attempt: int, kind: int, function: Callable[..., Any], given: tuple[Any, ...]
+    ) -> int:
+        self._flush()
+        made = function(*given[0], **given[1])  # runs nothing of a generator yet
+        if kind == ASYNC_GENERATOR or hasattr(made, "__anext__"):
+            return self._wait(self._items(index, attempt, made))
+        number = 0
+        self._open = True
+        for item in made:
+            self._open = False
+            self._item(index, attempt, number, item)
+            number += 1
+            self._open = True
+        self._open = False
+        return number
+
+    async def _items(self, index: int, attempt: int, made: Any) -> int:
+        number = 0
+        async for item in made:
+            self._item(index, attempt, number, item)
+            number += 1
+        return number
+
+    def _item(self, index: int, attempt: int, number: int, item: Any) -> None:
+        self._rows.append((index, attempt, YIELD, number, dumps(item, "an item of the generator")))
+        self._flush()
 
     def _flush(self) -> None:
-        if not self._rows:
-            return
-        rows, self._rows_size = self._rows, 0
-        flush_output()
-        at = 0
-        while at < len(rows):
-            end, size = at, 0
-            while end < len(rows) and (end == at or size + len(rows[end][4]) <= PACKET_MAX // 2):
-                size += len(rows[end][4])
-                end += 1
-            index, attempt, code, micros, payloads = zip(*rows[at:end], strict=True)
-            batch = Batch(
-                self._call_id,
-                index,
-                [len(payload) for payload in payloads],
-                b"",
-                attempt=attempt,
-                code=code,
-                micros=[min(m, 0xFFFFFFFF) for m in micros],
-            )
-            self._packets.send(RESULTS, batch.header(), b"".join(payloads))
-            at = end
-        rows.clear()
-        self._shelf.clear()
+        if self._rows:
+            self._results.send(self._call_id, self._rows)
+            self._rows.clear()
+            self._rows_size = 0
+            self._shelf.clear()

@@ -6,6 +6,7 @@ import array
 import json
 import os
 import socket
+from _thread import allocate_lock
 from typing import Any
 
 from ..protocol.container import PACKET_MAX
@@ -23,9 +24,16 @@ class Packets:
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
 
-    def receive(self) -> tuple[int, memoryview, memoryview | bytes] | None:
-        """The next packet's kind, header and payload; None when no more will come."""
-        size, ancillary, _, _ = self._sock.recvmsg_into([self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+    def fileno(self) -> int:
+        """The descriptor, for who waits for it together with other things."""
+        return self._sock.fileno()
+
+    def receive(self, flags: int = 0) -> tuple[int, memoryview, memoryview | bytes] | None:
+        """The next packet's kind, header and payload; None when no more will come. What it returns is valid until the
+        next one. With MSG_DONTWAIT, raises BlockingIOError where none is there."""
+        size, ancillary, _, _ = self._sock.recvmsg_into(
+            [self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC | flags
+        )
         if size == 0:
             return None
         if not ancillary:
@@ -81,6 +89,7 @@ class Messages:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._sending = allocate_lock()
 
     def receive(self) -> tuple[int, bytes, bytes] | None:
         """The next entry's kind, header and payload; None at the end of the stream."""
@@ -96,8 +105,9 @@ class Messages:
         self.send_entry(pack_message(message, request, payload))
 
     def send_entry(self, entry: bytes) -> None:
-        """Sends one packed entry."""
-        self._sock.sendall(entry)
+        """Sends one packed entry. Safe to use from any thread."""
+        with self._sending:
+            self._sock.sendall(entry)
 
     def _exactly(self, size: int) -> bytes | None:
         parts: list[bytes] = []

@@ -32,6 +32,7 @@ class Begin:
     batch_wait_ms: int = 0
     snapshot: bool = False
     grace_s: float = 30.0  # for @exit
+    single_use: bool = False  # it ends after one input
 
 
 @dataclass
@@ -49,6 +50,11 @@ class Failed:
 
 
 @dataclass
+class Leaving:
+    """Agent → worker: it takes no more inputs and runs what is to be run at its end, within `grace_s` of Begin."""
+
+
+@dataclass
 class Again:
     """Worker → agent: the server was lost and is back; what it has not answered is to be sent again."""
 
@@ -60,11 +66,14 @@ SIDE_FD = 101
 """What user code asks for, and the first messages: a stream of entries."""
 
 CELL_FD = 102
-"""16 bytes of `CELL` and a call id, shared with the worker: which input runs now, and since when."""
+"""Memory shared with the worker: which inputs run, and since when (see slots.py)."""
 
 CELL_FORMAT = "<QI"  # CLOCK_MONOTONIC nanoseconds at which the input started (0: none runs), its index
 CELL_CALL_AT = 16  # the call id lies behind it
-SHELF_AT = 64  # and behind that the shelf (see shelf.py)
+SLOT_SIZE = 64
+SHELF_AT = (
+    SLOT_SIZE  # behind the one slot of a container that runs one input at a time: the shelf (see shelf.py)
+)
 CELL_SIZE = 64 << 10
 
 PACKET_MAX = 64 << 10

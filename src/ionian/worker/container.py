@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,14 @@ import msgspec
 
 from ..protocol.apps import Log
 from ..protocol.batch import Batch
-from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Again, Begin, Failed, Ready
-from ..protocol.wire import CONTROL, entries, pack_entry
-from ..protocol.workers import ContainerState, Held, Running, StartContainer, Usage
+from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Again, Begin, Failed, Leaving, Ready
+from ..protocol.ids import input_id
+from ..protocol.spec import FunctionSpec
+from ..protocol.wire import CONTROL, PREFIX_SIZE, entries, pack_entry
+from ..protocol.workers import CancelInputs, ContainerState, Held, Running, StartContainer, Usage
+from .cancellations import Cancellations
 from .environment import environment_of
+from .exec import Insides
 from .feed import Feed
 from .images import BuiltImage
 from .logs import PAUSE_S, LogPipe
@@ -35,6 +40,11 @@ log = logging.getLogger("ionian.worker")
 FUNCTION_FILE = "/run/ionian-function.pickle"
 SLOW_NS = 20_000_000
 """An input that runs for 20 ms keeps the results before it no longer."""
+
+LEAVE_S = 30.0
+"""For what runs at a container's end (@exit, atexit, threads that are waited for), as Modal gives it."""
+
+_LEAVING = f'["{Leaving.__name__}"'.encode()
 
 PIDS = 4096
 """Processes and threads of one container: more than any real program, fewer than would stop the machine."""
@@ -60,12 +70,15 @@ class Container:
         self._waiting: list[tuple[Batch, bytes]] = []  # given before there was a feed
         self._side: Side | None = None
         self._sandbox: Sandbox | None = None
+        self._built: BuiltImage | None = None
         self._why = ""  # why we ended it; empty: it ended by itself
         self._detail = ""
         self._failure = b""
         self._failed_import = False
         self._started = time.monotonic()
         self._killer: asyncio.TimerHandle | None = None
+        self._leaving = False  # it takes no more inputs and runs what the user has for its end
+        self._cancellations = Cancellations(lambda: self._signal(signal.SIGUSR1))
         self._pipes: list[LogPipe] = []
         self._printed = select.poll()
         self._coming: list[Batch] = []  # given, and their blobs are being fetched
@@ -91,6 +104,13 @@ class Container:
             held,
         )
 
+    def insides(self) -> Insides | None:
+        """What a program needs that a person runs in it; None where it is being made, or ends."""
+        if self._sandbox is None or self._built is None or self.ended:
+            return None
+        env = environment_of(self.ask, self._built, self.worker.devices.edits(self.ask.devices))
+        return self._sandbox, env, self._built.workdir
+
     def give(self, batch: Batch, entry: bytes) -> None:
         """Inputs to run."""
         if self.feed is None:
@@ -115,6 +135,21 @@ class Container:
         taken = self.feed.take_back() if self.feed is not None else []
         return taken + [_held(batch) for batch in coming]
 
+    def cancel(self, message: CancelInputs) -> list[Held]:
+        """Ends inputs that nobody wants any more: those that run are interrupted; returns those that never will."""
+        unwanted = set(message.index)
+        taken: list[Held] = []
+        for batch in [batch for batch, _ in self._waiting] + self._coming:
+            if batch.call_id == message.call_id and unwanted.issuperset(batch.index):
+                taken.append(_held(batch))
+        self._waiting = [pair for pair in self._waiting if _held(pair[0]) not in taken]
+        self._coming = [batch for batch in self._coming if _held(batch) not in taken]
+        if self.feed is not None:
+            taken += self.feed.take_back_some(message.call_id, unwanted)
+        self._cancellations.add(message.call_id, message.index, time.monotonic() + message.grace_s)
+        self._check_cancelled()
+        return taken
+
     def leaves(self, batch: Batch, task: asyncio.Future[None]) -> None:
         """Results that are told when the task is done; until then this worker has their inputs."""
         self.leaving[task] = _held(batch)
@@ -131,16 +166,17 @@ class Container:
             self._side.send(entry)
 
     def stop(self, grace_s: float, reason: str) -> None:
-        """Ends the container: by itself within the grace, or now."""
+        """Ends the container: now, or by itself. Then it takes no more inputs, and those that still run after the grace
+        are interrupted; what it runs at its end has LEAVE_S beside that."""
         if self.ended:
             return
         self._why = self._why or "stopped"
         self._detail = self._detail or reason
-        if grace_s > 0 and self.feed is not None:
-            self.feed.end()
-            self._kill_after(grace_s)
-        else:
+        if grace_s <= 0 or self.feed is None:
             self.kill()
+        elif not self._leaving:
+            self.feed.end()
+            self._then(grace_s, self._interrupt)
 
     def kill(self) -> None:
         """Ends everything in the container at once."""
@@ -148,13 +184,34 @@ class Container:
         if self._sandbox is not None:
             self._sandbox.kill()
 
-    def _kill_after(self, grace_s: float) -> None:
-        if self._killer is None:
-            self._killer = asyncio.get_running_loop().call_later(grace_s, self.kill)
+    def _interrupt(self) -> None:
+        if not self.ready:
+            self.kill()
+            return
+        self._signal(signal.SIGTERM)
+        self._then(LEAVE_S, self.kill)
+
+    def _leaves(self) -> None:
+        self._leaving = True
+        self._then(LEAVE_S, self._cut_short)
+
+    def _cut_short(self) -> None:
+        self._why = self._why or "stopped"
+        self._detail = f"what it ran at its end took longer than {LEAVE_S:g} s and was cut short"
+        self.kill()
+
+    def _then(self, seconds: float, step: Callable[[], None]) -> None:
+        if self._killer is not None:
+            self._killer.cancel()
+        self._killer = asyncio.get_running_loop().call_later(seconds, step)
+
+    def _signal(self, number: int) -> None:
+        if self._sandbox is not None:
+            self._sandbox.signal(number)
 
     def check(self, now_ns: int) -> None:
         """Looks whether something takes too long."""
-        if self.ended or self._why:
+        if self.ended or self._why or self._leaving:
             return
         spec = self.ask.function
         if not self.ready:
@@ -162,12 +219,13 @@ class Container:
                 self._end_for(
                     "startup",
                     f"the container of {spec.tag} was not ready within {spec.startup_timeout_s:g} s: its module took too long "
-                    "to import; raise startup_timeout",
+                    "to import, or its @enter to run; raise startup_timeout",
                 )
             return
         if (self.feed is not None and self.feed.broken) or (self._side is not None and self._side.broken):
             self._end_for("exit", "the code that it ran broke its connection to the worker")
             return
+        self._check_cancelled()
         since = self.feed.running_since_ns() if self.feed is not None else 0
         if self.feed is not None and since and now_ns - since > SLOW_NS:
             self.feed.rescue()
@@ -176,6 +234,13 @@ class Container:
                 "timeout",
                 f"an input of {spec.tag} ran longer than timeout={spec.timeout_s:g} s and was stopped",
             )
+
+    def _check_cancelled(self) -> None:
+        if self.feed is None or self._why:
+            return
+        stuck = self._cancellations.check(self.feed, time.monotonic())
+        if stuck is not None:
+            self._end_for("stopped", f"{input_id(*stuck)} was cancelled and did not end within its grace")
 
     def _end_for(self, why: str, detail: str) -> None:
         self._why, self._detail = why, detail
@@ -209,7 +274,7 @@ class Container:
 
     async def _run(self, scratch: Path) -> Exit | None:
         ask = self.ask
-        image = await self._image()
+        image = self._built = await self._image()
         if image is None:
             return None
         if not image.python:
@@ -219,7 +284,7 @@ class Container:
         spec = await self._spec(image, scratch)
         if self._hurry.is_set():
             return None
-        self.feed = Feed(self._results)
+        self.feed = Feed(self._results, _slots(ask.function))
         ours, theirs = socket.socketpair()
         self._pipes = [LogPipe(fd, self._log, self._crowded) for fd in (1, 2)]
         for pipe in self._pipes:
@@ -333,6 +398,14 @@ class Container:
             workdir=image.workdir,
             client_python=function.python,
             image_id=function.image_id,
+            is_class=function.class_spec is not None,
+            arguments=function.class_spec.arguments if function.class_spec is not None else "",
+            max_inputs=function.concurrency.max_inputs,
+            batch_size=function.batching.max_batch_size if function.batching is not None else 0,
+            batch_wait_ms=function.batching.wait_ms if function.batching is not None else 0,
+            snapshot=function.snapshot,
+            grace_s=LEAVE_S,
+            single_use=function.single_use,
         )
         return pack_entry(CONTROL, _encode(("Begin", 0, begin)))
 
@@ -363,6 +436,9 @@ class Container:
                 self._detail = msgspec.json.decode(header)[2]["message"]
                 self._failure = bytes(payload)
                 return
+        elif entry.startswith(_LEAVING, PREFIX_SIZE):
+            self._leaves()
+            return
         self._asks = True
         self.worker.asked(self, entry)
         if self.worker.crowded and self._side is not None:
@@ -398,7 +474,8 @@ class Container:
         unclaimed = [_held(batch) for batch, _ in self._waiting] + self.take_back()
         running: list[Held] = []
         if self.feed is not None:
-            running = self.feed.held()
+            running, never_ran = self.feed.lost()
+            unclaimed += never_ran
         self.ended = True
         why, detail = self._explain(exited)
         usage = await self._usage()
@@ -422,6 +499,8 @@ class Container:
             )
         if self._why or exited is None:
             return self._why or "start", self._detail
+        if self._leaving and exited.code == 0:
+            return "stopped", "it has run what it was made for"
         if exited.signal is not None:
             return (
                 "signal",
@@ -441,6 +520,15 @@ def _went_on(image: asyncio.Future[BuiltImage]) -> None:
     _going_on.discard(image)
     if not image.cancelled() and (error := image.exception()) is not None:
         log.warning("an image that no container waits for any more: %s", error)
+
+
+def _slots(function: FunctionSpec) -> int:
+    """How many inputs a container of this function runs at once."""
+    if function.single_use:
+        return 1
+    return function.concurrency.max_inputs * (
+        function.batching.max_batch_size if function.batching is not None else 1
+    )
 
 
 def _held(batch: Batch) -> Held:

@@ -17,11 +17,12 @@ from collections import deque
 from collections.abc import Callable
 
 from ..protocol.batch import YIELD, Batch
-from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, CELL_SIZE, PACKET_MAX
+from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
 from ..protocol.ids import CALL_ID_LENGTH
 from ..protocol.shelf import on_shelf
+from ..protocol.slots import Run, ask, cell_size, runs
 from ..protocol.stream import joined
-from ..protocol.wire import PREFIX, PREFIX_SIZE, entries
+from ..protocol.wire import PREFIX, PREFIX_SIZE, RUN, entries
 from ..protocol.workers import Held
 
 BUFFER = 256 << 10
@@ -33,21 +34,27 @@ log = logging.getLogger("ionian.worker")
 
 _cell = struct.Struct(CELL_FORMAT)
 
-Packet = tuple[bytes, bytes | None]  # the entry, or its prefix and header and the payload apart
+Packet = tuple[bytes, bytes | int | None]
+"""The entry; or its prefix and header, and the payload apart: as bytes, or as the descriptor that it was sent by."""
 
 
 class Feed:
-    """Gives packets of inputs to a container and takes packets of results from it."""
+    """Gives packets of inputs to a container and takes packets of results from it.
 
-    def __init__(self, results: Callable[[Batch], None]) -> None:
+    `slots`: how many inputs the container runs at once. One that runs several claims them one by one, so it is given
+    packets of one row.
+    """
+
+    def __init__(self, results: Callable[[Batch], None], slots: int = 1) -> None:
         self._results = results
+        self._many = slots > 1
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.setblocking(False)
         for end in (self.ours, self.theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         self.cell_fd = os.memfd_create("cell")
-        os.ftruncate(self.cell_fd, CELL_SIZE)
-        self._cell = mmap.mmap(self.cell_fd, CELL_SIZE)
+        os.ftruncate(self.cell_fd, cell_size(slots))
+        self._cell = mmap.mmap(self.cell_fd, cell_size(slots))
         self._held: dict[str, dict[int, int]] = {}  # call → input → attempt
         self._queue: deque[Packet] = deque()  # what the socket had no room for
         self._loop = asyncio.get_running_loop()
@@ -61,6 +68,12 @@ class Feed:
 
     def give(self, batch: Batch, entry: bytes) -> None:
         """Sends a packed batch to the container."""
+        if self._many and len(batch) > 1:
+            whole = Batch.unpack(*next(entries(entry))[1:])
+            for row in range(len(whole)):
+                one = some_rows(whole, [row])
+                self.give(one, one.pack(RUN))
+            return
         self._held.setdefault(batch.call_id, {}).update(zip(batch.index, batch.attempt, strict=True))
         if not self._queue and not self._writing and len(entry) <= PACKET_MAX:
             try:
@@ -70,12 +83,7 @@ class Feed:
                 pass
             except OSError:
                 return  # the container is gone; its end tells the rest
-        if len(entry) <= PACKET_MAX:
-            self._queue.append((entry, None))
-        else:
-            header_size = PREFIX.unpack_from(entry)[1]
-            cut = PREFIX_SIZE + header_size
-            self._queue.append((entry[:cut], entry[cut:]))
+        self._queue.append(_packet_of(entry))
         if not self._writing:
             self._write()
 
@@ -104,6 +112,10 @@ class Feed:
         if payload is None:
             self.ours.send(head)
             return
+        if isinstance(payload, int):
+            socket.send_fds(self.ours, [head], [payload])
+            os.close(payload)
+            return
         fd = os.memfd_create("payload")
         try:
             view = memoryview(payload)
@@ -127,11 +139,41 @@ class Feed:
 
     def take_back(self) -> list[Held]:
         """What the container has not claimed; it will not run it."""
-        taken: list[bytes] = [head for head, _ in self._queue]
+        taken: list[Held] = []
+        for head, payload in self._unclaimed():
+            if isinstance(payload, int):
+                os.close(payload)
+            taken.append(self._forget(head))
+        return taken
+
+    def take_back_some(self, call_id: str, indexes: set[int]) -> list[Held]:
+        """The same for some inputs of a call; the others are the container's again."""
+        taken: list[Held] = []
+        for packet in self._unclaimed():
+            batch = _header_of(packet[0])
+            if batch.call_id != call_id or indexes.isdisjoint(batch.index):
+                self._queue.append(packet)
+                continue
+            taken.append(self._forget(packet[0], indexes))
+            kept = [row for row, index in enumerate(batch.index) if index not in indexes]
+            whole = _whole(packet)
+            if kept:
+                rest = some_rows(whole, kept)
+                self._queue.append(_packet_of(rest.pack(RUN)))
+        if self._queue:
+            self._write()
+        elif self._ending:
+            self._shut()
+        return taken
+
+    def _unclaimed(self) -> list[Packet]:
+        """Takes every packet that the container has not claimed, in order."""
+        queued = list(self._queue)
         self._queue.clear()
         if self._writing:
             self._writing = False
             self._loop.remove_writer(self.ours.fileno())
+        taken: list[Packet] = []
         while True:
             try:
                 size, ancillary, _, _ = self.theirs.recvmsg_into(
@@ -141,19 +183,17 @@ class Feed:
                 break
             if size == 0:
                 break
-            for fd in _descriptors(ancillary):
-                os.close(fd)
-            taken.append(bytes(self._buffer[:size]))
-        return [self._forget(head) for head in taken]
+            descriptors = _descriptors(ancillary)
+            taken.append((bytes(self._buffer[:size]), descriptors[0] if descriptors else None))
+        return taken + queued
 
-    def _forget(self, packet: bytes) -> Held:
-        header_size = PREFIX.unpack_from(packet)[1]
-        header = memoryview(packet)[PREFIX_SIZE : PREFIX_SIZE + header_size]
-        batch = Batch.unpack_header(header)
+    def _forget(self, packet: bytes, only: set[int] | None = None) -> Held:
+        batch = _header_of(packet)
         held = self._held.get(batch.call_id, {})
-        for index in batch.index:
+        rows = [row for row in zip(batch.index, batch.attempt, strict=True) if only is None or row[0] in only]
+        for index, _ in rows:
             held.pop(index, None)
-        return Held(batch.call_id, list(batch.index), list(batch.attempt))
+        return Held(batch.call_id, [index for index, _ in rows], [attempt for _, attempt in rows])
 
     # --- out
 
@@ -217,6 +257,8 @@ class Feed:
 
     def rescue(self) -> None:
         """Takes the results that the container has not sent, because it runs an input that takes long or has died."""
+        if self._many:
+            return  # it keeps none back
         since = self.running_since_ns()
         call_id = self._call_id()
         rows = on_shelf(self._cell)
@@ -244,27 +286,45 @@ class Feed:
     # --- what is under way
 
     def held(self) -> list[Held]:
-        """Everything that was given and has no result; what runs now comes first."""
-        call_id, running = self._running()
-        rows = [Held(call, list(held), list(held.values())) for call, held in self._held.items() if held]
-        for at, row in enumerate(rows):
-            if row.call_id == call_id and running in row.index:
-                place = row.index.index(running)
-                row.index.insert(0, row.index.pop(place))
-                row.attempt.insert(0, row.attempt.pop(place))
-                rows.insert(0, rows.pop(at))
-                break
-        return rows
+        """Everything that was given and has no result; what runs now comes first, the oldest before the others."""
+        first: dict[str, dict[int, int]] = {}
+        for _, _, call_id, index in self.runs():
+            if (attempt := self._held.get(call_id, {}).get(index)) is not None:
+                first.setdefault(call_id, {})[index] = attempt
+        rows = [(call_id, {**some, **self._held[call_id]}) for call_id, some in first.items()]
+        rows += [(call_id, held) for call_id, held in self._held.items() if call_id not in first]
+        return [Held(call_id, list(some), list(some.values())) for call_id, some in rows if some]
+
+    def lost(self) -> tuple[list[Held], list[Held]]:
+        """What was running in a container that has died, the oldest first, and what it never ran. One that runs an input
+        at a time says of a packet only which input it is at: all of it may have run."""
+        if not self._many:
+            return self.held(), []
+        running: list[Held] = []
+        for _, _, call_id, index in self.runs():
+            attempt = self._held.get(call_id, {}).pop(index, None)
+            if attempt is not None:
+                running.append(Held(call_id, [index], [attempt]))
+        return running, self.held()
+
+    def runs(self) -> list[Run]:
+        """What runs now, the oldest first."""
+        return runs(self._cell)
+
+    def ask(self, run: Run) -> int:
+        """Asks for the end of what runs: see slots.ask."""
+        return ask(self._cell, run[0], run[1])
+
+    def holds(self, call_id: str, index: int) -> bool:
+        """Whether the container has this input, and no result of it came back."""
+        return index in self._held.get(call_id, ())
 
     def running_since_ns(self) -> int:
-        """CLOCK_MONOTONIC nanoseconds at which the input that runs now started; 0 where none does."""
-        return _cell.unpack_from(self._cell)[0]
-
-    def _running(self) -> tuple[str, int]:
-        started, index = _cell.unpack_from(self._cell)
-        if not started:
-            return "", -1
-        return self._call_id(), index
+        """CLOCK_MONOTONIC nanoseconds at which the input that runs longest started; 0 where none does."""
+        if not self._many:
+            return _cell.unpack_from(self._cell)[0]
+        now = self.runs()
+        return now[0][1] if now else 0
 
     def _call_id(self) -> str:
         return self._cell[CELL_CALL_AT : CELL_CALL_AT + CALL_ID_LENGTH].decode(errors="replace")
@@ -277,6 +337,28 @@ class Feed:
         self.theirs.close()
         self._cell.close()
         os.close(self.cell_fd)
+
+
+def _header_of(packet: bytes) -> Batch:
+    header_size = PREFIX.unpack_from(packet)[1]
+    return Batch.unpack_header(memoryview(packet)[PREFIX_SIZE : PREFIX_SIZE + header_size])
+
+
+def _whole(packet: Packet) -> Batch:
+    """The batch of a packet, whose descriptor is closed."""
+    head, payload = packet
+    if payload is None:
+        return Batch.unpack(*next(entries(head))[1:])
+    batch = _header_of(head)
+    batch.payload = _read(payload, sum(batch.size)) if isinstance(payload, int) else payload
+    return batch
+
+
+def _packet_of(entry: bytes) -> Packet:
+    if len(entry) <= PACKET_MAX:
+        return entry, None
+    cut = PREFIX_SIZE + PREFIX.unpack_from(entry)[1]
+    return entry[:cut], entry[cut:]
 
 
 def some_rows(batch: Batch, rows: list[int]) -> Batch:

@@ -18,6 +18,7 @@ from ..protocol.spec import ImageSpec
 from ..protocol.stream import Peer
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
+    CancelInputs,
     ConfirmResults,
     ContainerState,
     FromContainer,
@@ -144,6 +145,8 @@ class Worker:
                     container.stop(message.grace_s, message.reason)
             case TakeBack():
                 self._take_back(message.number)
+            case CancelInputs():
+                self._cancel(message)
             case ConfirmResults():
                 if faults.ARMED:
                     faults.reach("worker.confirmed")
@@ -202,6 +205,11 @@ class Worker:
         container = self._containers.get(number)
         if container is not None and not container.ended:
             self.say(TakenBack(number, container.take_back()))
+
+    def _cancel(self, message: CancelInputs) -> None:
+        container = self._containers.get(message.number)
+        if container is not None and not container.ended and (taken := container.cancel(message)):
+            self.say(TakenBack(message.number, taken))
 
     async def _make_image(self, stream: Peer, message: MakeImage, request: int) -> None:
         started = time.monotonic()

@@ -12,9 +12,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 
+from ionian.container.lifecycle import Callables
+from ionian.container.results import Results
 from ionian.container.run import Runner
+from ionian.container.signals import leading_to
 from ionian.container.wire import Packets
-from ionian.protocol.container import CELL_SIZE
 
 DATA, CELL, BEGUN, GATE = (int(word) for word in sys.argv[1:5])
 
@@ -57,9 +59,14 @@ async def letters_async(n: int) -> AsyncIterator[str]:
 
 
 def main() -> None:
-    runner = Runner(Packets(socket.socket(fileno=DATA)), mmap.mmap(CELL, CELL_SIZE), "ta-1", "/nowhere/")
-    runner.function = globals()[sys.argv[5]]
-    runner.serve()
+    packets = Packets(socket.socket(fileno=DATA))
+    cell = mmap.mmap(CELL, 0)
+    function = globals()[sys.argv[5]]
+    callables = Callables(function, is_generator=False)
+    results = Results(packets, "ta-1", "/nowhere/")
+    runner = Runner(packets, cell, results, callables)
+    with leading_to(runner):
+        runner.serve()
 
 
 main()

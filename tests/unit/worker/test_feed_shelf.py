@@ -6,6 +6,8 @@ import asyncio
 import mmap
 from collections.abc import Awaitable, Callable
 
+from ionian.container.lifecycle import Callables
+from ionian.container.results import Results
 from ionian.container.run import Runner
 from ionian.container.wire import Packets
 from ionian.protocol.batch import Batch
@@ -54,8 +56,9 @@ class World:
     def serve(self, function: Callable[[int], int]) -> Awaitable[None]:
         """Runs what is given, as a container does."""
         cell = mmap.mmap(self.feed.cell_fd, CELL_SIZE)
-        runner = Runner(Packets(self.feed.theirs), cell, "ta-1", "/ionian/")
-        runner.function = function
+        packets = Packets(self.feed.theirs)
+        callables = Callables(function, is_generator=False)
+        runner = Runner(packets, cell, Results(packets, "ta-1", "/ionian/"), callables)
         return asyncio.to_thread(runner.serve)
 
 

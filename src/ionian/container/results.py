@@ -1,0 +1,87 @@
+"""Results on their way to the worker: rows joined into packets, failures as bytes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ..exception import InputCancellation
+from ..protocol.batch import Batch
+from ..protocol.container import PACKET_MAX
+from ..protocol.shelf import Row
+from ..protocol.wire import RESULTS
+from ..serialization import dump_failure
+from .wire import Packets
+
+
+def flush_output() -> None:
+    """Has what user code printed leave before its result does. User code may have closed or replaced the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass
+
+
+class Results:
+    """Sends results. Safe to use from any thread."""
+
+    def __init__(self, packets: Packets, container_id: str, hide: str) -> None:
+        self._packets = packets
+        self._container_id = container_id
+        self._hide = hide  # frames of files below this are not the user's
+
+    def send(self, call_id: str, rows: list[Row]) -> None:
+        """Sends rows of a call, in as few packets as they fit into."""
+        flush_output()
+        at = 0
+        while at < len(rows):
+            end, size = at, 0
+            while end < len(rows) and (end == at or size + len(rows[end][4]) <= PACKET_MAX // 2):
+                size += len(rows[end][4])
+                end += 1
+            index, attempt, code, micros, payloads = zip(*rows[at:end], strict=True)
+            batch = Batch(
+                call_id,
+                index,
+                [len(payload) for payload in payloads],
+                b"",
+                attempt=attempt,
+                code=code,
+                micros=[min(m, 0xFFFFFFFF) for m in micros],
+            )
+            self._packets.send(RESULTS, batch.header(), b"".join(payloads))
+            at = end
+
+    def failure(self, error: BaseException) -> bytes:
+        """The exception as bytes; its traceback is printed too, as Python would."""
+        import traceback
+
+        frames = [
+            f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(self._hide)
+        ]
+        lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
+        if frames:
+            lines.insert(0, "Traceback (most recent call last):\n")
+        self._print("".join(lines))
+        return dump_failure(error, hide=self._hide, where=self._container_id)
+
+    def cancelled(self, input_id: str, error: BaseException) -> bytes:
+        """What an input ends in that was interrupted; where it stood is said in one line, for it is no failure."""
+        frames: Any = error.__traceback__
+        where = ""
+        while frames is not None:
+            code = frames.tb_frame.f_code
+            if not code.co_filename.startswith(self._hide):
+                where = f" in {code.co_name}, line {frames.tb_lineno} of {code.co_filename}"
+            frames = frames.tb_next
+        self._print(f"{input_id} was cancelled{where}\n")
+        cancellation = InputCancellation(f"{input_id} was cancelled").with_traceback(error.__traceback__)
+        return dump_failure(cancellation, hide=self._hide, where=self._container_id)
+
+    @staticmethod
+    def _print(text: str) -> None:
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except (AttributeError, ValueError, OSError):
+            pass  # user code closed or replaced the stream
