@@ -33,6 +33,7 @@ class StateFolder:
     root/volumes/VO-ID/  the files of a volume
     root/images/         a worker's layers, shared by the workers of this user
     root/workers/NAME/   what else a worker keeps
+    root/applogs/AP-ID/  what containers wrote
     root/logs/           what background processes print
     root/run/            locks, sockets, tokens, server.json
     ```
@@ -73,6 +74,11 @@ class StateFolder:
     def images(self) -> Path:
         """Image layers of this machine's workers."""
         return self._folder("images")
+
+    @property
+    def app_logs(self) -> Path:
+        """What containers wrote: a folder an app."""
+        return self._folder("applogs")
 
     @property
     def logs(self) -> Path:

@@ -55,7 +55,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "ListContainers", "EndContainer"),
-            *("ReadLogs", "CloseLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
+            *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

@@ -7,7 +7,7 @@ import logging
 import struct
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.actions import Start
@@ -49,6 +49,7 @@ class Container:
     function_id: str
     tag: str
     actor: Actor
+    since: float = field(default_factory=time.monotonic)  # when this server first knew of it
 
 
 class Containers:
@@ -100,6 +101,8 @@ class Containers:
         if message.ended in ("import", "startup", "start"):
             state = "failed"
         detail = message.detail if message.state == "ended" else message.safety
+        if message.state == "ended":
+            self._say_last(container, "" if message.ended == "stopped" else message.detail)
         self._engine.news.container(
             ContainerNews(container.app_id, container.tag, container.container_id, state, detail)  # type: ignore[arg-type]
         )
@@ -121,8 +124,13 @@ class Containers:
             self._lose(self._by_number[key])
         self._missing = missing
 
+    def _say_last(self, container: Container, last: str) -> None:
+        logbook = self._engine.server.context.logbook
+        logbook.ended(container.app_id, container.tag, container.container_id, last)
+
     def _lose(self, container: Container) -> None:
         self._remove(container)
+        self._say_last(container, "its worker is gone")
         self._engine.news.container(
             ContainerNews(
                 container.app_id, container.tag, container.container_id, "gone", "its worker is gone"
@@ -138,6 +146,14 @@ class Containers:
             for waiting in self._gone.pop(container.app_id, []):
                 if not waiting.done():
                     waiting.set_result(None)
+
+    def all(self) -> list[Container]:
+        """Every container."""
+        return list(self._by_id.values())
+
+    def find(self, container_id: str) -> Container | None:
+        """A container by its id."""
+        return self._by_id.get(container_id)
 
     def count_of(self, app_id: str) -> int:
         """How many containers an app has."""

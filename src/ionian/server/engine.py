@@ -42,7 +42,7 @@ class Engine:
         self.server = server
         self.dispatcher = Dispatcher(epoch=epoch, known_workers=known_workers)
         self.containers = Containers(self)
-        self.news = News(self)
+        self.news = News(self, server.context.logbook)
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
@@ -117,6 +117,7 @@ class Engine:
             for function_id in [key for key, (_, app, _) in self.specs.items() if app == app_id]:
                 del self.specs[function_id]
             self.news.forget(app_id)
+            self.server.context.logbook.nudge(app_id)
 
     def functions_of(self, app_id: str) -> dict[str, str]:
         """Tag → id, without variants."""
@@ -253,7 +254,14 @@ class Engine:
 
     def log(self, message: Log, payload: bytes) -> None:
         """What a container wrote."""
+        self.server.context.logbook.write(message, payload)
         self.news.log(message, payload)
+
+    def end_container(self, container_id: str, graceful: bool) -> bool:
+        """A person ends a container. False: it is not there."""
+        found = self.dispatcher.end_container(_now(), container_id, graceful=graceful)
+        self.pump()
+        return found
 
     def follow(self, app_id: str, session: Session) -> None:
         """A client wants to see the logs and news of an app."""

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class LogBook:
     ```python
     book.write(Log("ap-…", "f", "ta-…", 1), b"a line\n")
     found = await book.read("ap-…", Query(tail=100))
-    later = await book.wait("ap-…", Query(), found.position, patience_s=20)
+    later, over = await book.wait("ap-…", Query(), found.position, patience_s=20)
     ```
     """
 
@@ -76,27 +76,41 @@ class LogBook:
     def ended(self, app_id: str, function: str, container_id: str, last: str = "") -> None:
         """A container will write nothing more. `last`: what is to be said of its end."""
         self._put(_Ended(app_id, function, container_id, last))
+        self.nudge(app_id)
 
     async def read(self, app_id: str, query: Query) -> Lines:
         """The lines that were written until now, oldest first, and the position behind them."""
         await asyncio.to_thread(self.flush)
         return await asyncio.to_thread(self.files.read, app_id, query)
 
-    async def wait(self, app_id: str, query: Query, position: Position, patience_s: float) -> Lines:
-        """The lines behind a position; where there are none yet, those that come next, or none in time."""
+    async def wait(
+        self,
+        app_id: str,
+        query: Query,
+        position: Position,
+        patience_s: float,
+        over: Callable[[], Awaitable[bool]] | None = None,
+    ) -> tuple[Lines, bool]:
+        """The lines behind a position; where there are none yet, those that come next, or none in time.
+
+        `over` says that no more will come: then it is not waited for them. Returns what it said, too.
+        """
         self._loop = asyncio.get_running_loop()
         end = self._loop.time() + patience_s
         while True:
             news = self._news.setdefault(app_id, asyncio.Event())  # before we look: nothing falls in between
+            ended = over is not None and await over()
+            if ended:
+                await asyncio.to_thread(self.flush)
             found = await asyncio.to_thread(self.files.read_on, app_id, query, position)
             position = found.position
             left = end - self._loop.time()
-            if found.lines or left <= 0:
-                return found
+            if found.lines or ended or left <= 0:
+                return found, ended
             try:
                 await asyncio.wait_for(news.wait(), left)
             except asyncio.TimeoutError:
-                return found
+                return found, False
 
     def nudge(self, app_id: str) -> None:
         """Who waits for lines of this app looks again."""

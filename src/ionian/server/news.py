@@ -11,6 +11,7 @@ from ..protocol.workers import HoldLogs
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .logbook import LogBook
     from .session import Session
 
 STATE_EVERY_S = 0.25
@@ -25,8 +26,9 @@ LOOK_S = 0.02
 class News:
     """The followers of each app."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, logbook: LogBook | None = None) -> None:
         self._engine = engine
+        self._logbook = logbook
         self._followers: dict[str, set[Session]] = {}
         self.held: set[str] = set()  # apps whose containers wait with what they write
         self._told: dict[str, CallState] = {}
@@ -53,17 +55,22 @@ class News:
         """Passes on what a container wrote."""
         for session in self._followers.get(message.app_id, ()):
             session.send(message, payload)
-            if session.backlog > BEHIND and message.app_id not in self.held:
-                self._hold(message.app_id)
+        if message.app_id not in self.held and self._backlog(message.app_id) > BEHIND:
+            self._hold(message.app_id)
+
+    def _backlog(self, app_id: str) -> int:
+        """The most that waits for a follower, or for the disk."""
+        waiting = [session.backlog for session in self._followers.get(app_id, ())]
+        return max(waiting, default=0) if self._logbook is None else max(*waiting, 0, self._logbook.backlog)
 
     def _hold(self, app_id: str) -> None:
-        """The writers wait until all who follow have read: nothing is dropped, and not much is kept."""
+        """The writers wait until all who follow have read and all is written: nothing is dropped, little is kept."""
         self.held.add(app_id)
         self._engine.tell_workers(HoldLogs(app_id, True))
         asyncio.get_running_loop().call_later(LOOK_S, self._look, app_id)
 
     def _look(self, app_id: str) -> None:
-        if any(session.backlog > BEHIND // 4 for session in self._followers.get(app_id, ())):
+        if self._backlog(app_id) > BEHIND // 4:
             asyncio.get_running_loop().call_later(LOOK_S, self._look, app_id)
             return
         self.held.discard(app_id)

@@ -14,6 +14,7 @@ from picows import WSUpgradeRequest
 
 from ..machine.identity import machine_id
 from ..machine.state import StateFolder
+from ..protocol.apps import ContainerInfo
 from ..protocol.spec import FunctionSpec
 from ..protocol.stream import Refused, listen, listen_local
 from ..protocol.workers import ContainerState
@@ -31,6 +32,7 @@ from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .keeper import Keeper
 from .owners import Owners
+from .roster import roster
 from .secrets import MasterKey, Secrets
 from .session import Session
 from .store import Store
@@ -115,6 +117,7 @@ class Server:
         await self.keeper.stop()
         for session in list(self.sessions):
             session.disconnect()
+        await asyncio.to_thread(self.context.logbook.close)
         self.store.close()
 
     # --- what sessions and the engine ask for
@@ -172,7 +175,11 @@ class Server:
         while True:
             await asyncio.sleep(COLLECT_EVERY_S)
             task = self._beside(collect_garbage, self.store, self.context.blobs)
-            await asyncio.wait([task])  # a failure is logged, and the next hour tries again
+            logs = self._beside(self._purge_logs)
+            await asyncio.wait([task, logs])  # a failure is logged, and the next hour tries again
+
+    def _purge_logs(self) -> None:
+        self.context.logbook.files.purge([app.app_id for app in self.store.apps.live()])
 
     def _sweep(self) -> None:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
@@ -224,6 +231,24 @@ class Server:
     def containers_of(self, app_id: str) -> int:
         """How many containers an app has."""
         return self.engine.containers.count_of(app_id)
+
+    def roster(self, environment: str, app_id: str) -> list[ContainerInfo]:
+        """The containers of an environment or app, and those that are wanted."""
+        return roster(self.engine, environment, app_id)
+
+    def app_of_container(self, container_id: str) -> str:
+        """The app of a container."""
+        container = self.engine.containers.find(container_id)
+        return container.app_id if container is not None else ""
+
+    def environment_of_container(self, container_id: str) -> str | None:
+        """The environment of a container."""
+        container = self.engine.containers.find(container_id)
+        return container.actor.environment if container is not None else None
+
+    def end_container(self, container_id: str, graceful: bool) -> bool:
+        """Ends a container."""
+        return self.engine.end_container(container_id, graceful)
 
     async def stop_app(self, app_id: str, reason: str) -> None:
         """Ends the calls and containers of an app, and waits until their usage is in the store."""

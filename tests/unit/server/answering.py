@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ionian.machine.state import StateFolder
-from ionian.protocol.apps import CreateApp
+from ionian.protocol.apps import ContainerInfo, CreateApp
 from ionian.protocol.ids import new_id
 from ionian.protocol.spec import FunctionSpec
 from ionian.server.auth import Actor, container_actor
@@ -32,6 +32,8 @@ class RecordingEngine:
     recreated: list[str] = field(default_factory=list[str])
     rolled: list[str] = field(default_factory=list[str])
     stopped: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    containers: list[ContainerInfo] = field(default_factory=list[ContainerInfo])
+    ended: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
 
     async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         self.published.append((app, list(specs)))
@@ -47,6 +49,19 @@ class RecordingEngine:
 
     def containers_of(self, app_id: str) -> int:
         return 0
+
+    def roster(self, environment: str, app_id: str) -> list[ContainerInfo]:
+        return [info for info in self.containers if app_id in ("", info.app_id)]
+
+    def app_of_container(self, container_id: str) -> str:
+        return next((info.app_id for info in self.containers if info.container_id == container_id), "")
+
+    def environment_of_container(self, container_id: str) -> str | None:
+        return "main" if self.app_of_container(container_id) else None
+
+    def end_container(self, container_id: str, graceful: bool) -> bool:
+        self.ended.append((container_id, graceful))
+        return True
 
     async def stop_app(self, app_id: str, reason: str) -> None:
         self.stopped.append((app_id, reason))
@@ -80,6 +95,7 @@ class Server:
     def close(self) -> None:
         """Ends the server."""
         self._loop.close()
+        self.context.logbook.close()
         self.store.close()
 
     def new_app(self, name: str = "app", **fields: Any) -> str:

@@ -176,7 +176,7 @@ def test_who_waits_hears_the_next_lines_once_each(book: LogBook) -> None:
             waiting = asyncio.ensure_future(book.wait("ap-1", ALL, found.position, 5))
             await asyncio.sleep(0)
             book.write(ONE, f"line {number}\n".encode())
-            found = await waiting
+            found, _ = await waiting
             heard += [line.text for line in found.lines]
         assert heard == [f"line {number}" for number in range(20)]
 
@@ -188,10 +188,10 @@ def test_who_waits_in_vain_is_answered_in_time_at_the_same_place(book: LogBook) 
         book.write(ONE, b"before\n")
         position = (await book.read("ap-1", ALL)).position
         book.write(OTHER, b"of another function\n")
-        found = await book.wait("ap-1", Query(function="f"), position, 0.2)
+        found, _ = await book.wait("ap-1", Query(function="f"), position, 0.2)
         assert found.lines == []
         book.write(ONE, b"after\n")
-        later = await book.wait("ap-1", Query(function="f"), found.position, 5)
+        later, _ = await book.wait("ap-1", Query(function="f"), found.position, 5)
         assert [line.text for line in later.lines] == ["after"]
 
     play(book, scene)
@@ -202,3 +202,23 @@ def test_what_waits_to_be_written_is_counted(book: LogBook) -> None:
     assert book.backlog == 6
     book.flush()
     assert book.backlog == 0
+
+
+def test_who_waits_is_told_that_it_is_over_behind_the_last_line(book: LogBook) -> None:
+    async def scene() -> None:
+        ended = False
+
+        async def over() -> bool:
+            return ended
+
+        book.write(ONE, b"before\n")
+        position = (await book.read("ap-1", ALL)).position
+        waiting = asyncio.ensure_future(book.wait("ap-1", ALL, position, 5, over))
+        await asyncio.sleep(0.01)
+        ended = True
+        book.write(ONE, b"last")
+        book.ended("ap-1", "f", "ta-1")
+        found, said = await waiting
+        assert ([line.text for line in found.lines], said) == (["last"], True)
+
+    play(book, scene)

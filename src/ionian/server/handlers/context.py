@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from ionian.protocol.apps import ContainerInfo
 from ionian.protocol.spec import FunctionSpec
 
 from ...machine.state import StateFolder
 from ..blobs import BlobStore
+from ..logbook import LogBook
 from ..secrets import Secrets
 from ..store import Store
 from ..store.schema import App
@@ -43,6 +45,22 @@ class Engine(Protocol):
         """How many containers an app has now."""
         ...
 
+    def roster(self, environment: str, app_id: str) -> list[ContainerInfo]:
+        """The containers of an environment or app, and those that are wanted; without the names of apps."""
+        ...
+
+    def app_of_container(self, container_id: str) -> str:
+        """The app of a container that is there now, or ""."""
+        ...
+
+    def environment_of_container(self, container_id: str) -> str | None:
+        """The environment of a container that is there now."""
+        ...
+
+    def end_container(self, container_id: str, graceful: bool) -> bool:
+        """Ends a container; what it runs may end first, or runs elsewhere. False: it is not there."""
+        ...
+
     async def stop_app(self, app_id: str, reason: str) -> None:
         """Ends the calls and containers of an app; done when they are gone and their usage is recorded.
         Harmless for an app that is unknown or has ended."""
@@ -59,9 +77,13 @@ class Context:
     secrets: Secrets
     engine: Engine
     uploads: Uploads = field(default_factory=Uploads)
+    logbook: LogBook = field(init=False)
     _app_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )
+
+    def __post_init__(self) -> None:
+        self.logbook = LogBook(self.state.app_logs)
 
     def app_lock(self, app_id: str) -> asyncio.Lock:
         """Held while an app changes, so that the engine hears of changes in the order in which the store did."""

@@ -72,10 +72,11 @@ async def list_apps(actor: Actor, message: ListApps, _: bytes, context: Context)
     authorise(actor, "ListApps", Target(message.environment))
     environment = await environment_of(actor, message.environment, context)
     apps = await in_thread(context.store.apps.listed, environment, stopped=message.stopped)
-    return AppList([_info(app, context) for app in apps]), b""
+    times = await in_thread(context.store.schedules.next_of, [app.app_id for app in apps])
+    return AppList([_info(app, times.get(app.app_id, 0.0), context) for app in apps]), b""
 
 
-def _info(app: App, context: Context) -> AppInfo:
+def _info(app: App, next_run_at: float, context: Context) -> AppInfo:
     return AppInfo(
         app.app_id,
         app.name,
@@ -86,6 +87,7 @@ def _info(app: App, context: Context) -> AppInfo:
         stopped_at=app.stopped_at or 0.0,
         version=app.version,
         deployed_at=app.deployed_at or 0.0,
+        next_run_at=next_run_at if app.state == "deployed" else 0.0,
         tags=json.loads(app.tags),
         reason=app.reason,
     )

@@ -8,11 +8,14 @@ from typing import Any
 from ionian.protocol.apps import (
     AppHistory,
     CreateApp,
+    EndContainer,
     FindApp,
     FindVolume,
     ListApps,
+    ListContainers,
     PublishApp,
     PutSecret,
+    ReadLogs,
     RollbackApp,
     StopApp,
 )
@@ -26,9 +29,11 @@ from ..store import StoreError
 from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app
 from .blobs import find_blobs, read_blob, write_blob
+from .containers import end_container, list_containers
 from .context import Context
 from .deploys import app_history, find_app, list_apps, rollback_app
 from .functions import bind_function, find_function
+from .logs import read_logs
 from .secrets import put_secret
 from .volumes import find_volume
 
@@ -42,6 +47,9 @@ HANDLED: dict[type, Handler] = {
     ListApps: list_apps,
     AppHistory: app_history,
     RollbackApp: rollback_app,
+    ListContainers: list_containers,
+    EndContainer: end_container,
+    ReadLogs: read_logs,
     PutSecret: put_secret,
     FindVolume: find_volume,
     FindFunction: find_function,

@@ -45,6 +45,12 @@ class UsageRows:
         with self._database.write() as session:
             session.merge(row)
 
+    def app_of_container(self, container_id: str) -> str:
+        """The app of a container that has ended, or ""."""
+        with self._database.read() as session:
+            row = session.get(ContainerUsage, container_id)
+            return row.app_id if row is not None else ""
+
     def of_app(self, app_id: str) -> AppUsage:
         """The sum over the containers of an app."""
         query = select(

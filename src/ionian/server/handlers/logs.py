@@ -1,0 +1,77 @@
+"""What containers wrote: ReadLogs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from ionian.protocol.apps import LogLines, ReadLogs
+from ionian.protocol.stream import Refused
+
+from ..auth import Actor, Target, authorise
+from ..logfiles import Position, Query
+from .apps import app_of
+from .containers import no_container
+from .context import Context, in_thread
+
+WAIT_MAX_S = 60.0
+
+
+async def read_logs(actor: Actor, message: ReadLogs, _: bytes, context: Context) -> tuple[LogLines, bytes]:
+    """Lines of an app or a container. With a cursor: those behind it, or the next ones, if it is not over."""
+    if message.call_id:
+        raise Refused("UnimplementedError", "logs are not kept by call yet; ask by function or container")
+    app_id = message.app_id or await _app_of_container(actor, message.container_id, context)
+    app = await app_of(actor, "ReadLogs", app_id, context)
+    query = _query(message, time.time())
+    over = _over(app.app_id, message.container_id, context)
+    if not message.cursor:
+        ended = await over()
+        found = await context.logbook.read(app.app_id, query)
+        return LogLines(found.lines, str(found.position), found.more, ended and not found.more), b""
+    try:
+        position = Position.parse(message.cursor)
+    except ValueError as error:
+        raise Refused("InvalidError", f"cursor: {error}") from None
+    patience_s = min(max(message.wait_s, 0.0), WAIT_MAX_S)
+    found, ended = await context.logbook.wait(app.app_id, query, position, patience_s, over)
+    return LogLines(found.lines, str(found.position), found.more, ended and not found.more), b""
+
+
+def _query(message: ReadLogs, now: float) -> Query:
+    if message.tail < 0 or message.since_s < 0 or message.until_s < 0:
+        raise Refused("InvalidError", "tail, since_s, until_s: expected 0 or more")
+    following = bool(message.cursor)
+    return Query(
+        message.function,
+        message.container_id,
+        message.fd,
+        message.grep,
+        since=now - message.since_s if message.since_s and not following else 0.0,
+        until=now - message.until_s if message.until_s else 0.0,
+        tail=0 if following else message.tail,
+    )
+
+
+def _over(app_id: str, container_id: str, context: Context) -> Callable[[], Awaitable[bool]]:
+    """Whether nothing more will be written."""
+
+    async def over() -> bool:
+        if container_id and context.engine.environment_of_container(container_id) is None:
+            return True
+        app = await in_thread(context.store.apps.find, app_id)
+        return app is None or (app.state == "stopped" and not context.engine.containers_of(app_id))
+
+    return over
+
+
+async def _app_of_container(actor: Actor, container_id: str, context: Context) -> str:
+    """The app of a container that is there, or was."""
+    if not container_id:
+        raise Refused("InvalidError", "app_id: expected an app or a container, got neither")
+    authorise(actor, "ReadLogs", Target())
+    here = context.engine.app_of_container(container_id)
+    app_id = here or await in_thread(context.store.usage.app_of_container, container_id)
+    if not app_id:
+        raise no_container(container_id, actor, context)
+    return app_id

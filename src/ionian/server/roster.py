@@ -1,0 +1,89 @@
+"""The containers that are there, and those that are wanted and not there, with the reason: for people to read."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..core.worker import Container as Place
+from ..core.worker import State
+from ..protocol.apps import ContainerInfo
+from .containers import Container
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+STATES = {
+    State.STARTING: "starting",
+    State.READY: "ready",
+    State.STOPPING: "stopping",
+    State.GONE: "stopping",
+}
+
+
+def roster(engine: Engine, environment: str, app_id: str = "") -> list[ContainerInfo]:
+    """The containers of an environment or app, longest there first, and behind them what is wanted.
+
+    Names of apps are left out (the store has them), and `worker` is a worker's id.
+    """
+    now = time.monotonic()
+    there = [
+        _info(engine, container, now)
+        for container in engine.containers.all()
+        if container.actor.environment == environment and app_id in ("", container.app_id)
+    ]
+    there.sort(key=lambda info: -info.age_s)
+    return there + _wanted(engine, environment, app_id)
+
+
+def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
+    place = _place(engine, container)
+    found = engine.specs.get(container.function_id)
+    info = ContainerInfo(
+        container.container_id,
+        container.app_id,
+        "",
+        container.tag,
+        "stopping",
+        container.worker_id,
+        age_s=now - container.since,
+        version=found[0].version if found is not None else 0,
+    )
+    if place is None:
+        info.reason = "its worker has not said yet whether it is still there"
+        return info
+    info.state = STATES[place.state]  # type: ignore[assignment]
+    info.inputs = place.outstanding
+    info.devices = list(place.reservation.devices)
+    if not place.worker.present:
+        info.reason = "its worker is out of reach"
+    elif place.retired:
+        info.reason = "it ends with what it runs, and gets no more inputs"
+    return info
+
+
+def _place(engine: Engine, container: Container) -> Place | None:
+    """A container in the books of the dispatcher."""
+    worker = engine.dispatcher.core.workers.get(container.worker_id)
+    return worker.containers.get(container.number) if worker is not None else None
+
+
+def _wanted(engine: Engine, environment: str, app_id: str) -> list[ContainerInfo]:
+    """Functions whose inputs wait for a container that can't be started."""
+    return [
+        ContainerInfo(
+            "",
+            function.app_id,
+            "",
+            function.spec.tag,
+            "wanted",
+            inputs=function.queued,
+            reason=function.waiting_for,
+            version=function.spec.version,
+        )
+        for function in engine.dispatcher.core.functions.values()
+        if function.environment == environment
+        and app_id in ("", function.app_id)
+        and function.queued
+        and function.waiting_for
+    ]
