@@ -94,13 +94,7 @@ class AppRun:
     # -- the beginning
 
     def _claim(self) -> None:
-        with _lock:
-            if self._app.is_running:
-                raise InvalidError(
-                    f"the app {self._name!r} runs already; one app.run() can't be inside another of it"
-                )
-            self._app.is_running = True
-            self._app.is_detached = self._detach
+        claim(self._app, self._name, detach=self._detach)
 
     def _start(self) -> None:
         self._begun = time.monotonic()
@@ -109,7 +103,9 @@ class AppRun:
         if self._report is not None:
             self._ignore = self._report.listen(link)
         self._app_id = new_id("ap")
-        created, _ = link.request(CreateApp(self._app_id, self._name, self._environment, self._detach))
+        created, _ = link.request(
+            CreateApp(self._app_id, self._name, self._environment, self._detach, tags=self._app.tags)
+        )
         assert isinstance(created, AppCreated), created
         self._app.app_id = self._app_id
         if self._report is not None:
@@ -148,8 +144,7 @@ class AppRun:
             self._ignore()
             for function in self._app.registered_functions.values():
                 function.function_id = ""
-            with _lock:
-                self._app.is_running = self._app.is_detached = False
+            release(self._app)
 
     def _stop(self, error: BaseException | None) -> AppUsage | None:
         if self._link is None or not self._app_id:
@@ -177,6 +172,22 @@ class AppRun:
             )
         else:
             self._report.say("Stopping the app …", "yellow", always=True)
+
+
+def claim(app: App, name: str, *, detach: bool = False) -> None:
+    """One run or deploy of an app at a time: its functions have one id each. Raises InvalidError."""
+    with _lock:
+        if app.is_running:
+            raise InvalidError(
+                f"the app {name!r} runs already; one app.run() or app.deploy() can't be inside another of it"
+            )
+        app.is_running, app.is_detached = True, detach
+
+
+def release(app: App) -> None:
+    """The run or deploy is over."""
+    with _lock:
+        app.is_running = app.is_detached = False
 
 
 def beside(function: Callable[..., None], *args: Any) -> asyncio.Future[None]:

@@ -59,8 +59,12 @@ class Versions:
         self.fleet.wake(now, function)
 
     def recreate(self, now: float, function: Function) -> None:
-        """The containers that are there are stopped at once; what they ran runs again, and is not counted."""
-        self.renew(now, function)
+        """The containers that are there are stopped at once; what they ran runs again, and is not counted.
+
+        Those that were made old just before are the ones that are meant, and not what already takes their place.
+        """
+        if all(container.generation == function.generation for container in function.containers):
+            self.renew(now, function)
         for container in list(function.containers):
             if container.generation != function.generation:
                 self.fleet.stop(now, container, 0.0, NEWER)
@@ -68,8 +72,7 @@ class Versions:
     def drop(self, now: float, function: Function) -> None:
         """A deploy has it no more: what waits ends in that failure, what runs ends by itself."""
         function.dropped = failures.dropped(function.spec)
-        function.waiting_for = ""
-        self.fleet.forget_waiting(function)
+        self.fleet.line.leave(function)
         for call in self.flow.calls_of(function):
             self.flow.drop_queued(call, LOST, function.dropped)
         for container in list(function.containers):
@@ -81,7 +84,7 @@ class Versions:
         for function in [f for f in self.core.functions.values() if f.app_id == app_id]:
             function.removed = True
             del self.core.functions[function.spec.function_id]
-            self.fleet.forget_waiting(function)
+            self.fleet.line.leave(function)
             self.flow.failed.forget(function.spec.function_id)
             payload = failures.app_stopped(function.spec)
             for call in self.flow.calls_of(function):

@@ -49,6 +49,21 @@ class StopApp:
 
 
 @dataclass
+class TagApp:
+    """Replaces the tags of an app; None: only asks for them. Answered by AppTags."""
+
+    app_id: str
+    tags: dict[str, str] | None = None
+
+
+@dataclass
+class AppTags:
+    """The answer to TagApp."""
+
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass
 class Deploy:
     """What makes a PublishApp a new version of a deployed app."""
 
@@ -285,6 +300,18 @@ class ExecData:
 
     exec_id: str
     fd: int
+
+
+EXEC_WINDOW = 256 << 10
+"""Bytes of ExecData that may be on their way in each direction before the other side says ExecTaken."""
+
+
+@dataclass
+class ExecTaken:
+    """So many more bytes of ExecData are with the program, or on the person's terminal: as many may follow."""
+
+    exec_id: str
+    size: int
 
 
 @dataclass

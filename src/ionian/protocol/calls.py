@@ -270,3 +270,6 @@ class AppFunctions:
     functions: dict[str, str] = field(default_factory=dict[str, str])
     version: int = 0  # of a deployed app
     changed: bool = True  # False: the deploy was the same as what runs, and made no version
+    next_runs: dict[str, float] = field(
+        default_factory=dict[str, float]
+    )  # tag → seconds since 1970, of functions with a schedule

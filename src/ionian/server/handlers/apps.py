@@ -13,9 +13,10 @@ from ..auth import Actor, Target, authorise
 from ..store.apps import DEPLOYER
 from ..store.functions import AppIsOver, FunctionIdTaken
 from ..store.schema import App
+from ..store.versions import digests_of
 from .context import Context, in_thread
 from .names import check_id, check_name, check_tags, check_version_tag, environment_of
-from .specs import check_references, check_specs, digests_of
+from .specs import check_references, check_specs
 
 
 async def create_app(
@@ -97,7 +98,9 @@ async def _deploy(
     if done.changed:
         await context.engine.publish(done.app, done.specs, recreate=deploy.strategy == "recreate")
     functions = {spec.tag: spec.function_id for spec in done.specs}
-    return AppFunctions(app.app_id, functions, done.app.version, done.changed)
+    due = await in_thread(context.store.schedules.next_by_function, app.app_id)
+    next_runs = {tag: due[function_id] for tag, function_id in functions.items() if function_id in due}
+    return AppFunctions(app.app_id, functions, done.app.version, done.changed, next_runs)
 
 
 async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -> tuple[AppUsage, bytes]:

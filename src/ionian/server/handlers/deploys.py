@@ -10,12 +10,14 @@ from ionian.protocol.apps import (
     AppInfo,
     AppList,
     AppRolled,
+    AppTags,
     AppVersion,
     AppVersions,
     Deploy,
     FindApp,
     ListApps,
     RollbackApp,
+    TagApp,
 )
 from ionian.protocol.ids import new_id
 from ionian.protocol.stream import Refused
@@ -26,7 +28,7 @@ from ..store.schema import App, Version
 from ..store.versions import NoSuchVersion
 from .apps import app_of, described, over
 from .context import Context, in_thread
-from .names import check_name, environment_of, there_are
+from .names import check_name, check_tags, environment_of, there_are
 
 
 async def find_app(actor: Actor, message: FindApp, _: bytes, context: Context) -> tuple[AppCreated, bytes]:
@@ -91,6 +93,19 @@ def _info(app: App, next_run_at: float, context: Context) -> AppInfo:
         tags=json.loads(app.tags),
         reason=app.reason,
     )
+
+
+async def tag_app(actor: Actor, message: TagApp, _: bytes, context: Context) -> tuple[AppTags, bytes]:
+    """The tags of an app, changed where the message has some."""
+    app = await app_of(actor, "TagApp", message.app_id, context)
+    if message.tags is None:
+        return AppTags(json.loads(app.tags)), b""
+    if app.state == "stopped":
+        raise over(app)
+    check_tags(message.tags)
+    async with context.app_lock(app.app_id):
+        await in_thread(context.store.apps.tag, app.app_id, message.tags)
+    return AppTags(message.tags), b""
 
 
 async def app_history(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from sqlalchemy import Select, delete, or_, select
@@ -78,6 +79,13 @@ class Apps:
         query = query.where(or_(App.client != DEPLOYER, App.version > 0))
         with self._database.read() as session:
             return list(session.scalars(query.order_by(App.created_at.desc(), App.app_id.desc())))
+
+    def tag(self, app_id: str, tags: dict[str, str]) -> None:
+        """Gives an app these tags in place of those that it has."""
+        with self._database.write() as session:
+            app = session.get(App, app_id)
+            if app is not None:
+                app.tags = json.dumps(tags)
 
     def stop(self, app_id: str, reason: str) -> bool:
         """Marks an app stopped; whether it was not so already."""

@@ -104,6 +104,11 @@ class Schedules:
                 found[app_id] = min(next_at, found.get(app_id, next_at))
         return found
 
+    def next_by_function(self, app_id: str) -> dict[str, float]:
+        """When each function of an app that has a schedule is due."""
+        with self._database.read() as session:
+            return {row.function_id: row.next_at for row in session.scalars(_of(app_id))}
+
 
 def _of(app_id: str) -> Select[Scheduled]:
     return select(Scheduled).where(Scheduled.app_id == app_id)

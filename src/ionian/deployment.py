@@ -1,0 +1,203 @@
+"""Deployed apps: what of `App` makes, finds and ends them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import later
+from .arguments import flag, object_name, variables, wrong
+from .blocking import Blocking, BlockingMethod
+from .exception import ExecutionError, InvalidError, NotFoundError
+from .execution import is_local
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from typing_extensions import Self
+
+    from .app import App
+
+    Strategy = Literal["rolling", "recreate"]
+
+TAG = r"[A-Za-z0-9\-_.]{1,50}"
+"""A tag of a version: Modal's rule."""
+
+
+def _lookup(
+    name: str,
+    *,
+    client: Any = None,
+    environment_name: str | None = None,
+    create_if_missing: bool = False,
+) -> App:
+    """A deployed app by its name. It has an id, and none of the definitions that made it.
+
+    Args:
+        environment_name: where it is; None: the current environment.
+        create_if_missing: makes an empty deployed app where there is none.
+
+    Raises NotFoundError, which says what apps there are.
+
+    ```python
+    app = modal.App.lookup("my-app")
+    app.stop()
+    ```
+    """
+    later.refuse("App.lookup", client=client)
+    object_name("name", name)
+    flag("create_if_missing", create_if_missing)
+    environment = _environment(environment_name)
+    from . import link
+    from .app import App
+    from .protocol.apps import FindApp
+
+    found, _ = link.current().request(FindApp(name, environment, create_if_missing))
+    if found.state != "deployed":
+        raise NotFoundError(
+            f"app {name!r} runs, and is not deployed; deploy it by app.deploy() or `ionian deploy`"
+        )
+    app = App(name)
+    app.app_id = found.app_id
+    return app
+
+
+class Deployable:
+    """The part of an App that is about deploys."""
+
+    if TYPE_CHECKING:
+        name: str | None
+        app_id: str | None
+        tags: dict[str, str]
+
+    lookup = Blocking(_lookup)
+
+    @BlockingMethod
+    def deploy(
+        self,
+        *,
+        name: str | None = None,
+        environment_name: str | None = None,
+        tag: str = "",
+        client: Any = None,
+        strategy: Strategy = "rolling",
+    ) -> Self:
+        """Puts the app where it stays until it is stopped, callable by its name; returns the app itself.
+
+        Deployed again, it has a next version: inputs that run end on the version that they began on, all others go to
+        the new one, and none is lost. A deploy of what is there already changes nothing.
+
+        Args:
+            name: of the deployed app; None: the app's own.
+            environment_name: where it is; None: the current environment.
+            tag: a name for this version, shown in the history: up to 50 letters, digits, `-`, `_` and `.`.
+            strategy: "rolling" lets containers of the old version end what they run; "recreate" ends them at once,
+                and runs again what they ran.
+
+        Raises InvalidError for a wrong argument or definition, and what building its images raises; then what was
+        deployed before is as it was.
+
+        ```python
+        app.deploy(name="my-app", tag="v1.2")
+        square = modal.Function.from_name("my-app", "square")
+        ```
+        """
+        later.refuse("App.deploy", client=client)
+        check_tag(tag)
+        if strategy not in ("rolling", "recreate"):
+            raise wrong("strategy", '"rolling" or "recreate"', strategy)
+        app: Any = self
+        chosen = _name(name, app.name)
+        environment = _environment(environment_name)
+        if not is_local():
+            raise InvalidError("an app can't be deployed from inside a container")
+        from .client.deploy import deploy
+
+        deploy(app, chosen, environment=environment, tag=tag, strategy=strategy)
+        return self
+
+    def include(self, other_app: App, inherit_tags: bool = True) -> Self:
+        """Adds the functions and classes of another app to this one, and returns this one.
+
+        They keep the image, secrets and volumes that their own app gave them. `inherit_tags`: the tags of the other app
+        too, where this one has none of that key.
+
+        ```python
+        app = modal.App("everything").include(training.app).include(serving.app)
+        ```
+        """
+        from .app import App
+
+        app: Any = self
+        other: Any = other_app
+        if not isinstance(other, App):
+            raise wrong("other_app", "a modal.App", other)
+        for function in other_app.registered_functions.values():
+            app._register(function)
+        for tag, cls in other_app.registered_classes.items():
+            app.registered_classes[tag] = cls
+        if flag("inherit_tags", inherit_tags):
+            self.tags = {**other_app.tags, **self.tags}
+        return self
+
+    @BlockingMethod
+    def stop(self, *, client: Any = None) -> None:
+        """Ends the app for good: its containers and calls are stopped, and its functions can't be called any more.
+
+        Raises ExecutionError where the app has neither run nor been deployed or looked up.
+        """
+        later.refuse("App.stop", client=client)
+        from . import link
+        from .protocol.apps import StopApp
+
+        link.current().request(StopApp(_id(self), "stopped by app.stop()", for_good=True))
+
+    @BlockingMethod
+    def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:
+        """Gives the app, which runs or is deployed, these tags in place of those that it has."""
+        later.refuse("App.set_tags", client=client)
+        checked = variables("tags", tags)
+        from . import link
+        from .protocol.apps import TagApp
+
+        link.current().request(TagApp(_id(self), checked))
+        self.tags = checked
+
+    @BlockingMethod
+    def get_tags(self, *, client: Any = None) -> dict[str, str]:
+        """The tags that the app, which runs or is deployed, has on the server."""
+        later.refuse("App.get_tags", client=client)
+        from . import link
+        from .protocol.apps import TagApp
+
+        answer, _ = link.current().request(TagApp(_id(self)))
+        return answer.tags
+
+
+def check_tag(tag: Any) -> None:
+    """Raises InvalidError for what is no tag of a version."""
+    if not isinstance(tag, str) or (tag and not re.fullmatch(TAG, tag)):
+        raise wrong("tag", "up to 50 characters of A-Z a-z 0-9 - _ .", tag)
+
+
+def _name(given: Any, own: str | None) -> str:
+    if given is None and own is None:
+        raise InvalidError('name: a deployed app needs one; write app.deploy(name="…"), or App("…")')
+    return object_name("name", own if given is None else given)
+
+
+def _environment(given: Any) -> str:
+    if given is not None:
+        return object_name("environment_name", given)
+    from . import config
+
+    return config.get("environment")
+
+
+def _id(app: Any) -> str:
+    if not app.app_id:
+        raise ExecutionError(
+            f"app {app.name!r} neither runs nor is deployed here; look it up by modal.App.lookup({app.name!r})"
+        )
+    return app.app_id
