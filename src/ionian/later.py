@@ -20,7 +20,7 @@ NAMES: dict[str, str] = {
             "Function.with_concurrency Function.with_batching"
         ),
         "deploys and lookups": (
-            "App.deploy App.lookup App.include App.stop Function.from_name Function.from_id runner"
+            "Function.from_name Function.from_id runner"
         ),
         "autoscaling by call": (
             "Function.update_autoscaler Function.autoscaler Function.with_options Function.get_current_stats"
@@ -36,7 +36,6 @@ NAMES: dict[str, str] = {
         "logs and statistics by call": (
             "App.logs App.stats App.info Function.logs Function.stats Function.info Function.metrics Image.logs types"
         ),
-        "tags": "App.set_tags App.get_tags",
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "dictionaries and queues": "Dict Queue",
         "volumes by call": (
@@ -85,7 +84,14 @@ PARAMETERS: dict[str, str] = {
             "buckets as volumes": "network_file_systems",
             "experiments": "experimental_options _experimental_restrict_output",
         },
+        "Cls.from_name": {"deploys of a version": "version", "connections by hand": "client"},
+        "Cls.hydrate": {"connections by hand": "client"},
         "App.run": {"interactive sessions": "interactive", "connections by hand": "client"},
+        "App.deploy": {"connections by hand": "client"},
+        "App.lookup": {"connections by hand": "client"},
+        "App.stop": {"connections by hand": "client"},
+        "App.set_tags": {"connections by hand": "client"},
+        "App.get_tags": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
         "Image.from_registry": {
             "private registries": "secret",

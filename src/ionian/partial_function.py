@@ -240,7 +240,7 @@ def concurrent(
             setattr(raw, CONCURRENCY, given)  # pyright: ignore[reportUnknownArgumentType]
             return raw  # pyright: ignore[reportUnknownVariableType]
         _check_takes_concurrency(raw)
-        made = raw if isinstance(raw, PartialFunction) else PartialFunction(raw, frozenset())  # pyright: ignore
+        made = partial_of(raw) or PartialFunction[..., Any, Any](raw, frozenset())
         made.concurrency = given
         return made
 
@@ -272,20 +272,20 @@ def batched(
     given = batching_of(max_batch_size, wait_ms)
 
     def decorate(raw: Any) -> Any:
-        made = raw
-        if not isinstance(raw, PartialFunction):
+        made = partial_of(raw)
+        if made is None:
             made = _marked("batched", raw, METHOD)
-        elif METHOD in raw.kinds:
+        elif METHOD in made.kinds:
             raise InvalidError(
-                f"{raw.__name__}: @modal.batched takes the place of @modal.method; leave that out"
+                f"{made.__name__}: @modal.batched takes the place of @modal.method; leave that out"
             )
-        elif raw.kinds:
-            raise _no_mixing(raw.__name__)
+        elif made.kinds:
+            raise _no_mixing(made.__name__)
         made.kinds = frozenset({METHOD})
         made.batching = given
         if is_local():
             _check_batched(made.raw)
-        return made  # pyright: ignore[reportUnknownVariableType]
+        return made
 
     return decorate
 
@@ -325,14 +325,19 @@ def take(
         options.batch_size, options.batch_wait_ms = batching
 
 
+def partial_of(raw: Any) -> PartialFunction[..., Any, Any] | None:
+    """The same, where it is marked already."""
+    return raw if isinstance(raw, PartialFunction) else None  # pyright: ignore[reportUnknownVariableType]
+
+
 def unwrapped(raw: Any) -> tuple[Any, PartialFunction[..., Any, Any] | None]:
     """What `@app.function()` stands over: the Python function, and what `concurrent` and `batched` said of it.
 
     Raises InvalidError over a method of a class.
     """
-    if not isinstance(raw, PartialFunction):
+    partial = partial_of(raw)
+    if partial is None:
         return raw, None
-    partial: PartialFunction[..., Any, Any] = raw
     if partial.kinds and partial.batching is None:
         raise InvalidError(
             f"{partial.__name__} has @modal.{min(partial.kinds).partition(',')[0]}(), which belongs to methods of a class: "
@@ -343,8 +348,8 @@ def unwrapped(raw: Any) -> tuple[Any, PartialFunction[..., Any, Any] | None]:
 
 def _marked(name: str, raw: Any, kind: str) -> PartialFunction[..., Any, Any]:
     """The partial function for what a decorator stands over."""
-    if isinstance(raw, PartialFunction):
-        partial: PartialFunction[..., Any, Any] = raw
+    partial = partial_of(raw)
+    if partial is not None:
         if partial.concurrency is not None:
             raise _over_the_class(partial.__name__)
         if METHOD in partial.kinds | {kind}:
@@ -371,7 +376,8 @@ def _check_function(name: str, raw: Any) -> None:
             f"{tag}: @modal.{name} stands over @app.function(); swap the two, @app.function() on top"
         )
     if isinstance(raw, (staticmethod, classmethod)):
-        raise InvalidError(f"@modal.{name} takes a method with self; leave @{type(raw).__name__} out")
+        kind = "staticmethod" if isinstance(raw, staticmethod) else "classmethod"
+        raise InvalidError(f"@modal.{name} takes a method with self; leave @{kind} out")
     if isinstance(raw, type):
         raise InvalidError(
             f"@modal.{name} takes a function, and {raw.__name__} is a class: write it over its methods"
@@ -387,13 +393,13 @@ def _check_takes_concurrency(raw: Any) -> None:
         raise InvalidError(
             f"{raw!r}: @modal.concurrent stands over @app.cls(); swap the two, @app.cls() on top"
         )
-    if not isinstance(raw, PartialFunction):
+    partial = partial_of(raw)
+    if partial is None:
         if is_local():
             _check_function("concurrent", raw)
             if "." in raw.__qualname__.rpartition("<locals>.")[2]:
                 raise _over_the_class(raw.__name__)
         return
-    partial: PartialFunction[..., Any, Any] = raw
     if partial.kinds and partial.batching is None:
         raise _over_the_class(partial.__name__)
 

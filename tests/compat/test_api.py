@@ -95,6 +95,7 @@ def test_what_comes_later_is_refused_by_name_when_it_is_used(name: str) -> None:
 
 
 REFUSED = {
+    "Cls.from_name": ("app", "Model"),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),
     "Image.from_registry": ("python:3.11",),

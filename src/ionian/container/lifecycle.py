@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..class_definition import ClassDefinition, Hook, is_generator, set_object
-from ..cls import in_container
+from ..class_definition import ClassDefinition, Hook, is_generator
 from ..exception import NotFoundError
+from ..function import handle
+from ..obj import Binding
 from ..parameters import decoded
 from ..protocol.container import RING, Begin
+from ..remote_class import SERVICE, RemoteClass
 from . import loop, modules
 
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -82,7 +84,8 @@ def _enter(user_cls: type, begin: Begin) -> Methods:
     definition = ClassDefinition(user_cls)
     args, kwargs = decoded(begin.arguments)
     instance = definition.make(args, kwargs)
-    set_object(instance, in_container(definition, instance, begin.function_id))
+    service = handle(begin.function_id, user_cls.__name__ + SERVICE, False)
+    Binding(RemoteClass(user_cls.__name__, service, definition), args, kwargs).is_alive(instance)
     for hook in definition.enter_hooks:
         _run(hook, instance)
     return Methods(definition, instance)
