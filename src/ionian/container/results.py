@@ -72,7 +72,7 @@ class Results:
         where = ""
         while frames is not None:
             code = frames.tb_frame.f_code
-            if not code.co_filename.startswith(self._hide):
+            if not code.co_filename.startswith((self._hide, sys.prefix, sys.base_prefix)):
                 where = f" in {code.co_name}, line {frames.tb_lineno} of {code.co_filename}"
             frames = frames.tb_next
         self._print(f"{input_id} was cancelled{where}\n")

@@ -147,7 +147,10 @@ class Feed:
         return taken
 
     def take_back_some(self, call_id: str, indexes: set[int]) -> list[Held]:
-        """The same for some inputs of a call; the others are the container's again."""
+        """The same for some inputs of a call; the others are the container's again. All, where the feed has ended: its
+        socket takes no more."""
+        if self._ending:
+            return self.take_back()
         taken: list[Held] = []
         for packet in self._unclaimed():
             batch = _header_of(packet[0])
@@ -162,8 +165,6 @@ class Feed:
                 self._queue.append(_packet_of(rest.pack(RUN)))
         if self._queue:
             self._write()
-        elif self._ending:
-            self._shut()
         return taken
 
     def _unclaimed(self) -> list[Packet]:
@@ -185,6 +186,8 @@ class Feed:
                 break
             descriptors = _descriptors(ancillary)
             taken.append((bytes(self._buffer[:size]), descriptors[0] if descriptors else None))
+        if self._ending:
+            self._shut()
         return taken + queued
 
     def _forget(self, packet: bytes, only: set[int] | None = None) -> Held:

@@ -2,103 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import select
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.unit.worker.feeding import LARGE, held, play, running
 
-from ionian.protocol.batch import DONE, ERROR, OK, YIELD, Batch
+from ionian.protocol.batch import DONE, ERROR, OK, YIELD
 from ionian.protocol.ids import new_id
-from ionian.protocol.wire import RUN
-from ionian.protocol.workers import Held
-from ionian.serialization import dumps, load_failure, loads
-from ionian.worker.feed import Feed
-
-PROGRAM = Path(__file__).with_name("runner_process.py")
-LARGE = 300_000
-"""Bytes: more than a packet holds."""
-
-
-class Container:
-    """A process that runs inputs, and what came back from it."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, int, int, int, Any]] = []  # call, index, attempt, code, value
-        self.feed = Feed(self._results)
-        self._news = asyncio.Event()
-        self.begun, self._begun_end = os.pipe()
-        self._gate_end, self.gate = os.pipe()
-
-    async def start(self, function: str) -> None:
-        descriptors = (self.feed.theirs.fileno(), self.feed.cell_fd, self._begun_end, self._gate_end)
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, PROGRAM, *map(str, descriptors), function, pass_fds=descriptors
-        )
-
-    def give(self, call_id: str, values: dict[int, Any], attempt: int = 1) -> None:
-        payloads = [dumps(((value,), {})) for value in values.values()]
-        batch = Batch(
-            call_id,
-            list(values),
-            [len(payload) for payload in payloads],
-            b"".join(payloads),
-            attempt=[attempt] * len(values),
-        )
-        self.feed.give(batch, batch.pack(RUN))
-
-    async def results(self, count: int) -> list[tuple[str, int, int, int, Any]]:
-        while len(self.rows) < count:
-            self._news.clear()
-            await self._news.wait()
-        return self.rows
-
-    async def has_begun(self) -> None:
-        assert await asyncio.to_thread(os.read, self.begun, 1) == b"+"
-
-    def open_gate(self, times: int = 1) -> None:
-        os.write(self.gate, b"." * times)
-
-    async def end(self) -> None:
-        for fd in (self.gate, self._gate_end, self.begun, self._begun_end):
-            os.close(fd)
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
-        self.feed.close()
-
-    def _results(self, batch: Batch) -> None:
-        rows = zip(batch.index, batch.attempt, batch.code, batch.payloads(), strict=True)
-        for index, attempt, code, payload in rows:
-            value = (
-                loads(payload) if code in (OK, YIELD) else load_failure(payload) if code == ERROR else None
-            )
-            self.rows.append((batch.call_id, index, attempt, code, value))
-        self._news.set()
-
-
-@asynccontextmanager
-async def running(function: str) -> AsyncGenerator[Container]:
-    container = Container()
-    await container.start(function)
-    try:
-        yield container
-    finally:
-        await container.end()
-
-
-def play(scene: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 20))
-
-
-def held(rows: list[Held]) -> list[tuple[str, list[int]]]:
-    return [(row.call_id, list(row.index)) for row in rows]
+from ionian.serialization import dumps
 
 
 def test_inputs_come_back_as_results_with_their_attempts():
