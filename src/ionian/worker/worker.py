@@ -12,10 +12,10 @@ from typing import Any
 
 from .. import faults
 from ..machine.state import StateFolder
-from ..protocol.apps import BuildStep, ImageBuilt
+from ..protocol.apps import BuildStep, ExecData, ExecTaken, ImageBuilt, KillExec, ResizeExec, StartExec
 from ..protocol.batch import BLOB, LOST, Batch
 from ..protocol.spec import ImageSpec
-from ..protocol.stream import Peer
+from ..protocol.stream import Peer, Refused
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
     CancelInputs,
@@ -37,6 +37,7 @@ from .blobs import Blobs
 from .capacity import capacity
 from .container import Container
 from .devices import Devices
+from .exec import Execs, Insides
 from .failures import failure, lost
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
 from .sandbox import IdMap, Spawner, sweep
@@ -72,6 +73,7 @@ class Worker:
         self.blobs = Blobs(self.uplink, folder / "blobs")
         self.images = ImageStore(state.images, self.blobs.fetch)
         self.devices = Devices.found()
+        self.execs = Execs(self)
         self._ignore_gpu = ignore_gpu
         self._containers: dict[int, Container] = {}
         self._unconfirmed: dict[int, bytes] = {}  # seq → packed results
@@ -108,6 +110,7 @@ class Worker:
         """A server listens: what it has to know comes first, in the order in which it happened."""
         containers = [container.running() for container in self._containers.values() if not container.ended]
         self.held.clear()
+        self.execs.kill_all()
         stream.send(
             Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers)
         )
@@ -157,6 +160,10 @@ class Worker:
                     container.to_agent(payload)
             case HoldLogs(app_id, hold):
                 (self.held.add if hold else self.held.discard)(app_id)
+            case StartExec():
+                self._later(self.execs.start(stream, message, request))
+            case ExecData() | ExecTaken() | ResizeExec() | KillExec():
+                self.execs.received(message, payload)
             case Leave():
                 self.uplink.dismiss()
             case MakeImage():
@@ -230,6 +237,15 @@ class Worker:
         stream.reply(request, ImageBuilt(message.image_id, built.python_version, seconds, cached))
 
     # --- for its containers
+
+    def insides_of(self, container_id: str) -> Insides:
+        """A container that a person runs a program in. Raises Refused."""
+        for container in self._containers.values():
+            if container.ask.container_id == container_id and (insides := container.insides()) is not None:
+                return insides
+        raise Refused(
+            "ExecutionError", f"container {container_id} is still being made, or has just ended; try again"
+        )
 
     async def image(self, image_id: str, spec: ImageSpec, environment: str) -> BuiltImage:
         """An image, built here where this worker lacks it."""
