@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol.batch import Batch
-from ..protocol.calls import CallState, FunctionStats
+from ..protocol.calls import CallExplained, CallState, FunctionStats
 from ..protocol.ids import new_id
 from ..protocol.messages import Failure
 from ..protocol.spec import FunctionSpec, Resources, Scaling
@@ -25,6 +25,7 @@ from .actions import Action
 from .call import Call
 from .delivery import Caller
 from .endings import Endings
+from .explain import Explainer
 from .fleet import Fleet
 from .flow import Flow
 from .function import Function
@@ -63,12 +64,16 @@ class Dispatcher:
         self.recovery = Recovery(
             self.core, self.flow, self.fleet, self.endings, self.inbox, known_workers or set()
         )
+        self.explainer = Explainer(self.core, self.fleet.line)
+        self.now = 0.0  # of the last event that is not one of an input
         self.detached: set[str] = set()
         self._begun = False
 
     def _at(self, now: float) -> None:
+        self.now = now
         if not self._begun:
             self._begun = True
+            self.core.begun_at = now
             self.recovery.begin(now)
 
     # Apps
@@ -142,6 +147,10 @@ class Dispatcher:
         worker = self.core.workers.get(worker_id)
         if worker is not None:
             (worker.images.add if there else worker.images.discard)(image_id)
+
+    def image_building(self, image_id: str, building: bool) -> None:
+        """An image is being built, or is so no more: what waits for it says so."""
+        (self.core.building.add if building else self.core.building.discard)(image_id)
 
     # Callers
 
@@ -246,11 +255,20 @@ class Dispatcher:
     # Workers
 
     def worker_joined(
-        self, now: float, worker_id: str, capacity: Capacity, containers: list[Running] | None = None
+        self,
+        now: float,
+        worker_id: str,
+        capacity: Capacity,
+        containers: list[Running] | None = None,
+        name: str = "",
     ) -> None:
-        """A worker is connected. Its unconfirmed results are to follow, then the ends of containers."""
+        """A worker is connected. Its unconfirmed results are to follow, then the ends of containers.
+
+        `name`: what people call it.
+        """
         self._at(now)
         self.recovery.joined(now, worker_id, capacity, containers or [])
+        self.core.workers[worker_id].name = name or worker_id
 
     def worker_gone(self, now: float, worker_id: str, *, dead: bool = False) -> None:
         """A worker's connection is lost; `dead`: its process and with it its containers are known to be gone."""
@@ -304,6 +322,7 @@ class Dispatcher:
 
     def tick(self, now: float) -> None:
         """Time has passed."""
+        self.now = now
         self.core.timers.run(now)
 
     def take(self) -> list[Action]:
@@ -328,8 +347,18 @@ class Dispatcher:
             starting=function.count(State.STARTING),
             queued=function.queued,
             running=function.running,
-            waiting_for=function.waiting_for if function.queued else "",
+            waiting_for=self.explainer.why(self.now, function)[1] if function.queued else "",
         )
+
+    def explain(self, now: float, call_id: str) -> CallExplained | None:
+        """Why a call has no result yet; None: it is not open here."""
+        self._at(now)
+        return self.explainer.call(now, call_id)
+
+    def wanted(self, now: float) -> list[tuple[str, int, str]]:
+        """Containers that are wanted and not there: the function's id, how many, and a sentence why."""
+        self._at(now)
+        return self.explainer.wanted(now)
 
     def stats(self, function_id: str) -> FunctionStats | None:
         """How a function is doing, in numbers."""

@@ -106,6 +106,7 @@ class Endings:
         if container.wave < function.failures or container.generation != function.generation:
             return  # it was started together with one that failed before: one try; or it was of older code
         function.failures += 1
+        function.trouble = state.detail
         if function.failures < START_TRIES:
             function.retry_at = now + START_BACKOFF_S[function.failures - 1]
             return

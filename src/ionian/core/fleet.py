@@ -8,9 +8,9 @@ from .actions import Start, Stop
 from .autoscaler import desired, kept_idle
 from .flow import Flow
 from .function import Function
-from .placement import choose, why_not_now
+from .room import Room
 from .state import Core
-from .worker import Container, State, Worker
+from .worker import Container, State
 
 STARTS_AT_ONCE = 32
 """Then others have their turn: each start looks at all workers."""
@@ -29,7 +29,8 @@ class Fleet:
         self.core = core
         self.flow = flow
         flow.fleet = self
-        self.waiting: dict[Function, None] = {}  # functions for whose next container there is no room
+        self._looking = False
+        self.line = Room(core)
 
     # How many
 
@@ -39,7 +40,7 @@ class Fleet:
             return
         every = self.core.settings.scale_every_s * max(1.0, len(function.containers) / MANY)
         due = function.scaled_at + every
-        first = not function.containers and function not in self.waiting  # someone waits for a cold start
+        first = not function.containers and function not in self.line.line  # someone waits for a cold start
         if first or now >= due:
             self._scale(now, function)
         else:
@@ -50,10 +51,6 @@ class Fleet:
         function.scaled_at = -1.0
         function.reaping = False
         self.idle(now, function)
-
-    def forget_waiting(self, function: Function) -> None:
-        """A function wants no more containers."""
-        self.waiting.pop(function, None)
 
     def _again(self, function: Function, when: float) -> None:
         """Looks at a function at a time, if not before."""
@@ -69,29 +66,32 @@ class Fleet:
     def _scale(self, now: float, function: Function) -> None:
         function.next_scale = inf
         function.scaled_at = now
-        function.waiting_for = ""
-        self.waiting.pop(function, None)
         if function.removed or function.dropped:
+            self.line.leave(function)
             return
         spec = function.spec
         wanted = desired(spec.scaling, function.load(now))
         leaving = sum(c.state is State.STOPPING or c.retired for c in function.containers)
         live = len(function.containers) - leaving
         most = spec.scaling.max_containers
-        if most and function.queued and len(function.containers) >= most:
-            function.waiting_for = f"all {most} of its containers are busy (max_containers={most})"
         if most:
             wanted = min(wanted, most - leaving)  # what is told to end still runs
         upto = min(wanted, live + STARTS_AT_ONCE)
-        while live < upto and self._may_start(now, function) and self._start(now, function):
-            live += 1
+        before, room = live, True
+        while room and live < upto and self._may_start(now, function):
+            room = self._start(now, function)
+            live += room
+        if room:
+            self.line.leave(function)
+        else:
+            self._wait(now, function, behind=live > before)
         if upto < wanted and live == upto:
             self._again(function, now + self.core.settings.scale_every_s)
         for container in list(function.idle)[: max(0, live - most)] if most else ():
             self.stop(now, container, self.core.settings.stop_grace_s, f"max_containers is {most}")
         if function.idle:
             self.idle(now, function)
-        if function.queued and function not in self.waiting and not (most and live + leaving >= most):
+        if function.queued and function not in self.line.line and not (most and live + leaving >= most):
             self._again(function, now + self.core.settings.look_again_s)
 
     def _may_start(self, now: float, function: Function) -> bool:
@@ -106,22 +106,16 @@ class Fleet:
         return not any(c.state is State.STARTING and not c.retired for c in function.containers)
 
     def _start(self, now: float, function: Function) -> bool:
-        workers = [worker for worker in self.core.workers.values() if worker.present]
-        resources = function.spec.resources
-        liked = [worker.node for worker in workers if function.spec.image_id in worker.images]
-        node = choose([worker.node for worker in workers], resources, preferred=liked)
-        if node is None:
-            self._wait(now, function, workers)
+        found = self.line.find(function)
+        if found is None:
             return False
-        worker = next(worker for worker in workers if worker.node is node)
-        reservation = node.find(resources)
-        assert reservation is not None
+        worker, reservation = found
         number = self.core.next_number(worker.id)
         container = Container(worker, number, self.core.make_id("ta"), function, reservation)
         container.wave = function.failures
-        container.since = now
+        container.since = container.born = now
         self.adopt(container)
-        node.starting += 1
+        worker.node.starting += 1
         id, devices = function.spec.function_id, reservation.devices
         self.core.actions.append(Start(worker.id, number, container.id, id, devices))
         return True
@@ -133,55 +127,41 @@ class Fleet:
         container.worker.node.take(container.reservation)
         container.function.containers[container] = None
 
-    def _wait(self, now: float, function: Function, workers: list[Worker]) -> None:
-        """There is no room: others that are idle make some, or the function waits and says for what."""
-        self.waiting[function] = None
-        resources = function.spec.resources
-        if any(w.node.find(resources) for w in workers):
-            function.waiting_for = "its containers are starting"
+    def _wait(self, now: float, function: Function, *, behind: bool) -> None:
+        """There is no room: others that are idle make some, or the function waits."""
+        claim = self.line.wait(now, function, behind=behind)
+        if any(w.present and w.node.find(function.spec.resources) for w in self.core.workers.values()):
+            return  # so many start there already that this would be late, too; or others came first
+        idle = self.line.idle_ones(now, function)
+        if idle is not None:
+            for other in idle:
+                self.stop(now, other, self.core.settings.stop_grace_s, "others need its room")
             return
-        function.waiting_for = why_not_now([w.node.capacity for w in workers], resources)
-        for worker in workers:
-            if self._make_room(now, function, worker):
-                return
-
-    def _make_room(self, now: float, function: Function, worker: Worker) -> bool:
-        """Stops idle containers of others, the longest idle first, where that makes enough room."""
-        spare = sorted(
-            (c for c in worker.containers.values() if c in c.function.idle and c.function is not function),
-            key=lambda container: container.idle_since,
-        )
-        leaving = [c for c in worker.containers.values() if c.state is State.STOPPING]
-        chosen: list[Container] = []
-        for container in [None, *spare]:
-            if container is not None:
-                owner = container.function
-                if len(owner.idle) - sum(c.function is owner for c in chosen) <= kept_idle(
-                    owner.spec.scaling, owner.load(now)
-                ):
-                    continue
-                chosen.append(container)
-            freed = [*leaving, *chosen]
-            for other in freed:
-                worker.node.give_back(other.reservation)
-            enough = worker.node.find(function.spec.resources) is not None
-            for other in freed:
-                worker.node.take(other.reservation)
-            if enough:
-                for other in chosen:
-                    self.stop(now, other, self.core.settings.stop_grace_s, "others need its room")
-                return True
-        return False
+        for other in self.line.busy_ones(now, function) or ():
+            self.retire(now, other, "others have waited for its room")
+        if now < claim.since + self.core.settings.fair_after_s and claim.worker is not None:
+            self._again(function, claim.since + self.core.settings.fair_after_s)
 
     def room(self, now: float) -> None:
         """Resources were freed: those that wait for some look again."""
-        for function in list(self.waiting):
+        for function in list(self.line.line):
             self.wake(now, function)
+
+    def _room_soon(self, now: float) -> None:
+        if not self._looking:
+            self._looking = True
+            self.core.timers.at(now + self.core.settings.scale_every_s, self._look)
+
+    def _look(self, now: float) -> None:
+        self._looking = False
+        self.room(now)
 
     # Idle ones
 
     def idle(self, now: float, function: Function) -> None:
-        """Some of a function's containers are idle: they end after its scaledown window."""
+        """Some of a function's containers are idle: they end after its scaledown window, or for others at once."""
+        if self.line.line and function.idle:
+            self._room_soon(now)
         if not function.reaping and function.idle:
             function.reaping = True
             oldest = next(iter(function.idle))

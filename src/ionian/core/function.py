@@ -41,7 +41,7 @@ class Function:
         "scaled_at",
         "shares",
         "spec",
-        "waiting_for",
+        "trouble",
         "watching",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class Function:
         self.failures = 0  # starts that failed one after the other
         self.retry_at = 0.0
         self.removed = False
-        self.waiting_for = ""
+        self.trouble = ""  # why its last container did not start
         self.scaled_at = -1.0
         self.next_scale = inf  # when the autoscaler looks again
         self.watching = self.reaping = False  # a timer is set

@@ -77,6 +77,26 @@ class Node:
         )
 
 
+def lacking(node: Node, resources: Resources) -> float:
+    """How much a node lacks of a request: 0 where it fits, 1 for each kind of which nothing is there."""
+    lack = max(0, resources.cpu_milli - node.cpu_milli) / max(1, resources.cpu_milli)
+    lack += max(0, resources.memory_mib - node.memory_mib) / max(1, resources.memory_mib)
+    if resources.gpus and not node.capacity.ignore_gpu:
+        lack += min(
+            1 - matching(request, node.devices.values()) / request.count for request in resources.gpus
+        )
+    return lack
+
+
+def matching(request: GpuRequest, devices: Iterable[Device]) -> int:
+    """How many devices of one model meet a request, at most as many as it asks for."""
+    by_model: dict[str, int] = {}
+    for device in devices:
+        if model_matches(request, device):
+            by_model[device.model] = by_model.get(device.model, 0) + 1
+    return min(request.count, max(by_model.values(), default=0))
+
+
 def choose(nodes: Iterable[Node], resources: Resources, *, preferred: Iterable[Node] = ()) -> Node | None:
     """The node for a container: the most free one that has room; among `preferred` (they have the image) first.
 
@@ -195,14 +215,3 @@ def _why_no_gpu(capacities: list[Capacity], resources: Resources) -> str:
         return f"it asks for the GPU {asked}, and no worker has a GPU; `--no-gpu` runs it on the CPU"
     there = ", ".join(f"{model} (up to {count})" for model, count in sorted(offers.items()))
     return f"it asks for the GPU {asked}, and the workers have {there}; `--no-gpu` runs it on the CPU"
-
-
-def why_not_now(capacities: Iterable[Capacity], resources: Resources) -> str:
-    """Why a container has to wait for room that workers have in principle: a sentence."""
-    never = why_never(capacities, resources)
-    if never:
-        return never
-    asked = f"{resources.cpu_milli / 1000:g} cores and {resources.memory_mib} MiB"
-    if resources.gpus:
-        asked += f" and the GPU {' or '.join(request.model for request in resources.gpus)}"
-    return f"no worker has {asked} free: it waits until other containers end"

@@ -206,13 +206,23 @@ class Recovery:
             container.state = State.READY
             container.tune()
             container.progress_at = now
+        container.born = before.born if before is not None else now
         if superseded or (before is not None and before.doomed):
             self.fleet.stop(now, container, 0.0, SUPERSEDED)
+        elif self._is_old(container, running, before):
+            self.fleet.retire(now, container, "it is of an older version")
         elif container.outstanding:
             self.flow.take_back(
                 now, container
             )  # how fast it is has been forgotten: it is asked to start afresh
         container.function.place(container, now)
+
+    def _is_old(self, container: Container, running: Running, before: Container | None) -> bool:
+        """Whether a container that came back is of an earlier version of its function."""
+        function = container.function
+        if before is not None:
+            return before.generation != function.generation
+        return running.version != function.spec.version
 
     def _attach(self, now: float, container: Container, call_id: str, index: int, attempt: int) -> bool:
         """An input turned out to be in a container; False where it was run elsewhere meanwhile."""
@@ -268,6 +278,8 @@ class Recovery:
             )
             memory.held = {id: set(rows) for id, rows in container.held.items()}
             memory.doomed = container.doomed
+            memory.generation = container.generation
+            memory.born = container.born
             kept[container.number] = memory
             self.fleet.remove(container)
             self.endings.requeue_all(now, container)

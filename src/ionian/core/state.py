@@ -38,6 +38,7 @@ class Settings:
     scale_every_s: float = 0.02
     look_again_s: float = 0.25  # while inputs wait: what they take may have changed
     stop_grace_s: float = 5.0
+    fair_after_s: float = 30.0  # waiting for room without any container; then busy ones make some
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Core:
     )
     """Inputs of such calls that containers have, with their attempt."""
     drop_unopened: Callable[[float, str], None] = lambda now, call_id: None  # set by the part that recovers
+    building: set[str] = field(default_factory=set[str])  # images that are being built
+    begun_at: float = 0.0
     usage: Ledgers = field(default_factory=Ledgers)
     numbers: dict[str, int] = field(default_factory=dict[str, int])  # the last of each worker's containers
     settled: bool = True  # the inventories are in, or were waited for long enough

@@ -53,15 +53,14 @@ class Worker:
         "id",
         "images",
         "joins",
-        "lost",
-        "next_number",
+        "name",
         "node",
         "present",
         "unconfirmed",
     )
 
     def __init__(self, id: str, node: Node) -> None:
-        self.id = id
+        self.id = self.name = id
         self.node = node
         self.containers: dict[int, Container] = {}
         self.present = True
@@ -77,6 +76,7 @@ class Container:
     __slots__ = (
         "adopted",
         "batch",
+        "born",
         "doomed",
         "exclusive",
         "function",
@@ -132,6 +132,7 @@ class Container:
         self.shares = function.shares  # it runs several inputs at once
         self.exclusive = False  # what it has must run alone
         self.inputs = 1 if spec.single_use else spec.concurrency.max_inputs  # that run at once, or batches
+        self.born = 0.0  # when it was asked for
         self.since = 0.0  # when it came into its state
 
     def learn(self, micros: float) -> None:

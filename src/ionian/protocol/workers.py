@@ -46,6 +46,7 @@ class Running:
     app_id: str
     ready: bool
     held: list[Held] = field(default_factory=list[Held])
+    version: int = 0  # of the function that it runs
 
 
 @dataclass

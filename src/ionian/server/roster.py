@@ -69,21 +69,24 @@ def _place(engine: Engine, container: Container) -> Place | None:
 
 
 def _wanted(engine: Engine, environment: str, app_id: str) -> list[ContainerInfo]:
-    """Functions whose inputs wait for a container that can't be started."""
-    return [
-        ContainerInfo(
-            "",
-            function.app_id,
-            "",
-            function.spec.tag,
-            "wanted",
-            inputs=function.queued,
-            reason=function.waiting_for,
-            version=function.spec.version,
+    """Containers that functions want and do not have: one row a function, with the reason."""
+    found: list[ContainerInfo] = []
+    for function_id, count, reason in engine.dispatcher.wanted(time.monotonic()):
+        function = engine.dispatcher.core.functions[function_id]
+        if function.environment != environment or app_id not in ("", function.app_id):
+            continue
+        if count > 1:
+            reason = f"{count} containers: {reason}"
+        found.append(
+            ContainerInfo(
+                "",
+                function.app_id,
+                "",
+                function.spec.tag,
+                "wanted",
+                inputs=function.queued,
+                reason=reason,
+                version=function.spec.version,
+            )
         )
-        for function in engine.dispatcher.core.functions.values()
-        if function.environment == environment
-        and app_id in ("", function.app_id)
-        and function.queued
-        and function.waiting_for
-    ]
+    return found

@@ -102,6 +102,7 @@ class Container:
             self.ask.app_id,
             self.ready,
             held,
+            self.ask.function.version,
         )
 
     def insides(self) -> Insides | None:

@@ -145,7 +145,9 @@ def test_a_container_waits_for_room_and_says_for_what() -> None:
     rig.wait(1.0)
     state = rig.dispatcher.state_of("fu-1")
     assert state is not None
-    assert state.waiting_for == "no worker has 1 cores and 128 MiB free: it waits until other containers end"
+    assert state.waiting_for == (
+        "1 cores asked, 0 free of 1 on worker wo-1; it starts when a container of f ends"
+    )
 
 
 def test_a_full_function_says_that_its_maximum_is_reached() -> None:

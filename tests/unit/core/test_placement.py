@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionian.core.placement import Node, Reservation, choose, model_matches, why_never, why_not_now
+from ionian.core.placement import Node, Reservation, choose, model_matches, why_never
 from ionian.protocol.spec import GpuRequest, Resources
 from ionian.protocol.workers import Capacity, Device
 
@@ -68,7 +68,6 @@ def test_what_can_never_be_is_told_from_what_has_to_wait() -> None:
     assert why_never([capacity], Resources(memory_mib=9000)).endswith("the largest worker has 4096 MiB")
     assert "T4 (up to 1)" in why_never([capacity], Resources(gpus=[GpuRequest("H100", 8)]))
     assert why_never([capacity], Resources()) == ""
-    assert why_not_now([capacity], Resources()).endswith("it waits until other containers end")
 
 
 requests = st.builds(
