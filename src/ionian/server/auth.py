@@ -56,13 +56,14 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "ListContainers", "EndContainer"),
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
+            "ExecTaken",
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),
     "worker": frozenset(
         {
             *("Inventory", "ContainerState", "TakenBack", "FromContainer", "Log", "BuildStep", "RESULTS"),
-            *("ExecData", "ExecEnded"),
+            *("ExecData", "ExecEnded", "ExecTaken"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

@@ -22,6 +22,7 @@ from .auth import Actor
 from .containers import Containers
 from .failures import no_function
 from .news import News
+from .execs import Execs
 
 if TYPE_CHECKING:
     from .server import Server
@@ -45,6 +46,7 @@ class Engine:
         self.news = News(self, server.context.logbook)
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
+        self.execs = Execs(self)
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
         # Calls of functions that are no more: caller → call → function.
         self._unknown: dict[str, dict[str, str]] = {}
@@ -151,6 +153,7 @@ class Engine:
         if foreign or not self.dispatcher.open_call(
             _now(), message.call_id, message.function_id, actor.id, message.resumed
         ):
+        self.execs.client_gone(session)
             self._unknown.setdefault(actor.id, {})[message.call_id] = message.function_id
 
     def close_calls(self, call_ids: list[str], caller: str) -> None:
@@ -222,6 +225,7 @@ class Engine:
             raise Refused(
                 "ResourceExhaustedError",
                 "no worker is connected; start one with `ionian worker --server URL --token …`",
+        self.execs.worker_gone(worker_id)
             ) from None
         return next(iter(self.workers.values()))
 

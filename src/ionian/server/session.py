@@ -6,7 +6,19 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..protocol.apps import BuildImage, BuildStep, CheckResources, FollowApp, Log
+from ..protocol.apps import (
+    BuildImage,
+    BuildStep,
+    CheckResources,
+    ExecData,
+    ExecEnded,
+    ExecTaken,
+    FollowApp,
+    KillExec,
+    Log,
+    ResizeExec,
+    StartExec,
+)
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
@@ -72,7 +84,7 @@ class Session(Peer):
             return
         if self.role == "worker" and self._from_worker(message, payload):
             return
-        if self.role == "client" and self._from_client(message, request):
+        if self.role == "client" and self._from_client(message, payload, request):
             return
         self._run(self._handle(message, request, payload), request)
 
@@ -108,7 +120,7 @@ class Session(Peer):
 
     # --- what is answered on the spot
 
-    def _from_client(self, message: Any, request: int) -> bool:
+    def _from_client(self, message: Any, payload: bytes, request: int) -> bool:
         engine = self.server.engine
         match message:
             case OpenCall():
@@ -125,6 +137,10 @@ class Session(Peer):
             case CheckResources():
                 self._run(self._check_resources(message, request), request)
             case _:
+            case StartExec():
+                self._run(self._exec(message, request), request)
+            case ExecData() | ExecTaken() | ResizeExec() | KillExec():
+                engine.execs.from_client(self, message, payload)
                 return False
         return True
 
@@ -144,6 +160,8 @@ class Session(Peer):
             case BuildStep():
                 self.server.builds.step(message)
             case _:
+            case ExecData() | ExecTaken() | ExecEnded():
+                engine.execs.from_worker(self.actor.id, message, payload)
                 return False
         return True
 
@@ -159,6 +177,9 @@ class Session(Peer):
     async def _check_resources(self, message: CheckResources, request: int) -> None:
         await self.server.engine.any_worker(WORKER_WAIT_S)
         self.reply(request, self.server.engine.check_resources(message.functions))
+    async def _exec(self, message: StartExec, request: int) -> None:
+        self.reply(request, await self.server.engine.execs.start(self, message))
+
 
     async def _handle(self, message: Any, request: int, payload: bytes) -> None:
         # To its end, whether or not the peer is still there: half a change would never be completed.
