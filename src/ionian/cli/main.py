@@ -14,6 +14,9 @@ from ..version import MODAL, VERSION
 COMMANDS = {
     "run": "Run a function or local entrypoint of an app.",
     "python": "Run a Python script that runs an app itself.",
+    "app": "List, stop and roll back apps; see what they print.",
+    "container": "List and stop containers; see what they print.",
+    "call": "See why a spawned call has no result yet.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
@@ -23,11 +26,11 @@ LATER = {
     name: reason
     for reason, names in {
         "connections by hand": "config profile setup token",
-        "deploys and lookups": "app deploy",
+        "deploys and lookups": "deploy",
         "dictionaries and queues": "dict queue",
         "environments, workspaces and usage": "billing environment workspace",
         "interactive sessions": "shell",
-        "logs and statistics by call": "container function",
+        "logs and statistics by call": "function",
         "more ways to build an image": "image",
         "named secrets": "secret",
         "buckets as volumes": "nfs",

@@ -1,0 +1,114 @@
+"""Kept logs in the terminal: of an app or a container, the last lines or as they come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from ..protocol.apps import LogLine, LogLines, ReadLogs
+from .lists import ask, now
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TAIL = 100
+SOURCES = {"stdout": 1, "stderr": 2, "system": 3}
+COLOURS = {2: "red", 3: "yellow"}
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+WAIT_S = 20.0
+
+
+class _Ago(click.ParamType[float]):
+    """A time that has passed, as seconds ago: `90s`, `30m`, `2h`, `1d`, or a time in ISO 8601."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Reads it, or refuses it."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhdw])", str(value).strip())
+        if match is not None:
+            return max(float(match[1]) * UNITS_S[match[2]], 1e-6)
+        try:
+            at = datetime.fromisoformat(str(value).strip()).timestamp()
+        except ValueError:
+            self.fail(f"expected a time such as 30m, 2h, 1d or 2026-11-25T06:00, got {value!r}", param, ctx)
+        return max(now() - at, 1e-6)
+
+
+def options(function: F) -> F:
+    """The options that both commands have."""
+    for option in (
+        click.option(
+            "--timestamps", is_flag=True, help="Begin each line with the time at which it was written."
+        ),
+        click.option(
+            "-s", "--source", type=click.Choice(list(SOURCES)), default=None, help="Of this stream alone."
+        ),
+        click.option("--search", "--grep", "search", default="", help="Only lines with this text."),
+        click.option(
+            "-n", "--tail", type=click.IntRange(1), default=None, help=f"The last so many lines [{TAIL}]."
+        ),
+        click.option("--until", type=_Ago(), default=0.0, help="Up to then."),
+        click.option("--since", type=_Ago(), default=0.0, help="From then on: 30m, 2h, 1d or ISO 8601."),
+        click.option("-f", "--follow", is_flag=True, help="Go on with what is printed next, until the end."),
+    ):
+        function = option(function)
+    return function
+
+
+def show(
+    *,
+    app_id: str = "",
+    function: str = "",
+    container_id: str = "",
+    follow: bool,
+    since: float,
+    until: float,
+    tail: int | None,
+    search: str,
+    source: str | None,
+    timestamps: bool,
+    show_function_id: bool = False,
+    show_container_id: bool = False,
+    everything: bool = False,
+) -> None:
+    """Prints the lines that the options ask for; `everything`: however many there are."""
+    if follow and until:
+        raise click.UsageError("--until and --follow: expected one of them, got both")
+    lines = 0 if everything or (tail is None and (since or until)) else tail or TAIL
+    wanted = ReadLogs(
+        app_id,
+        container_id,
+        function,
+        since_s=since,
+        until_s=until,
+        tail=lines,
+        grep=search,
+        fd=SOURCES[source] if source else 0,
+    )
+    answer: LogLines = ask(wanted)
+    while True:
+        for line in answer.lines:
+            _print(line, timestamps=timestamps, function=show_function_id, container=show_container_id)
+        if answer.ended or not (answer.more or follow):
+            return
+        wanted.cursor, wanted.wait_s = answer.cursor, 0.0 if answer.more else WAIT_S
+        answer = ask(wanted)
+
+
+def _print(line: LogLine, *, timestamps: bool, function: bool, container: bool) -> None:
+    parts: list[str] = []
+    if timestamps:
+        parts.append(datetime.fromtimestamp(line.at).astimezone().isoformat(" ", "milliseconds"))
+    if function:
+        parts.append(line.function)
+    if container:
+        parts.append(line.container_id)
+    prefix = click.style(" ".join(parts), dim=True) + " " if parts else ""
+    colour = COLOURS.get(line.fd)
+    click.echo(prefix + (click.style(line.text, fg=colour) if colour else line.text))
