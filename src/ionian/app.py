@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from . import later, options
 from .arguments import flag, object_name, text, variables, wrong
+from .deployment import Deployable
 from .exception import DeprecationError, InvalidError
 from .execution import is_importing, is_local, stop_import
 from .function import Function, check_raw
@@ -97,7 +98,7 @@ class LocalEntrypoint(Generic[P, R]):
 
 
 @later.fill
-class App:
+class App(Deployable):
     """Functions that are defined, run and deployed together. `image`, `secrets`, `volumes` and `include_source` are
     what its functions have unless they say otherwise; secrets and volumes of both are there.
 
@@ -133,7 +134,7 @@ class App:
         self.secrets: tuple[Secret, ...] = secret_list(secrets) if local else ()
         self.volumes: dict[str, Volume] = volume_mounts(volumes) if local else {}
         self.include_source = include_source
-        self.app_id: str | None = None  # of the last run; set by the client
+        self.app_id: str | None = None  # of the last run or deploy; set by the client
         self.is_running = False  # set by the client
         self.is_detached = False  # set by the client: its calls outlive it
         self._image = options.image(image) if local else image

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .app import App
+    from .client.deploy import Deployed
 
     Strategy = Literal["rolling", "recreate"]
 
@@ -104,17 +105,7 @@ class Deployable:
         ```
         """
         later.refuse("App.deploy", client=client)
-        check_tag(tag)
-        if strategy not in ("rolling", "recreate"):
-            raise wrong("strategy", '"rolling" or "recreate"', strategy)
-        app: Any = self
-        chosen = _name(name, app.name)
-        environment = _environment(environment_name)
-        if not is_local():
-            raise InvalidError("an app can't be deployed from inside a container")
-        from .client.deploy import deploy
-
-        deploy(app, chosen, environment=environment, tag=tag, strategy=strategy)
+        deploy(self, name=name, environment_name=environment_name, tag=tag, strategy=strategy)
         return self
 
     def include(self, other_app: App, inherit_tags: bool = True) -> Self:
@@ -175,7 +166,27 @@ class Deployable:
         return answer.tags
 
 
-def check_tag(tag: Any) -> None:
+def deploy(
+    app: Any,
+    *,
+    name: str | None = None,
+    environment_name: str | None = None,
+    tag: str = "",
+    strategy: Strategy = "rolling",
+) -> Deployed:
+    """Deploys an app, and tells what it came to. The arguments are those of `App.deploy`."""
+    _check_tag(tag)
+    if strategy not in ("rolling", "recreate"):
+        raise wrong("strategy", '"rolling" or "recreate"', strategy)
+    chosen, environment = _name(name, app.name), _environment(environment_name)
+    if not is_local():
+        raise InvalidError("an app can't be deployed from inside a container")
+    from .client.deploy import deploy
+
+    return deploy(app, chosen, environment=environment, tag=tag, strategy=strategy)
+
+
+def _check_tag(tag: Any) -> None:
     """Raises InvalidError for what is no tag of a version."""
     if not isinstance(tag, str) or (tag and not re.fullmatch(TAG, tag)):
         raise wrong("tag", "up to 50 characters of A-Z a-z 0-9 - _ .", tag)

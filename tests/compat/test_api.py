@@ -95,6 +95,8 @@ def test_what_comes_later_is_refused_by_name_when_it_is_used(name: str) -> None:
 
 
 REFUSED = {
+    "App.lookup": ("sample",),
+    "App.set_tags": ({},),
     "Cls.from_name": ("app", "Model"),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),

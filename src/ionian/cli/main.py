@@ -13,6 +13,7 @@ from ..version import MODAL, VERSION
 
 COMMANDS = {
     "run": "Run a function or local entrypoint of an app.",
+    "deploy": "Put an app where it stays, callable by its name.",
     "python": "Run a Python script that runs an app itself.",
     "app": "List, stop and roll back apps; see what they print.",
     "container": "List and stop containers; see what they print.",
@@ -26,7 +27,6 @@ LATER = {
     name: reason
     for reason, names in {
         "connections by hand": "config profile setup token",
-        "deploys and lookups": "deploy",
         "dictionaries and queues": "dict queue",
         "environments, workspaces and usage": "billing environment workspace",
         "interactive sessions": "shell",

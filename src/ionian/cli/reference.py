@@ -34,13 +34,14 @@ class Runnable(NamedTuple):
         return (0 if self.at_module_level else 2) + (0 if self.entrypoint else 1)
 
 
-def parse(text: str, *, is_module: bool) -> Reference:
-    """Splits a reference. Raises UsageError where it is none."""
+def parse(text: str, *, is_module: bool, command: str = "run") -> Reference:
+    """Splits a reference. Raises UsageError where it is none. `command`: what is said how to write."""
     place, separator, name = text.partition("::")
     if not place or (separator and not name) or "::" in name:
-        raise click.UsageError(f"expected file.py, file.py::function or -m module::function, got {text!r}")
+        what = "function" if command == "run" else "app"
+        raise click.UsageError(f"expected file.py, file.py::{what} or -m module::{what}, got {text!r}")
     if not is_module and not place.endswith(".py") and not Path(place).is_file():
-        hint = f"; for a module write: ionian run -m {text}" if "/" not in place else ""
+        hint = f"; for a module write: ionian {command} -m {text}" if "/" not in place else ""
         raise click.UsageError(f"expected a Python file, got {place!r}{hint}")
     if is_module and (place.endswith(".py") or "/" in place):
         raise click.UsageError(
@@ -70,6 +71,28 @@ def resolve(module: ModuleType, reference: Reference) -> Runnable:
     if len(top) > 1:
         raise click.UsageError(_which(reference, top))
     return top[0]
+
+
+def find_app(module: ModuleType, reference: Reference) -> Any:
+    """The app that a reference means: the one that it names, else `app`, else the only one. Raises UsageError."""
+    from ..app import App
+
+    apps = {name: value for name, value in vars(module).items() if isinstance(value, App)}
+    if reference.name in apps or (not reference.name and "app" in apps):
+        return apps[reference.name or "app"]
+    if not reference.name and len({id(app) for app in apps.values()}) == 1:
+        return next(iter(apps.values()))
+    if not apps:
+        raise click.UsageError(f"{reference.place} defines no app at its top: write app = modal.App(…) there")
+    if reference.name:
+        raise click.UsageError(
+            f"{reference.place} has no app named {reference.name!r}; its apps: {', '.join(apps)}"
+        )
+    flag = "-m " if reference.is_module else ""
+    lines = "\n".join(f"  ionian deploy {flag}{reference.place}::{name}" for name in apps)
+    raise click.UsageError(
+        f"{reference.place} defines several apps, and none is named app; say which:\n{lines}"
+    )
 
 
 def runnables(module: ModuleType) -> list[Runnable]:

@@ -71,7 +71,7 @@ def deploy(app: App, name: str, *, environment: str, tag: str, strategy: Strateg
 
 
 def _deploy(app: App, tag: str, strategy: Strategy, commit: Commit) -> Deploy:
-    return Deploy(tag, strategy, VERSION, commit.text, _user(), app.tags)
+    return Deploy(tag, strategy, VERSION, commit.text, _user(), app.tags or None)
 
 
 def _publish(app: App, created: AppCreated, link: Link, deploy: Deploy) -> AppFunctions:

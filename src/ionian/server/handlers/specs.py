@@ -15,11 +15,11 @@ from ..store.versions import digests_of
 from .context import Context
 from .names import check_id
 
-TAG = re.compile(r"[\w.<>\[\], -]{1,200}\Z")
+TAG = re.compile(r"[\w.*<>\[\], -]{1,200}\Z")
 IMAGE_ID = re.compile(r"im-[0-9A-Za-z]{26}\Z")
 DAY_S = 24 * 3600.0
 FUNCTIONS_MAX = 10_000
-RETRIES_MAX = 10
+RETRIES_MAX = 10_000
 INPUTS_MAX = 10_000
 BATCH_MAX = 1_000
 BATCH_WAIT_MAX_MS = 600_000
@@ -100,7 +100,7 @@ def _check_scaling(spec: FunctionSpec) -> None:
 def _check_inputs(spec: FunctionSpec) -> None:
     """How its inputs are run: several at once, in batches, again."""
     if (policy := spec.retries) is not None:
-        _expect(0 <= policy.max_retries <= RETRIES_MAX, spec, "retries", "0 to 10", policy.max_retries)
+        _expect(0 <= policy.max_retries <= RETRIES_MAX, spec, "retries", f"0 to {RETRIES_MAX}", policy.max_retries)
         _expect(
             policy.backoff_coefficient >= 1,
             spec,
@@ -108,8 +108,8 @@ def _check_inputs(spec: FunctionSpec) -> None:
             "1 or more",
             policy.backoff_coefficient,
         )
-        delays = 0 <= policy.initial_delay_s <= policy.max_delay_s <= DAY_S
-        _expect(delays, spec, "retries", "delays from 0 up to max_delay", policy)
+        delays = all(0 <= delay_s <= DAY_S for delay_s in (policy.initial_delay_s, policy.max_delay_s))
+        _expect(delays, spec, "retries", "delays of 0 to 86400 seconds", policy)
         _expect(not spec.is_generator, spec, "retries", "none for a generator", policy.max_retries)
     most, target = spec.concurrency.max_inputs, spec.concurrency.target_inputs
     _expect(1 <= most <= INPUTS_MAX, spec, "max_inputs", f"1 to {INPUTS_MAX}", most)
