@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.actions import Start
 from ..protocol.apps import ContainerNews
 from ..protocol.batch import BLOB, Batch
-from ..protocol.calls import CloseCalls, Confirm, OpenCall
+from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
 from ..protocol.codec import BadMessage, decode, encode
 from ..protocol.messages import Failure
 from ..protocol.stream import Refused
@@ -257,6 +257,12 @@ class Containers:
                 self._engine.close_calls(message.call_ids, container.container_id)
             case Confirm():
                 self._engine.confirm(container.container_id, message.seq)
+            case Spawn():
+
+                def answer(said: Any) -> None:
+                    self._answer(container, request, said, b"")
+
+                self._engine.server.durable.spawn(message, payload, container.actor, answer)
             case _:
                 self._later(self._handle(container, message, request, payload))
 

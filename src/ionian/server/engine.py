@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import faults
 from ..core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
 from ..core.dispatcher import Dispatcher
+from ..core.versions import same_containers
 from ..protocol import workers
 from ..protocol.apps import ContainerNews, Log, ResourcesChecked
 from ..protocol.batch import Batch
@@ -19,10 +20,12 @@ from ..protocol.stream import Refused
 from ..protocol.wire import OUTPUTS, RUN
 from ..protocol.workers import ContainerState, Inventory, StartContainer, StopContainer, TakeBack, TakenBack
 from .auth import Actor
+from .call_records import CallRecords, Record
 from .containers import Containers
+from .execs import Execs
+from .durable_windows import STORE
 from .failures import no_function
 from .news import News
-from .execs import Execs
 
 if TYPE_CHECKING:
     from .server import Server
@@ -43,10 +46,11 @@ class Engine:
         self.server = server
         self.dispatcher = Dispatcher(epoch=epoch, known_workers=known_workers)
         self.containers = Containers(self)
+        self.execs = Execs(self)
         self.news = News(self, server.context.logbook)
+        self.records = CallRecords()
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
-        self.execs = Execs(self)
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
         # Calls of functions that are no more: caller → call → function.
         self._unknown: dict[str, dict[str, str]] = {}
@@ -69,8 +73,8 @@ class Engine:
     ) -> None:
         """These are the functions of an app from here on. What it had besides goes, once its inputs have ended.
 
-        `detached`: its calls go on without their callers. `recreate`: containers of what has changed are ended at
-        once; `roll`: those of what has not are replaced, too.
+        `detached`: its calls go on without their callers. `roll`: containers of what has not changed are replaced,
+        too; `recreate`: all of them, and at once.
         """
         now = _now()
         if detached:
@@ -79,12 +83,13 @@ class Engine:
         for function_id in [
             key for key, (_, app, _) in self.specs.items() if app == app_id and key not in wanted
         ]:
-            del self.specs[function_id]
+            spec = self.specs.pop(function_id)[0]
+            self.server.durable.function_removed(function_id, spec.tag)
             self.dispatcher.remove_function(now, function_id)
-        known = wanted & self.specs.keys()
+        before = {key: self.specs[key][0] for key in wanted & self.specs.keys() if self._has_containers(key)}
         self.add(app_id, environment, specs)
-        for function_id in sorted(known):
-            if roll:
+        for function_id, spec in sorted(before.items()):
+            if (roll or recreate) and same_containers(spec, self.specs[function_id][0]):
                 self.dispatcher.rollover(now, function_id)
             if recreate:
                 self.dispatcher.recreate(now, function_id)
@@ -96,6 +101,10 @@ class Engine:
             self.specs[spec.function_id] = (spec, app_id, environment)
             self.dispatcher.add_function(_now(), spec, app_id, environment)
         self.pump()
+
+    def _has_containers(self, function_id: str) -> bool:
+        state = self.dispatcher.state_of(function_id)
+        return state is not None and state.containers + state.starting > 0
 
     def check_resources(self, functions: dict[str, Resources]) -> ResourcesChecked:
         """What the workers that are known can give each. Raises Refused with the reason where none could hold one."""
@@ -144,6 +153,7 @@ class Engine:
             self.dispatcher.caller_gone(_now(), session.actor.id)
             self.server.apps.client_gone(session.actor.id)
         self.news.unfollow(session)
+        self.execs.client_gone(session)
 
     def open_call(self, message: OpenCall, actor: Actor) -> None:
         """A call begins, or begins again. A call of an unknown function ends at once with that answer, and so does
@@ -153,8 +163,12 @@ class Engine:
         if foreign or not self.dispatcher.open_call(
             _now(), message.call_id, message.function_id, actor.id, message.resumed
         ):
-        self.execs.client_gone(session)
             self._unknown.setdefault(actor.id, {})[message.call_id] = message.function_id
+        elif message.parent and found is not None:
+            spec, _, environment = found
+            self.records.opened(
+                Record(message.call_id, message.parent, spec.function_id, spec.tag, spec.module, environment)
+            )
 
     def close_calls(self, call_ids: list[str], caller: str) -> None:
         """A caller wants no more of these calls."""
@@ -175,6 +189,8 @@ class Engine:
             unknown = self._unknown.get(caller, {})
             self._deliver(caller, no_function(batch, unknown.get(batch.call_id, "")))
             return
+        if self.records.calls:
+            self.records.put(batch)
         batch.payload = bytes(batch.payload)
         self.dispatcher.put(_now(), batch)
 
@@ -194,7 +210,10 @@ class Engine:
             session.send(workers.HoldLogs(app_id, True))
         self.server.remember_worker(session.actor, inventory.name)
         self.containers.found(worker_id, inventory.containers)
-        self.dispatcher.worker_joined(_now(), worker_id, inventory.capacity, inventory.containers)
+        self.dispatcher.worker_joined(
+            _now(), worker_id, inventory.capacity, inventory.containers, inventory.name
+        )
+        self.server.durable.worker_joined()
         self.pump()
 
     def worker_gone(self, session: Session) -> None:
@@ -206,6 +225,7 @@ class Engine:
         if not self.workers:
             self._worker_there.clear()
         log.info("worker gone worker=%s", worker_id)
+        self.execs.worker_gone(worker_id)
         self.dispatcher.worker_gone(_now(), worker_id)
         self.pump()
         self.server.keeper.worker_gone(worker_id)
@@ -225,7 +245,6 @@ class Engine:
             raise Refused(
                 "ResourceExhaustedError",
                 "no worker is connected; start one with `ionian worker --server URL --token …`",
-        self.execs.worker_gone(worker_id)
             ) from None
         return next(iter(self.workers.values()))
 
@@ -332,10 +351,14 @@ class Engine:
             session.send(message)
 
     def _deliver(self, caller: str, batch: Batch) -> None:
+        if self.records.calls:
+            self.records.delivered(batch)
         if caller.startswith("cl-"):
             session = self.clients.get(caller)
             if session is not None:
                 session.send_entry(batch.pack(OUTPUTS))
+        elif caller == STORE:
+            self.server.durable.deliver(batch)
         else:
             self.containers.deliver(caller, batch)
 

@@ -43,10 +43,16 @@ class Owners:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _has_calls(self, app_id: str) -> bool:
+        """Whether calls of an app are under way, or wait in the store."""
+        return self._server.engine.dispatcher.has_calls(app_id) or await self._server.durable.has_calls(
+            app_id
+        )
+
     async def _end(self, client: str) -> None:
         try:
             for app in await asyncio.to_thread(self._server.store.apps.live_of, client):
-                if app.state == "detached" and self._server.engine.dispatcher.has_calls(app.app_id):
+                if app.state == "detached" and await self._has_calls(app.app_id):
                     self.client_gone(client)  # a look again, later
                     continue
                 log.info("client gone, stopping app=%s", app.app_id)

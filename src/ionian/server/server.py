@@ -23,6 +23,7 @@ from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
 from .builds import Builds
 from .containers import Container
+from .durable import Durable
 from .engine import Engine
 from .garbage import collect_garbage
 from .handlers.apps import end_app
@@ -32,6 +33,7 @@ from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .keeper import Keeper
 from .owners import Owners
+from .retention import Retention
 from .roster import roster
 from .secrets import MasterKey, Secrets
 from .session import Session
@@ -68,6 +70,8 @@ class Server:
         self.sessions: set[Session] = set()
         known = {worker.worker_id for worker in self.store.workers.alive()}
         self.engine = Engine(self, self.epoch, known)
+        self.durable = self.context.durable = Durable(self)
+        self.retention = Retention(self.store)
         self.builds = Builds(self)
         self.apps = Owners(self)
         self.keeper = Keeper(self, local, list(worker_options))
@@ -89,6 +93,8 @@ class Server:
             await self.publish(app, self.store.functions.of(app.app_id))
             if app.client != DEPLOYER:
                 self.apps.client_gone(app.client)
+        await self.durable.start()
+        self.retention.start()
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
             self._accept, self.state.runtime / "server.sock"
@@ -117,6 +123,8 @@ class Server:
         await self.keeper.stop()
         for session in list(self.sessions):
             session.disconnect()
+        self.retention.stop()
+        await self.durable.stop()
         await asyncio.to_thread(self.context.logbook.close)
         self.store.close()
 
@@ -252,7 +260,10 @@ class Server:
 
     async def stop_app(self, app_id: str, reason: str) -> None:
         """Ends the calls and containers of an app, and waits until their usage is in the store."""
+        app = await asyncio.to_thread(self.store.apps.find, app_id)
+        await self.durable.end_app(app_id, ephemeral=app is not None and not app.detach and not app.version)
         await self.engine.stop_app(app_id)
+        self.durable.app_ended(app_id)
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.apps import (
@@ -20,7 +21,7 @@ from ..protocol.apps import (
     StartExec,
 )
 from ..protocol.batch import Batch
-from ..protocol.calls import CloseCalls, Confirm, OpenCall
+from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
 from ..protocol.wire import CALL, INPUTS, RESULTS
@@ -130,17 +131,19 @@ class Session(Peer):
                 self.reply(request, Done())
             case Confirm():
                 engine.confirm(self.actor.id, message.seq)
+            case Spawn():
+                self.server.durable.spawn(message, payload, self.actor, partial(self.reply, request))
             case FollowApp():
                 self._run(self._follow(message.app_id), request)
             case BuildImage():
                 self._run(self._build(message, request), request)
-            case CheckResources():
-                self._run(self._check_resources(message, request), request)
-            case _:
             case StartExec():
                 self._run(self._exec(message, request), request)
             case ExecData() | ExecTaken() | ResizeExec() | KillExec():
                 engine.execs.from_client(self, message, payload)
+            case CheckResources():
+                self._run(self._check_resources(message, request), request)
+            case _:
                 return False
         return True
 
@@ -157,11 +160,11 @@ class Session(Peer):
                 engine.from_container(self.actor.id, message.number, payload)
             case Log():
                 engine.log(message, payload)
+            case ExecData() | ExecTaken() | ExecEnded():
+                engine.execs.from_worker(self.actor.id, message, payload)
             case BuildStep():
                 self.server.builds.step(message)
             case _:
-            case ExecData() | ExecTaken() | ExecEnded():
-                engine.execs.from_worker(self.actor.id, message, payload)
                 return False
         return True
 
@@ -174,12 +177,12 @@ class Session(Peer):
     async def _build(self, message: BuildImage, request: int) -> None:
         self.reply(request, await self.server.builds.build(message, self))
 
-    async def _check_resources(self, message: CheckResources, request: int) -> None:
-        await self.server.engine.any_worker(WORKER_WAIT_S)
-        self.reply(request, self.server.engine.check_resources(message.functions))
     async def _exec(self, message: StartExec, request: int) -> None:
         self.reply(request, await self.server.engine.execs.start(self, message))
 
+    async def _check_resources(self, message: CheckResources, request: int) -> None:
+        await self.server.engine.any_worker(WORKER_WAIT_S)
+        self.reply(request, self.server.engine.check_resources(message.functions))
 
     async def _handle(self, message: Any, request: int, payload: bytes) -> None:
         # To its end, whether or not the peer is still there: half a change would never be completed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from ionian.protocol.apps import ContainerInfo
@@ -19,6 +19,9 @@ from ..store import Store
 from ..store.schema import App
 from .uploads import Uploads
 
+if TYPE_CHECKING:
+    from ..durable import Durable
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -29,7 +32,7 @@ class Engine(Protocol):
     async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         """These are the functions of the app from now on. They are in the store already.
 
-        Containers of what is changed or gone end what they run first; with `recreate` they are ended at once.
+        Containers of what is changed or gone end what they run first; with `recreate` all are ended at once.
         """
         ...
 
@@ -77,6 +80,8 @@ class Context:
     secrets: Secrets
     engine: Engine
     uploads: Uploads = field(default_factory=Uploads)
+    logbook: LogBook = field(init=False)
+    durable: Durable = field(init=False)  # set by the server
     logbook: LogBook = field(init=False)
     _app_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]

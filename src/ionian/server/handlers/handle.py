@@ -18,8 +18,19 @@ from ionian.protocol.apps import (
     ReadLogs,
     RollbackApp,
     StopApp,
+    TagApp,
 )
-from ionian.protocol.calls import BindFunction, FindFunction
+from ionian.protocol.calls import (
+    BindFunction,
+    CancelCall,
+    ExplainCall,
+    FindFunction,
+    GetCallGraph,
+    GetCallInfo,
+    GetFunctionStats,
+    GetOutputs,
+    UpdateAutoscaler,
+)
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.stream import Refused
 
@@ -29,10 +40,13 @@ from ..store import StoreError
 from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app
 from .blobs import find_blobs, read_blob, write_blob
+from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get_outputs
 from .containers import end_container, list_containers
 from .context import Context
-from .deploys import app_history, find_app, list_apps, rollback_app
+from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
 from .functions import bind_function, find_function
+from .logs import read_logs
+from .scaling import get_function_stats, update_autoscaler
 from .logs import read_logs
 from .secrets import put_secret
 from .volumes import find_volume
@@ -50,10 +64,21 @@ HANDLED: dict[type, Handler] = {
     ListContainers: list_containers,
     EndContainer: end_container,
     ReadLogs: read_logs,
+    TagApp: tag_app,
+    ListContainers: list_containers,
+    EndContainer: end_container,
+    ReadLogs: read_logs,
     PutSecret: put_secret,
     FindVolume: find_volume,
     FindFunction: find_function,
     BindFunction: bind_function,
+    GetOutputs: get_outputs,
+    GetCallInfo: get_call_info,
+    CancelCall: cancel_call,
+    GetCallGraph: get_call_graph,
+    ExplainCall: explain_call,
+    UpdateAutoscaler: update_autoscaler,
+    GetFunctionStats: get_function_stats,
     FindBlobs: find_blobs,
     Blob: write_blob,
     ReadBlob: read_blob,

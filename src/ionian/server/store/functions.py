@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ionian.protocol.spec import FunctionSpec
+from ionian.protocol.spec import FunctionSpec, Scaling
 
 from .database import Database
 from .schema import App, Function
@@ -54,6 +54,15 @@ class Functions:
         with self._database.read() as session:
             row = session.execute(query.where(Function.function_id == function_id)).first()
         return None if row is None else (row[0], spec_from_json(row[1]))
+
+    def set_scaling(self, function_id: str, scaling: Scaling) -> None:
+        """Changes how many containers a function has, until its app is published again. Variants have no row here."""
+        with self._database.write() as session:
+            row = session.get(Function, function_id)
+            if row is not None:
+                spec = spec_from_json(row.spec)
+                spec.scaling = scaling
+                row.spec = spec_to_json(spec)
 
     def tagged(self, app_id: str, tag: str) -> FunctionSpec | None:
         """The function of an app by its name there."""

@@ -9,10 +9,13 @@ from sqlalchemy.exc import IntegrityError
 
 from .apps import Apps
 from .blob_grants import BlobGrants
+from .call_reads import CallReads
+from .calls import Calls
 from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
 from .functions import Functions
 from .migrate import migrate
+from .old_calls import OldCalls
 from .schedules import Schedules
 from .schema import Epoch
 from .secrets import SecretRows
@@ -50,6 +53,9 @@ class Store:
         self.usage = UsageRows(database)
         self.schedules = Schedules(database)
         self.tokens = Tokens(database)
+        self.calls = Calls(database)
+        self.call_reads = CallReads(database)
+        self.old_calls = OldCalls(database)
 
     @classmethod
     def open(cls, url: str) -> Store:

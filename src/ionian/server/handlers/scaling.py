@@ -1,0 +1,82 @@
+"""How many containers a function has: UpdateAutoscaler, GetFunctionStats."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ionian.protocol.calls import AutoscalerSettings, FunctionStats, GetFunctionStats, UpdateAutoscaler
+from ionian.protocol.spec import FunctionSpec, Scaling
+from ionian.protocol.stream import Refused
+
+from ..auth import Actor, Target, authorise
+from .context import Context, in_thread
+
+LONGEST_WINDOW_S = 3600.0
+
+
+async def update_autoscaler(
+    actor: Actor, message: UpdateAutoscaler, _: bytes, context: Context
+) -> tuple[AutoscalerSettings, bytes]:
+    """Changes how many containers a function has, until its app is deployed again."""
+    app_id = _function(actor, "UpdateAutoscaler", message.function_id, context)[1]
+    engine = context.durable.engine
+    async with context.app_lock(app_id):
+        spec = _function(actor, "UpdateAutoscaler", message.function_id, context)[0]
+        scaling = changed(spec.scaling, message)
+        # In the store first: what is answered survives a restart.
+        await in_thread(context.store.functions.set_scaling, message.function_id, scaling)
+        spec.scaling = scaling
+        engine.dispatcher.scale(time.monotonic(), message.function_id, scaling)
+        engine.pump()
+    return AutoscalerSettings(scaling), b""
+
+
+def changed(scaling: Scaling, message: UpdateAutoscaler) -> Scaling:
+    """The settings with what the message changes. Raises Refused."""
+    for name in ("min_containers", "max_containers", "buffer_containers"):
+        value = getattr(message, name)
+        if value is not None and value < 0:
+            raise Refused("InvalidError", f"expected {name} of 0 or more, got {value}")
+    window = message.scaledown_window_s
+    if window is not None and not 0 < window <= LONGEST_WINDOW_S:
+        raise Refused(
+            "InvalidError",
+            f"expected a scaledown_window above 0 and up to {LONGEST_WINDOW_S:g} s, got {window:g}",
+        )
+    names = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s")
+    said = {name: value for name in names if (value := getattr(message, name)) is not None}
+    new = replace(scaling, **said)
+    if new.max_containers and new.min_containers > new.max_containers:
+        raise Refused(
+            "InvalidError",
+            f"expected min_containers of at most max_containers, got {new.min_containers} and {new.max_containers}",
+        )
+    return new
+
+
+async def get_function_stats(
+    actor: Actor, message: GetFunctionStats, _: bytes, context: Context
+) -> tuple[FunctionStats, bytes]:
+    """How a function is doing. Its backlog counts what waits in the store, too."""
+    _function(actor, "GetFunctionStats", message.function_id, context)
+    stats = context.durable.engine.dispatcher.stats(message.function_id)
+    if stats is None:
+        raise _unknown(message.function_id)
+    stats.backlog += await context.durable.waiting_in_store(message.function_id)
+    return stats, b""
+
+
+def _function(actor: Actor, action: str, function_id: str, context: Context) -> tuple[FunctionSpec, str]:
+    authorise(actor, action, Target())
+    found = context.durable.engine.specs.get(function_id)
+    if found is None or actor.environment not in ("", found[2]):
+        raise _unknown(function_id)
+    return found[0], found[1]
+
+
+def _unknown(function_id: str) -> Refused:
+    return Refused(
+        "NotFoundError",
+        f"there is no function {function_id[:80]!r}: its app was stopped; run or deploy the app again",
+    )

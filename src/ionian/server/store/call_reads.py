@@ -1,0 +1,285 @@
+"""What is read of spawned calls: what of them is to run, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from ionian.protocol.batch import LOST, Batch
+
+from .calls import CHUNK, REST, SPAN
+from .database import Database
+from .schema import Call, CallInputs, CallResults
+
+
+class Span(NamedTuple):
+    """Inputs that are kept together, without their payload."""
+
+    start: int
+    stop: int
+    size: int
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An unfinished call; `ended` are the columns of its results."""
+
+    call: Call
+    ended: list[Batch]
+    spans: list[Span]  # the first of its inputs, at most `SPANS`
+
+
+SPANS = 256
+"""Descriptions of kept inputs that are read at a time."""
+
+
+@dataclass(slots=True)
+class Results:
+    """Results of a call in the order of its inputs, without a gap. `expired`: they were kept and are gone."""
+
+    call: Call
+    batch: Batch | None
+    expired: bool = False
+
+
+class CallReads:
+    """Questions about spawned calls."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, call_id: str) -> Call | None:
+        """A call by its id."""
+        with self._database.read() as session:
+            return session.get(Call, call_id)
+
+    def newest(self) -> float:
+        """When the newest call was made."""
+        with self._database.read() as session:
+            return session.scalar(select(func.max(Call.created_at))) or 0.0
+
+    def unfinished_functions(self) -> list[tuple[str, str]]:
+        """The functions, with their apps, that have unfinished calls."""
+        query = select(Call.function_id, Call.app_id).where(Call.finished_at.is_(None)).distinct()
+        with self._database.read() as session:
+            return [(function_id, app_id) for function_id, app_id in session.execute(query)]
+
+    def has_unfinished(self, app_id: str) -> bool:
+        """Whether an app has an unfinished call."""
+        query = select(exists().where(Call.app_id == app_id, Call.finished_at.is_(None)))
+        with self._database.read() as session:
+            return bool(session.scalar(query))
+
+    def waiting_inputs(self, function_id: str) -> int:
+        """How many inputs of a function have no result."""
+        query = select(func.coalesce(func.sum(Call.total - Call.done), 0)).where(
+            Call.function_id == function_id, Call.finished_at.is_(None)
+        )
+        with self._database.read() as session:
+            return int(session.scalar(query) or 0)
+
+    # --- to run
+
+    def waiting(self, function_id: str, after: float, limit: int) -> list[Waiting]:
+        """The unfinished calls of a function that were made after a moment, oldest first."""
+        query = select(Call).where(
+            Call.function_id == function_id, Call.finished_at.is_(None), Call.created_at > after
+        )
+        with self._database.read() as session:
+            return _waiting(session, session.scalars(query.order_by(Call.created_at).limit(limit)).all())
+
+    def unfinished(self, call_ids: Sequence[str]) -> list[Waiting]:
+        """Those of these that are unfinished spawned calls."""
+        found: list[Waiting] = []
+        with self._database.read() as session:
+            for at in range(0, len(call_ids), CHUNK):
+                part = Call.call_id.in_(call_ids[at : at + CHUNK])
+                query = select(Call).where(part, Call.finished_at.is_(None))
+                found += _waiting(session, session.scalars(query).all())
+        return found
+
+    def spans(self, call_id: str, after: int) -> list[Span]:
+        """The next kept inputs of a call that begin after an index: at most `SPANS`."""
+        with self._database.read() as session:
+            return _spans(session, call_id, after)
+
+    def inputs(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Batch]:
+        """Kept inputs by their calls and first indexes."""
+        starts: dict[str, list[int]] = {}
+        for call_id, start in keys:
+            starts.setdefault(call_id, []).append(start)
+        firsts = [call_id for call_id, of_call in starts.items() if of_call == [0]]
+        found: dict[tuple[str, int], Batch] = {}
+        with self._database.read() as session:
+            for at in range(0, len(firsts), CHUNK):
+                part = CallInputs.call_id.in_(firsts[at : at + CHUNK])
+                _take(session, found, part, CallInputs.start == 0)
+            for call_id, of_call in starts.items():
+                if of_call != [0]:
+                    _take(session, found, CallInputs.call_id == call_id, CallInputs.start.in_(of_call))
+        return found
+
+    # --- what became of them
+
+    def results(self, call_id: str, start: int, limit: int, max_bytes: int) -> Results | None:
+        """Results from input `start` on; None where there is no such call."""
+        with self._database.read() as session:
+            call = session.get(Call, call_id)
+            if call is None:
+                return None
+            rows = session.execute(
+                select(CallResults.number, CallResults.columns).where(
+                    CallResults.call_id == call_id,
+                    CallResults.low.between(start - SPAN + 1, start + limit - 1),
+                    CallResults.high >= start,
+                )
+            )
+            batch = _in_order(
+                session, call, [(number, columns) for number, columns in rows], start, limit, max_bytes
+            )
+            expired = batch is None and call.finished_at is not None and call.total > start
+            return Results(call, batch, expired)
+
+    def ends(self, call_id: str, limit: int) -> tuple[list[Batch], bytes | None]:
+        """How a call's first inputs ended: columns of results, with the payloads of failures that the server made,
+        and the failure of all that have none."""
+        query = select(CallResults.columns, CallResults.number).where(
+            CallResults.call_id == call_id, CallResults.low.between(0, limit - 1)
+        )
+        found: list[Batch] = []
+        with self._database.read() as session:
+            for columns, number in session.execute(query).all():
+                batch = Batch.unpack_header(memoryview(columns))
+                if LOST in batch.code:
+                    payload = select(CallResults.payload).where(CallResults.number == number)
+                    batch.payload = session.scalar(payload) or b""
+                found.append(batch)
+            rest = select(CallResults.payload).where(CallResults.call_id == call_id, CallResults.low == REST)
+            return found, session.scalar(rest)
+
+    def children(self, parents: Sequence[str], limit: int) -> list[Call]:
+        """The calls that were made in these inputs, oldest first."""
+        found: list[Call] = []
+        with self._database.read() as session:
+            for at in range(0, len(parents), CHUNK):
+                query = select(Call).where(Call.parent.in_(parents[at : at + CHUNK]))
+                found += session.scalars(query.order_by(Call.created_at).limit(limit)).all()
+        return found[:limit]
+
+
+def _waiting(session: Session, calls: Sequence[Call]) -> list[Waiting]:
+    """Single inputs, of which there may be many, are looked up together."""
+    singles = [call.call_id for call in calls if call.total == 1]
+    sizes: dict[str, Span] = {}
+    columns = (CallInputs.call_id, CallInputs.start, CallInputs.stop, func.length(CallInputs.payload))
+    for at in range(0, len(singles), CHUNK):
+        query = select(*columns).where(CallInputs.call_id.in_(singles[at : at + CHUNK]))
+        for call_id, start, stop, size in session.execute(query):
+            sizes[call_id] = Span(start, stop, size)
+    found: list[Waiting] = []
+    for call in calls:
+        span = sizes.get(call.call_id)
+        spans = _spans(session, call.call_id, -1) if span is None else [span]
+        found.append(Waiting(call, _ended(session, call) if call.done else [], spans))
+    return found
+
+
+def _ended(session: Session, call: Call) -> list[Batch]:
+    query = select(CallResults.columns).where(CallResults.call_id == call.call_id, CallResults.low >= 0)
+    return [Batch.unpack_header(memoryview(columns)) for columns in session.scalars(query)]
+
+
+def _spans(session: Session, call_id: str, after: int) -> list[Span]:
+    query = (
+        select(CallInputs.start, CallInputs.stop, func.length(CallInputs.payload))
+        .where(CallInputs.call_id == call_id, CallInputs.start > after)
+        .order_by(CallInputs.start)
+        .limit(SPANS)
+    )
+    return [Span(start, stop, size) for start, stop, size in session.execute(query)]
+
+
+def _take(session: Session, found: dict[tuple[str, int], Batch], *where: object) -> None:
+    columns = (CallInputs.call_id, CallInputs.start, CallInputs.columns, CallInputs.payload)
+    for call_id, start, header, payload in session.execute(select(*columns).where(*where)):  # type: ignore[arg-type]
+        found[call_id, start] = Batch.unpack(memoryview(header), payload)
+
+
+def _in_order(
+    session: Session,
+    call: Call,
+    rows: Sequence[tuple[int, bytes]],
+    start: int,
+    limit: int,
+    max_bytes: int,
+) -> Batch | None:
+    """The results of inputs from `start` on, until one lacks, or they are many."""
+    at: dict[int, tuple[int, int]] = {}  # index → the number of its stored batch, and its row there
+    headers: dict[int, Batch] = {}
+    for number, columns in rows:
+        header = headers[number] = Batch.unpack_header(memoryview(columns))
+        for row, index in enumerate(header.index):
+            if start <= index < start + limit:
+                at[index] = (number, row)
+    rest = _rest(session, call, start, limit, at)
+    wanted: list[int] = []
+    size = 0
+    for index in range(start, min(start + limit, call.total)):
+        if index in at:
+            number, row = at[index]
+            size += headers[number].size[row]
+        elif rest is not None:
+            size += len(rest)
+        else:
+            break
+        if wanted and size > max_bytes:
+            break
+        wanted.append(index)
+    if not wanted:
+        return None
+    return _gather(session, call.call_id, wanted, at, rest)
+
+
+def _rest(
+    session: Session, call: Call, start: int, limit: int, at: dict[int, tuple[int, int]]
+) -> bytes | None:
+    """How the inputs of an ended call end that have no result of their own."""
+    if call.finished_at is None or len(at) == min(start + limit, call.total) - start:
+        return None
+    query = select(CallResults.payload).where(CallResults.call_id == call.call_id, CallResults.low == REST)
+    return session.scalar(query)
+
+
+def _gather(
+    session: Session, call_id: str, wanted: list[int], at: dict[int, tuple[int, int]], rest: bytes | None
+) -> Batch:
+    numbers = sorted({at[index][0] for index in wanted if index in at})
+    stored: dict[int, tuple[Batch, list[bytes]]] = {}
+    for first in range(0, len(numbers), CHUNK):
+        query = select(CallResults.number, CallResults.columns, CallResults.payload).where(
+            CallResults.number.in_(numbers[first : first + CHUNK])
+        )
+        for number, columns, payload in session.execute(query):
+            batch = Batch.unpack(memoryview(columns), payload)
+            stored[number] = (batch, batch.payloads())
+    parts: list[tuple[int, int, int, bytes]] = []  # code, micros, attempt, payload
+    for index in wanted:
+        if index not in at:
+            parts.append((LOST, 0, 0, rest or b""))
+            continue
+        batch, payloads = stored[at[index][0]]
+        row = at[index][1]
+        parts.append((batch.code[row], batch.micros[row], batch.attempt[row], payloads[row]))
+    return Batch(
+        call_id,
+        wanted,
+        [len(part[3]) for part in parts],
+        b"".join([part[3] for part in parts]),
+        code=[part[0] for part in parts],
+        micros=[part[1] for part in parts],
+        attempt=[part[2] for part in parts],
+    )
