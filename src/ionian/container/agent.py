@@ -91,9 +91,9 @@ def _runner(begin: Begin, callables: lifecycle.Callables) -> Any:
     if begin.batch_size:
         from .batched import BatchedRunner
 
-        size = 1 if begin.single_use else begin.batch_size
+        size, most = (1, 1) if begin.single_use else (begin.batch_size, begin.max_inputs)
         return BatchedRunner(
-            packets, Slots(cell), results, callables, size, begin.batch_wait_ms, begin.max_inputs
+            packets, Slots(cell), results, callables, size, begin.batch_wait_ms, most
         )
     if begin.max_inputs > 1 and not begin.single_use:
         from .concurrent import ConcurrentRunner
