@@ -14,7 +14,7 @@ from .execution import is_importing, is_local, stop_import
 from .function import Function, check_raw
 from .image import Image
 from .parameters import parameter
-from .partial_function import PartialFunction, take, unwrapped
+from .partial_function import PartialFunction, concurrency_of, take, unwrapped
 from .secret import Secret, secret_list
 from .volume import Volume, check_distinct, volume_mounts
 
@@ -415,6 +415,8 @@ class App(Deployable):
         if refused:
             later.refuse(decorator, **{refused[0]: True})
         settings = options.checked(given)
+        if given["allow_concurrent_inputs"] is not None:
+            take(settings, concurrency_of(given["allow_concurrent_inputs"], None), None)
         if given["include_source"] is None:
             settings.include_source = self.include_source
         settings.secrets = (*self.secrets, *settings.secrets)
@@ -485,7 +487,6 @@ def _take_retired(given: dict[str, Any]) -> None:
     concurrent = given["allow_concurrent_inputs"]
     if concurrent is not None:
         _warn(f"allow_concurrent_inputs= is retired; write @modal.concurrent(max_inputs={concurrent!r})")
-        given["allow_concurrent_inputs"] = None if concurrent == 1 else concurrent
 
 
 def _check_retries(retries: Any) -> None:

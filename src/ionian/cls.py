@@ -250,7 +250,7 @@ def make(user_cls: Any, app: App, options: FunctionOptions) -> Cls:
 
 def service_of(cls: Cls) -> AnyFunction:
     """The function that runs the methods of a class."""
-    return cls._remote.service  # pyright: ignore[reportPrivateUsage]
+    return cls._remote.service
 
 
 def class_handle(

@@ -76,7 +76,6 @@ PARAMETERS: dict[str, str] = {
             "placement": "cloud region routing_region",
             "buckets as volumes": "network_file_systems",
             "experiments": "experimental_options _experimental_restrict_output",
-            "concurrent and batched inputs": "allow_concurrent_inputs",
         },
         "App.cls": {
             "network isolation": "block_network restrict_modal_access proxy i6pn",
