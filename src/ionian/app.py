@@ -15,6 +15,7 @@ from .function import Function, check_raw
 from .image import Image
 from .parameters import parameter
 from .partial_function import PartialFunction, concurrency_of, take, unwrapped
+from .schedule import check_scheduled
 from .secret import Secret, secret_list
 from .volume import Volume, check_distinct, volume_mounts
 
@@ -229,6 +230,7 @@ class App(Deployable):
 
         Args:
             image: what its containers hold.
+            schedule: when it runs by itself, without arguments, once its app is deployed.
             env, secrets: its environment variables; `env` wins.
             gpu: `"A100-80GB:4"`, or a list of alternatives, best first.
             volumes: absolute paths → volumes.
@@ -254,6 +256,8 @@ class App(Deployable):
             raw, partial = unwrapped(raw)
             if is_local():
                 check_raw(raw, serialized)
+                if settings.schedule is not None:
+                    check_scheduled(raw)
             if partial is not None:
                 take(settings, partial.concurrency, partial.batching)
             tag = name or getattr(raw, "__qualname__", "")

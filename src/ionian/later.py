@@ -69,7 +69,6 @@ PARAMETERS: dict[str, str] = {
     f"{callable_}({parameter})": reason
     for callable_, reasons in {
         "App.function": {
-            "schedules": "schedule",
             "retries": "retries",
             "memory snapshots": "enable_memory_snapshot",
             "network isolation": "block_network restrict_modal_access proxy i6pn",

@@ -9,11 +9,12 @@ from .arguments import flag, integer, number, object_name, variables, wrong
 from .exception import InvalidError
 from .gpu import parse_gpus
 from .image import Image
+from .schedule import schedule_spec
 from .secret import secret_list
 from .volume import volume_mounts
 
 if TYPE_CHECKING:
-    from .protocol.spec import GpuRequest, Resources, Scaling
+    from .protocol.spec import GpuRequest, Resources, Scaling, Schedule
     from .secret import Secret
     from .volume import Volume
 
@@ -53,6 +54,7 @@ class FunctionOptions:
         self.batch_size = 0  # 0: it takes single inputs
         self.batch_wait_ms = 0
         self.snapshot = False  # enable_memory_snapshot
+        self.schedule: Schedule | None = None
         self.serialized = False
         self.include_source = True
 
@@ -98,6 +100,7 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
     if given["ephemeral_disk"] is not None:
         options.ephemeral_disk_mib = integer("ephemeral_disk", given["ephemeral_disk"], least=1, unit="MiB")
     _scaling(options, given)
+    options.schedule = schedule_spec(given["schedule"])
     options.timeout_s = _seconds("timeout", given["timeout"])
     startup = given["startup_timeout"]
     options.startup_timeout_s = options.timeout_s if startup is None else _seconds("startup_timeout", startup)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .arguments import integer, number, text, wrong
+from .exception import InvalidError
 from .execution import is_local
+
+if TYPE_CHECKING:
+    from .protocol.spec import Schedule
 
 CRON_FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("minute", 0, 59, ()),
@@ -78,6 +84,35 @@ class Period:
     def __repr__(self) -> str:
         parts = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
         return f"Period({', '.join(f'{p}={getattr(self, p)}' for p in parts if getattr(self, p))})"
+
+
+def schedule_spec(value: Any) -> Schedule | None:
+    """The argument `schedule`, as the protocol says it."""
+    if value is None:
+        return None
+    from .protocol.spec import Schedule
+
+    if isinstance(value, Cron):
+        return Schedule(cron=value.cron_string, timezone=value.timezone)
+    if isinstance(value, Period):
+        return Schedule(**vars(value))
+    raise wrong("schedule", "a modal.Cron or a modal.Period", value)
+
+
+def check_scheduled(raw: Any) -> None:
+    """Refuses a schedule on a function that can't run without arguments, or does not return."""
+    import inspect
+
+    if inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw):
+        raise InvalidError(f"schedule: expected a function that returns, got the generator {raw.__name__}")
+    for parameter in inspect.signature(raw).parameters.values():
+        if parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            raise InvalidError(
+                f"schedule: {raw.__name__} runs without arguments then; give {parameter.name} a default"
+            )
 
 
 def _check_cron(cron_string: str) -> None:

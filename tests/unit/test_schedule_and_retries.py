@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionian import Cron, Period, Retries
+from ionian import App, Cron, Period, Retries
 from ionian.exception import InvalidError
+from ionian.protocol.spec import Schedule
 
 
 def test_they_show_what_they_are() -> None:
@@ -83,3 +84,35 @@ def test_what_the_servers_library_refuses_is_seldom_taken(cron: str) -> None:
 def test_a_wrong_argument_is_refused_by_its_name(name: str, make: Callable[[], Any]) -> None:
     with pytest.raises(InvalidError, match=name):
         make()
+
+
+def test_a_schedule_goes_to_the_server_with_its_function() -> None:
+    app = App("app")
+
+    @app.function(schedule=Cron("0 6 * * *", timezone="Europe/Berlin"), serialized=True)
+    def daily(*args: int, note: str = "") -> None: ...
+
+    @app.function(schedule=Period(hours=2, seconds=0.5), serialized=True)
+    def often() -> None: ...
+
+    assert daily.options.schedule == Schedule(cron="0 6 * * *", timezone="Europe/Berlin")
+    assert often.options.schedule == Schedule(hours=2, seconds=0.5)
+
+
+def test_a_schedule_on_what_can_not_run_by_itself_is_refused() -> None:
+    app = App("app")
+    with pytest.raises(InvalidError, match=r"schedule: expected a modal.Cron or a modal.Period, got '0 6"):
+        app.function(schedule="0 6 * * *")  # pyright: ignore
+
+    def with_argument(n: int) -> None: ...
+
+    def generator():
+        yield 1
+
+    decorate = app.function(schedule=Period(hours=2), serialized=True)
+    with pytest.raises(
+        InvalidError, match="schedule: with_argument runs without arguments then; give n a def"
+    ):
+        decorate(with_argument)
+    with pytest.raises(InvalidError, match="schedule: expected a function that returns, got the generator"):
+        decorate(generator)

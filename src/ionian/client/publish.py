@@ -226,6 +226,7 @@ class Publication:
             concurrency=Concurrency(options.max_inputs, options.target_inputs),
             batching=Batching(options.batch_size, options.batch_wait_ms) if options.batch_size else None,
             snapshot=options.snapshot,
+            schedule=options.schedule,
         )
 
     def _mounts(self, function: AnyFunction) -> list[FileRef]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import pickle
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 
+from ..protocol.batch import Batch
+from ..protocol.calls import Spawn
 from ..protocol.ids import ulid_of
 from ..protocol.spec import FunctionSpec, Schedule
 from ..protocol.stream import Refused
@@ -22,7 +25,7 @@ LONGEST_SLEEP_S = 30.0
 AGAIN_S = 5.0
 """What could not be begun (the disk is full, say) is tried again after so long."""
 
-Spawn = Callable[[str, Due], Awaitable[None]]
+Begin = Callable[[str, Due], Awaitable[None]]
 """Begins a kept call of a function without arguments; done when it is on disk. Repeated under one id it is one call."""
 
 
@@ -33,9 +36,9 @@ class Scheduler:
     the function and the time that it was due at, so a crash between the call and the note of it runs nothing twice.
     """
 
-    def __init__(self, rows: Schedules, spawn: Spawn, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, rows: Schedules, begin: Begin, clock: Callable[[], float] = time.time) -> None:
         self._rows = rows
-        self._spawn = spawn
+        self._begin_call = begin
         self._clock = clock
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -49,9 +52,9 @@ class Scheduler:
         if self._task is not None:
             self._task.cancel()
 
-    async def publish(self, app_id: str, specs: Mapping[str, FunctionSpec]) -> None:
-        """These are the functions of a deployed app, by id."""
-        schedules = {id: spec.schedule for id, spec in specs.items() if spec.schedule is not None}
+    async def publish(self, app_id: str, specs: Iterable[FunctionSpec]) -> None:
+        """These are the functions of a deployed app."""
+        schedules = {spec.function_id: spec.schedule for spec in specs if spec.schedule is not None}
         await asyncio.to_thread(self._rows.keep, app_id, schedules, self._first)
         self._changed.set()
 
@@ -89,7 +92,7 @@ class Scheduler:
         """Whether a call was begun, or never can be."""
         call_id = call_id_of(due.function_id, due.at)
         try:
-            await self._spawn(call_id, due)
+            await self._begin_call(call_id, due)
             log.info("scheduled function=%s app=%s call=%s", due.tag, due.app_id, call_id)
         except Refused as refused:  # its app was stopped in this very moment, say
             log.warning("scheduled function=%s app=%s: %s", due.tag, due.app_id, refused.message)
@@ -117,3 +120,13 @@ def call_id_of(function_id: str, due_at: float) -> str:
     """The id of the call that a function makes because it was due."""
     digest = hashlib.sha256(f"{function_id} {due_at!r}".encode()).digest()
     return f"fc-{ulid_of(int(due_at * 1000), digest[:10])}"
+
+
+NO_ARGUMENTS = pickle.dumps(((), {}), 4)
+"""An input of a function: the pickled (args, kwargs)."""
+
+
+def scheduled_call(call_id: str, due: Due) -> tuple[Spawn, Batch]:
+    """The call of a function that is due, and its one input."""
+    inputs = Batch(call_id, [0], [len(NO_ARGUMENTS)], NO_ARGUMENTS)
+    return Spawn(call_id, due.function_id, tag=due.tag), inputs

@@ -35,10 +35,12 @@ from .keeper import Keeper
 from .owners import Owners
 from .retention import Retention
 from .roster import roster
+from .schedules import Scheduler, scheduled_call
 from .secrets import MasterKey, Secrets
 from .session import Session
 from .store import Store
 from .store.apps import DEPLOYER
+from .store.schedules import Due
 from .store.schema import App
 
 log = logging.getLogger("ionian.server")
@@ -72,6 +74,7 @@ class Server:
         self.engine = Engine(self, self.epoch, known)
         self.durable = self.context.durable = Durable(self)
         self.retention = Retention(self.store)
+        self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
         self.apps = Owners(self)
         self.keeper = Keeper(self, local, list(worker_options))
@@ -95,6 +98,7 @@ class Server:
                 self.apps.client_gone(app.client)
         await self.durable.start()
         self.retention.start()
+        self.scheduler.start()
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
             self._accept, self.state.runtime / "server.sock"
@@ -123,6 +127,7 @@ class Server:
         await self.keeper.stop()
         for session in list(self.sessions):
             session.disconnect()
+        self.scheduler.stop()
         self.retention.stop()
         await self.durable.stop()
         await asyncio.to_thread(self.context.logbook.close)
@@ -231,6 +236,13 @@ class Server:
             recreate=recreate,
             roll=roll,
         )
+        if app.state == "deployed":
+            await self.scheduler.publish(app.app_id, specs)
+
+    async def _run_scheduled(self, call_id: str, due: Due) -> None:
+        """Begins the call of a function whose time has come."""
+        message, inputs = scheduled_call(call_id, due)
+        await self.durable.keep(message, inputs)
 
     async def add(self, app: App, specs: Sequence[FunctionSpec]) -> None:
         """The app has these functions, too."""

@@ -54,7 +54,7 @@ class World:
             raise self.failure
 
     def deploy(self, schedule: Schedule | None) -> None:
-        run(self.scheduler.publish(self.app_id, {self.function_id: self.spec(schedule)}))
+        run(self.scheduler.publish(self.app_id, [self.spec(schedule)]))
 
     def look(self, now: float) -> float:
         self.now = now
@@ -179,10 +179,10 @@ def test_it_wakes_when_a_deploy_brings_something_sooner(store: Store) -> None:
 
         world.scheduler = Scheduler(store.schedules, spawn, lambda: world.now)
         world.scheduler.start()
-        await world.scheduler.publish(world.app_id, {world.function_id: world.spec(HOURLY)})
+        await world.scheduler.publish(world.app_id, [world.spec(HOURLY)])
         world.now = BEGIN + 3600
-        await world.scheduler.publish(world.app_id, {})
-        await world.scheduler.publish(world.app_id, {world.function_id: world.spec(Schedule(seconds=2))})
+        await world.scheduler.publish(world.app_id, [])
+        await world.scheduler.publish(world.app_id, [world.spec(Schedule(seconds=2))])
         world.now += 2
         await asyncio.wait_for(begun.wait(), 10)
         world.scheduler.stop()

@@ -82,7 +82,6 @@ class Context:
     uploads: Uploads = field(default_factory=Uploads)
     logbook: LogBook = field(init=False)
     durable: Durable = field(init=False)  # set by the server
-    logbook: LogBook = field(init=False)
     _app_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )

@@ -47,7 +47,6 @@ from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
 from .functions import bind_function, find_function
 from .logs import read_logs
 from .scaling import get_function_stats, update_autoscaler
-from .logs import read_logs
 from .secrets import put_secret
 from .volumes import find_volume
 
@@ -65,9 +64,6 @@ HANDLED: dict[type, Handler] = {
     EndContainer: end_container,
     ReadLogs: read_logs,
     TagApp: tag_app,
-    ListContainers: list_containers,
-    EndContainer: end_container,
-    ReadLogs: read_logs,
     PutSecret: put_secret,
     FindVolume: find_volume,
     FindFunction: find_function,

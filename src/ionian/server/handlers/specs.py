@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from posixpath import normpath
 
@@ -10,6 +11,7 @@ from ionian.protocol.spec import FunctionSpec
 from ionian.protocol.stream import Refused
 
 from ..blobs import DIGEST
+from ..next_run import BadSchedule, next_run
 from ..store.schema import App
 from ..store.versions import digests_of
 from .context import Context
@@ -51,6 +53,7 @@ def check_spec(spec: FunctionSpec) -> None:
     _check_scaling(spec)
     _check_paths(spec)
     _check_inputs(spec)
+    _check_schedule(spec)
     for name, value in spec.env.items():
         good = bool(name) and "=" not in name and "\0" not in name + value
         _expect(good, spec, "env", "names without '=' and values without NUL characters", name)
@@ -61,6 +64,16 @@ def check_spec(spec: FunctionSpec) -> None:
 def _check_times(spec: FunctionSpec) -> None:
     for name, seconds in (("timeout", spec.timeout_s), ("startup_timeout", spec.startup_timeout_s)):
         _expect(1 <= seconds <= DAY_S, spec, name, "1 to 86400 seconds", seconds)
+
+
+def _check_schedule(spec: FunctionSpec) -> None:
+    if spec.schedule is None:
+        return
+    try:
+        next_run(spec.schedule, time.time())
+    except BadSchedule as error:
+        raise Refused("InvalidError", f"function {spec.tag!r}, schedule: {error}") from None
+    _expect(not spec.is_generator, spec, "schedule", "a function that returns", "a generator")
 
 
 def _check_resources(spec: FunctionSpec) -> None:
