@@ -10,7 +10,7 @@ from . import later
 from .arguments import flag, object_name, variables, wrong
 from .blocking import Blocking, BlockingMethod
 from .exception import ExecutionError, InvalidError, NotFoundError
-from .execution import is_local
+from .execution import is_importing, is_local, stop_import
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -96,6 +96,8 @@ class Deployable:
             strategy: "rolling" lets containers of the old version end what they run; "recreate" ends them at once,
                 and runs again what they ran.
 
+        In a container, where the module is imported once more, the import ends at this line.
+
         Raises InvalidError for a wrong argument or definition, and what building its images raises; then what was
         deployed before is as it was.
 
@@ -179,6 +181,8 @@ def deploy(
     if strategy not in ("rolling", "recreate"):
         raise wrong("strategy", '"rolling" or "recreate"', strategy)
     chosen, environment = _name(name, app.name), _environment(environment_name)
+    if is_importing():
+        stop_import(app)  # a script without a guard: what stands above is what its containers need
     if not is_local():
         raise InvalidError("an app can't be deployed from inside a container")
     from .client.deploy import deploy

@@ -1,0 +1,245 @@
+"""Deployed apps in real containers: versions, calls over deploys, restarts, what is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from tests.homes import Home, new_home
+from tests.integration.messages import fails_with, said
+from tests.integration.seen import PROGRAMS
+
+pytestmark = pytest.mark.timeout(300)
+
+APP = """
+    import time
+    import modal
+
+    app = modal.App("{name}")
+
+    @app.function({options})
+    def version(n: int):
+        time.sleep(0.01)
+        return {version}, n
+"""
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Home]:
+    """A home of this module's own: its apps stay until the end."""
+    with new_home() as made:
+        yield made
+
+
+def write(folder: Path, version: int, *, name: str = "app", options: str = "") -> Path:
+    file = folder / "app.py"
+    file.write_text(dedent(APP.format(name=name, version=version, options=options)))
+    return file
+
+
+def deploy(home: Home, file: Path, *arguments: str) -> str:
+    done = home.ionian("deploy", file, *arguments, cwd=file.parent)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+class Calls:
+    """A program that calls a function all the time."""
+
+    def __init__(self, home: Home, app: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, PROGRAMS / "deployed_calls.py", app, "version"],
+            env=home.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.seen: list[str] = []
+
+    def until(self, line: str) -> None:
+        """Reads on until the program has printed this."""
+        assert self.process.stdout is not None
+        for read in self.process.stdout:
+            self.seen.append(read.strip())
+            if self.seen[-1].startswith(line):
+                return
+        raise AssertionError(f"the program ended with {self.process.wait()} after {self.seen[-5:]}")
+
+    def end(self) -> list[int]:
+        """The versions that answered, in order."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.until("calls")
+        assert self.process.wait(30) == 0
+        assert self.seen[-1] == f"calls {len(self.seen) - 1}"
+        return [int(version) for version in self.seen[:-1]]
+
+
+@contextmanager
+def calls(home: Home, app: str) -> Iterator[Calls]:
+    made = Calls(home, app)
+    with made.process:
+        try:
+            yield made
+        finally:
+            made.process.kill()
+
+
+def test_calls_go_on_over_deploys_and_none_is_lost(place: Home, tmp_path: Path):
+    deploy(place, write(tmp_path, 1, name="stream"))
+    with calls(place, "stream") as stream:
+        stream.until("1")
+        for version in range(2, 6):
+            strategy = "recreate" if version == 4 else "rolling"
+            assert f"version {version} of stream" in deploy(
+                place, write(tmp_path, version, name="stream"), "--strategy", strategy
+            )
+            stream.until(str(version))
+        versions = stream.end()
+    assert versions == sorted(versions)
+    assert set(versions) == {1, 2, 3, 4, 5}
+
+
+def test_a_map_that_runs_over_a_deploy_gets_each_result_once(place: Home, tmp_path: Path):
+    deploy(place, write(tmp_path, 1, name="mapped", options="max_containers=2"))
+    text = """
+        import subprocess, sys
+        from ionian import link
+        from ionian.function import handle
+        from ionian.protocol.calls import FindFunction
+
+        found, _ = link.current().request(FindFunction("mapped", "version"))
+        results = []
+        for result in handle(found.function_id, "version", False).map(range(300)):
+            results.append(result)
+            if len(results) == 20:
+                print("under way", flush=True)
+        assert [n for _, n in results] == list(range(300))
+        print(sorted({version for version, _ in results}))
+    """
+    (tmp_path / "mapping.py").write_text(dedent(text))
+    with subprocess.Popen(
+        [sys.executable, "mapping.py"], cwd=tmp_path, env=place.environment, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "under way\n"
+        deploy(place, write(tmp_path, 2, name="mapped", options="max_containers=2"))
+        assert program.stdout.read() == "[1, 2]\n"
+    assert program.returncode == 0
+
+
+def test_a_deploy_of_what_is_there_makes_no_version(place: Home, tmp_path: Path):
+    file = write(tmp_path, 1, name="same")
+    assert "version 1 of same" in deploy(place, file)
+    assert "No changes: version 1 of same runs already" in deploy(place, file)
+    assert "version 2 of same" in deploy(place, file, "--tag", "named")
+    assert "No changes: version 2" in deploy(place, file, "--tag", "named")
+
+
+def test_a_deploy_says_how_its_functions_are_called(place: Home, tmp_path: Path):
+    text = said(place.ionian("deploy", write(tmp_path, 1, name="told"), cwd=tmp_path))
+    assert 'version modal.Function.from_name("told", "version")' in text
+    assert "Logs: ionian app logs told" in text
+
+
+def test_a_deploy_that_fails_changes_nothing(place: Home, tmp_path: Path):
+    deploy(place, write(tmp_path, 1, name="kept"))
+    broken = write(tmp_path, 2, name="kept", options="image=modal.Image.debian_slim().run_commands('exit 3')")
+    fails_with(place.ionian("deploy", broken, cwd=tmp_path), "exit 3")
+    with calls(place, "kept") as stream:
+        stream.until("1")
+        assert set(stream.end()) == {1}
+    assert "version 2 of kept" in deploy(place, write(tmp_path, 2, name="kept"))
+
+
+def test_a_deployed_app_survives_the_kill_of_its_server(tmp_path: Path):
+    with new_home() as home:
+        deploy(home, write(tmp_path, 1, name="durable", options="min_containers=1"))
+        with calls(home, "durable") as stream:
+            stream.until("1")
+            os.kill(server_pid(home), signal.SIGKILL)
+            deploy(home, write(tmp_path, 2, name="durable", options="min_containers=1"))
+            stream.until("2")
+            versions = stream.end()
+        assert versions == sorted(versions)
+        os.kill(server_pid(home), signal.SIGKILL)
+        with calls(home, "durable") as stream:  # found by a client that starts the server anew
+            stream.until("2")
+            stream.end()
+
+
+def server_pid(home: Home) -> int:
+    status = home.ionian("server", "status").stdout
+    found = re.search(r"process (\d+)", status)
+    assert found is not None, status
+    return int(found[1])
+
+
+def test_a_program_deploys_finds_and_stops_an_app(place: Home, tmp_path: Path):
+    text = """
+        import asyncio
+        import modal
+
+        app = modal.App("by-hand", tags={"team": "a"})
+
+        @app.function()
+        def double(n):
+            return 2 * n
+
+        other = modal.App("other")
+
+        @other.function()
+        def triple(n):
+            return 3 * n
+
+        app.include(other)
+        assert app.deploy() is app
+        assert asyncio.run(app.deploy.aio(tag="v2")) is app
+        assert [double.remote(2), triple.remote(2)] == [4, 6]
+        found = modal.App.lookup("by-hand")
+        assert found.app_id == app.app_id
+        assert found.get_tags() == {"team": "a"}
+        found.set_tags({"team": "b"})
+        assert app.get_tags() == {"team": "b"}
+        assert modal.App.lookup("made-now", create_if_missing=True).app_id
+        found.stop()
+        try:
+            modal.App.lookup("by-hand")
+        except modal.exception.NotFoundError as error:
+            print(error)
+    """
+    (tmp_path / "program.py").write_text(dedent(text))
+    done = place.ionian("python", "-q", "program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "app 'by-hand' is neither deployed nor running in environment 'main'; there are:" in done.stdout
+    assert "made-now" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "code"),
+    [
+        (("missing.py",), "missing.py", 1),
+        (("app.py::other",), "app.py has no app named 'other'; its apps: app", 2),
+        (("two.py",), "defines several apps, and none is named app; say which", 2),
+        (("none.py",), "none.py defines no app at its top", 2),
+        (("app.py", "--name", "a b"), "name: expected a name of 1 to 64 characters", 1),
+        (("app.py", "--tag", "x" * 51), "tag: expected up to 50 characters", 1),
+        (("app.py", "--strategy", "blue"), "'blue' is not one of 'rolling', 'recreate'", 2),
+        (("app.py", "-e", "prod"), "there is no environment 'prod'; there are: main", 1),
+    ],
+)
+def test_what_can_not_be_deployed_is_refused(
+    place: Home, tmp_path: Path, arguments: tuple[str, ...], sentence: str, code: int
+):
+    write(tmp_path, 1, name="refused")
+    (tmp_path / "two.py").write_text("import modal\none, two = modal.App('a'), modal.App('b')\n")
+    (tmp_path / "none.py").write_text("")
+    fails_with(place.ionian("deploy", *arguments, cwd=tmp_path), sentence, code=code)
