@@ -17,6 +17,7 @@ from ..protocol.calls import CloseCalls, Confirm, OpenCall
 from ..protocol.container import Again, Begin
 from ..protocol.messages import Blob, ReadBlob
 from ..protocol.wire import CONTROL, OUTPUTS
+from .nested import made
 from .wire import Messages, pack_message
 
 M = TypeVar("M")
@@ -140,7 +141,7 @@ class ContainerLink:
         name, request, body = json.loads(header)
         waiting = self._waiting.pop(-request, None)
         if waiting is not None:
-            waiting[0].put((_message(name)(**body), payload))
+            waiting[0].put((made(_message(name), body), payload))
 
 
 def _message(name: str) -> Any:

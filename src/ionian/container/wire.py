@@ -122,5 +122,6 @@ class Messages:
 
 def pack_message(message: Any, request: int = 0, payload: bytes = b"") -> bytes:
     """One message as an entry."""
-    header = json.dumps([type(message).__name__, request, message.__dict__], separators=(",", ":"))
+    body = [type(message).__name__, request, message.__dict__]
+    header = json.dumps(body, separators=(",", ":"), default=vars)  # a message may hold others
     return pack_entry(CONTROL, header.encode(), payload)
