@@ -144,7 +144,8 @@ class Deployable:
         from . import link
         from .protocol.apps import StopApp
 
-        link.current().request(StopApp(_id(self), "stopped by app.stop()", for_good=True))
+        message = StopApp(_id(self), "stopped by app.stop()", for_good=True)
+        link.current().request(message)
 
     @BlockingMethod
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:
@@ -154,7 +155,8 @@ class Deployable:
         from . import link
         from .protocol.apps import TagApp
 
-        link.current().request(TagApp(_id(self), checked))
+        message = TagApp(_id(self), checked)
+        link.current().request(message)
         self.tags = checked
 
     @BlockingMethod
@@ -164,7 +166,8 @@ class Deployable:
         from . import link
         from .protocol.apps import TagApp
 
-        answer, _ = link.current().request(TagApp(_id(self)))
+        message = TagApp(_id(self))
+        answer, _ = link.current().request(message)
         return answer.tags
 
 

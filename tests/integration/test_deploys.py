@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -84,7 +84,7 @@ class Calls:
 
 
 @contextmanager
-def calls(home: Home, app: str) -> Iterator[Calls]:
+def calls(home: Home, app: str) -> Generator[Calls]:
     made = Calls(home, app)
     with made.process:
         try:

@@ -28,7 +28,17 @@ from ..protocol.apps import (
 )
 from ..protocol.calls import AppFunctions
 from ..protocol.ids import derived_id, new_id
-from ..protocol.spec import Batching, Concurrency, FileRef, FunctionSpec, ImageSpec, Resources, VolumeMount
+from ..protocol.spec import (
+    Batching,
+    Concurrency,
+    FileRef,
+    FunctionSpec,
+    ImageSpec,
+    Resources,
+    Scaling,
+    VolumeMount,
+)
+from ..protocol.variants import without_minimum
 from . import no_gpu
 from .entry import import_name
 from .output.words import count, duration, size
@@ -213,7 +223,7 @@ class Publication:
             image=image,
             mounts=mounts,
             resources=self._resources[function.tag],
-            scaling=options.scaling(),
+            scaling=scaling_of(function),
             timeout_s=options.timeout_s,
             startup_timeout_s=options.startup_timeout_s,
             env=options.env,
@@ -286,6 +296,15 @@ class Publication:
         if self._uploader.files_sent:
             parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
         report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
+
+
+def scaling_of(function: AnyFunction) -> Scaling:
+    """How many containers it has. A class that can't be made without parameters has none of its own: each set of
+    parameters has a pool."""
+    scaling = function.options.scaling()
+    kind = function.class_spec() if function.class_spec is not None else None
+    needs = kind is not None and any(not parameter.has_default for parameter in kind.parameters)
+    return without_minimum(scaling) if needs else scaling
 
 
 def is_by_value(function: AnyFunction) -> bool:

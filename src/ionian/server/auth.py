@@ -54,7 +54,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
             *("Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
-            *("FindApp", "ListApps", "AppHistory", "RollbackApp", "ListContainers", "EndContainer"),
+            *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             "ExecTaken",
             *("FindBlobs", "Blob", "ReadBlob"),
