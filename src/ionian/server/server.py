@@ -276,6 +276,7 @@ class Server:
         await self.durable.end_app(app_id, ephemeral=app is not None and not app.detach and not app.version)
         await self.engine.stop_app(app_id)
         self.durable.app_ended(app_id)
+        await self.scheduler.drop(app_id)
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=5)
 
