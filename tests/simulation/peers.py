@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
-from ionian.protocol.batch import BLOB, DONE, LOST, OK, YIELD, Batch
+from ionian.core.function import runs_several
+from ionian.protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from ionian.protocol.workers import Capacity, ContainerState, Held, Running, TakenBack, Usage
 
 from .world import Run1, World
@@ -25,6 +26,8 @@ class Work:
     deadly_every: int = 0  # so many inputs, one kills its container, whenever it runs
     unlucky_every: int = 0  # the same, but only when it runs first
     late_every: int = 0  # the same, runs into its timeout
+    fails_every: int = 0  # so many inputs, one raises
+    fails_times: int = 1 << 30  # but only so often
     yields: int = 0
     stubborn: bool = False  # it does not end when it is cancelled
 
@@ -36,6 +39,10 @@ class Work:
         """Whether it ends its container."""
         unlucky = self.unlucky_every and index % self.unlucky_every == 5 and runs == 1
         return bool((self.deadly_every and index % self.deadly_every == 7) or unlucky)
+
+    def fails(self, index: int, runs: int) -> bool:
+        """Whether it raises."""
+        return bool(self.fails_every and index % self.fails_every == 13 and runs <= self.fails_times)
 
     def late(self, index: int) -> bool:
         """Whether it runs into its timeout."""
@@ -49,6 +56,8 @@ class Claim:
     index: int
     attempt: int
     run: Run1 | None = None
+    call_id: str = ""
+    code: int = OK
 
 
 @dataclass
@@ -59,6 +68,7 @@ class SimContainer:
     number: int
     id: str
     function_id: str
+    devices: list[str] = field(default_factory=list[str])
     ready: bool = False
     alive: bool = True
     packets: deque[Batch] = field(default_factory=deque[Batch])
@@ -78,12 +88,9 @@ class SimContainer:
                 return
             packet = self.packets.popleft()
             self.call_id = packet.call_id
-            self.claimed.extend(map(Claim, packet.index, packet.attempt))
+            self.claimed.extend(claims_of(packet))
         claim = self.claimed[0]
-        claim.run = world.begin_run(self.call_id, claim.index, claim.attempt, self.id, self.worker.id)
-        work = self.worker.work[self.function_id]
-        took = work.takes(claim.index)
-        runs = len(world.runs[self.call_id, claim.index])
+        work, took, runs = self.begin(claim)
         if work.late(claim.index):
             world.after(1.0, lambda: self.die("timeout"))
         elif work.kills(claim.index, runs):
@@ -96,16 +103,57 @@ class SimContainer:
                 world.after(took / 2, lambda: self._yield(claim, work.yields))
             world.after(took, lambda: self._finish(claim, took))
 
+    def begin(self, claim: Claim) -> tuple[Work, float, int]:
+        """An input begins to run: what it does, how long it takes, and which run of it this is."""
+        world = self.worker.world
+        claim.run = world.begin_run(claim.call_id, claim.index, claim.attempt, self.id, self.worker.id)
+        work = self.worker.work[self.function_id]
+        runs = len(world.runs[claim.call_id, claim.index])
+        if work.fails(claim.index, runs):
+            claim.code = ERROR
+        elif work.yields:
+            claim.code = DONE
+        return work, work.takes(claim.index), runs
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has anything."""
+        return bool(self.claimed or self.packets)
+
+    def give(self, packet: Batch) -> None:
+        """Inputs arrive."""
+        self.packets.append(packet)
+        self.step()
+
+    def take_all(self) -> list[Held]:
+        """What it has not claimed, and will not run."""
+        taken = _held(self.packets)
+        self.packets.clear()
+        return taken
+
+    def holds(self) -> list[Held]:
+        """For the inventory. What has a result is not among it: the results follow."""
+        held = _held(self.packets)
+        mine = [*self.done, *self.claimed]
+        if mine:
+            held.append(Held(self.call_id, [c.index for c in mine], [c.attempt for c in mine]))
+        return held
+
+    def under_way(self) -> list[Claim]:
+        """What is lost if it ends now."""
+        return [*self.done, *self.claimed]
+
     def _yield(self, claim: Claim, count: int) -> None:
         if self.alive:
             for item in range(count):
-                self.worker.result(self, [claim], YIELD, [item])
+                self.worker.result(self, [claim], [YIELD], [item])
 
     def _finish(self, claim: Claim, took: float) -> None:
         if not self.alive or claim not in self.claimed:
             return  # it was interrupted
         assert claim.run is not None
         claim.run.ended = True
+        claim.run.failed = claim.code == ERROR
         self.claimed.popleft()
         self.done.append(claim)
         self.micros.append(int(took * 1e6))
@@ -139,8 +187,7 @@ class SimContainer:
     def flush(self) -> None:
         """Sends the results it has."""
         if self.done:
-            code = DONE if self.worker.work[self.function_id].yields else OK
-            self.worker.result(self, self.done, code, self.micros)
+            self.worker.result(self, self.done, [claim.code for claim in self.done], self.micros)
             self.done, self.micros = [], []
 
     def die(self, why: str) -> None:
@@ -156,6 +203,14 @@ class SimContainer:
                 claim.run.lost = True
         running = [Held(self.call_id, [c.index for c in lost], [c.attempt for c in lost])] if lost else []
         self.worker.ended(self, why, running, _held(self.packets))
+
+
+def claims_of(packet: Batch) -> list[Claim]:
+    """The inputs of a packet."""
+    return [
+        Claim(index, attempt, None, packet.call_id)
+        for index, attempt in zip(packet.index, packet.attempt, strict=True)
+    ]
 
 
 def _held(packets: deque[Batch]) -> list[Held]:
@@ -179,7 +234,7 @@ class SimWorker:
     def connected(self) -> None:
         """First the inventory, then results, then ends."""
         running = [
-            Running(c.number, c.id, c.function_id, "ap-1", c.ready, self._has(c))
+            Running(c.number, c.id, c.function_id, "ap-1", c.ready, c.holds(), self.world.specs[c.id].version)
             for c in self.containers.values()
         ]
         self.world.server.hear(self, lambda d, now: d.worker_joined(now, self.id, self.capacity, running))
@@ -190,12 +245,9 @@ class SimWorker:
             self._say(state)
         self.unsaid.clear()
 
-    def _has(self, container: SimContainer) -> list[Held]:
-        held = _held(container.packets)
-        mine = [*container.done, *container.claimed]
-        if mine:  # what has a result is not among it: the results follow
-            held.append(Held(container.call_id, [c.index for c in mine], [c.attempt for c in mine]))
-        return held
+    def count(self, function_id: str) -> int:
+        """The containers of a function that it has."""
+        return sum(container.function_id == function_id for container in self.containers.values())
 
     def receive(self, action: Action) -> None:
         """The server says something."""
@@ -218,8 +270,12 @@ class SimWorker:
 
     def _start(self, action: Start) -> None:
         assert action.number not in self.containers
-        container = SimContainer(self, action.number, action.container_id, action.function_id)
+        spec = self.world.specs[action.container_id]
+        kind = SharedContainer if runs_several(spec) else SimContainer
+        container = kind(self, action.number, action.container_id, action.function_id, list(action.devices))
         self.containers[action.number] = container
+        self._check_room()
+        self.world.check_cap(action.function_id)
 
         def ready() -> None:
             if container.alive:
@@ -227,6 +283,17 @@ class SimWorker:
                 self._say(ContainerState(container.number, "ready"), keep=False)
 
         self.world.after(0.05 + self.world.random.random() * 0.3, ready)
+
+    def _check_room(self) -> None:
+        """No device is given twice; no memory either, unless the server was right to think that we were gone."""
+        devices = [name for container in self.containers.values() for name in container.devices]
+        where = f"seed {self.world.seed}, {self.world.now:.3f} s, {self.id}"
+        if self.world.forgetful:
+            return
+        assert len(devices) == len(set(devices)), f"{where}: a device is given twice"
+        resources = [self.world.specs[container.id].resources for container in self.containers.values()]
+        assert sum(r.memory_mib for r in resources) <= self.capacity.memory_mib, f"{where}: too much memory"
+        assert sum(r.cpu_milli for r in resources) <= self.capacity.cpu_milli, f"{where}: too many cores"
 
     def _run(self, batch: Batch) -> None:
         container = self.containers.get(batch.container)
@@ -236,15 +303,13 @@ class SimWorker:
             self.world.server.hear(self, lambda d, now: d.taken_back(now, self.id, message))
             return
         assert container.ready, "inputs are for containers that are ready"
-        container.packets.append(batch)
-        container.step()
+        container.give(batch)
 
     def _take(self, number: int) -> None:
         container = self.containers.get(number)
         inputs: list[Held] = []
         if container is not None:
-            inputs = _held(container.packets)
-            container.packets.clear()
+            inputs = container.take_all()
         message = TakenBack(number, inputs)
         self.world.server.hear(self, lambda d, now: d.taken_back(now, self.id, message))
 
@@ -262,19 +327,21 @@ class SimWorker:
         container = self.containers.get(action.number)
         if container is None:
             return
-        if action.grace_s and not container.claimed and not container.packets:
+        if action.grace_s and not container.busy:
             self.world.after(min(0.1, action.grace_s), lambda: container.die("stopped"))
         else:
             container.die("stopped")
 
-    def result(self, container: SimContainer, claims: list[Claim], code: int, micros: list[int]) -> None:
-        """A container's results."""
+    def result(
+        self, container: SimContainer, claims: list[Claim], codes: list[int], micros: list[int]
+    ) -> None:
+        """A container's results, of one call."""
         self.seq += 1
-        call = container.call_id
+        call = claims[0].call_id
         count = len(micros)
         index = [claim.index for claim in claims]
         payload = b"".join(value.to_bytes(4, "little") for value in index)
-        batch = Batch(call, index, [4] * count, payload, attempt=[c.attempt for c in claims], code=[code] * count,
+        batch = Batch(call, index, [4] * count, payload, attempt=[c.attempt for c in claims], code=list(codes),
                       micros=list(micros), container=container.number, seq=self.seq)  # fmt: skip
         self.unconfirmed[self.seq] = batch
         self._send_result(batch)
@@ -304,7 +371,7 @@ class SimWorker:
         self.alive = False
         for container in self.containers.values():
             container.alive = False
-            for claim in [*container.done, *container.claimed]:
+            for claim in container.under_way():
                 if claim.run is not None:
                     claim.run.lost = True
         for batch in self.unconfirmed.values():
@@ -313,6 +380,93 @@ class SimWorker:
                     run.lost |= run.worker == self.id
         self.containers.clear()
         self.world.links[self.id].cut(1.0)
+
+
+class SharedContainer(SimContainer):
+    """An agent that runs several inputs at once, or lists of them."""
+
+    def __init__(self, worker: SimWorker, number: int, id: str, function_id: str, devices: list[str]) -> None:
+        super().__init__(worker, number, id, function_id, devices)
+        spec = worker.world.specs[id]
+        self.most = spec.concurrency.max_inputs
+        self.size = spec.batching.max_batch_size if spec.batching is not None else 1
+        self.wait_s = spec.batching.wait_ms / 1000 if spec.batching is not None else 0.0
+        self.groups: list[list[Claim]] = []
+        self.collecting = False
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.groups or self.packets)
+
+    def give(self, packet: Batch) -> None:
+        for row, (index, attempt) in enumerate(zip(packet.index, packet.attempt, strict=True)):
+            assert packet.size[row] == 4
+            self.packets.append(Batch(packet.call_id, [index], [4], b"", attempt=[attempt]))
+        self.step()
+
+    def step(self) -> None:
+        """Begins as many as may run at once."""
+        if self.alive and self.packets and len(self.groups) < self.most and not self.collecting:
+            self.collecting = True
+            self.worker.world.after(self.wait_s, self._collect)
+
+    def _collect(self) -> None:
+        self.collecting = False
+        if not self.alive or not self.packets:
+            return
+        group: list[Claim] = []
+        while self.packets and len(group) < self.size:
+            group += claims_of(self.packets.popleft())
+        self.groups.append(group)
+        began = [(claim, *self.begin(claim)) for claim in group]
+        took = max(took for _, _, took, _ in began)
+        for claim, work, _, runs in began:
+            if work.late(claim.index):
+                self.worker.world.after(1.0, lambda claim=claim: self.die("timeout", claim))
+                return
+            if work.kills(claim.index, runs):
+                self.worker.world.after(took, lambda claim=claim: self.die("exit", claim))
+                return
+        self.worker.world.after(took, lambda: self._end(group, took))
+        self.step()
+
+    def _end(self, group: list[Claim], took: float) -> None:
+        if not self.alive or group not in self.groups:
+            return
+        self.groups.remove(group)
+        for claim in group:
+            assert claim.run is not None
+            claim.run.ended = True
+            claim.run.failed = claim.code == ERROR
+            self.worker.result(self, [claim], [claim.code], [int(took * 1e6)])
+        self.step()
+
+    def holds(self) -> list[Held]:
+        return [*_held(self.packets), *(Held(c.call_id, [c.index], [c.attempt]) for c in self.under_way())]
+
+    def under_way(self) -> list[Claim]:
+        return [claim for group in self.groups for claim in group]
+
+    def interrupt(self, action: Cancel) -> None:
+        """Those that run end soon; a list of them as a whole, when nobody wants any of it."""
+        for group in list(self.groups):
+            if all(claim.call_id == action.call_id and claim.index in action.index for claim in group):
+                self.worker.world.after(0.01, lambda group=group: self._end(group, 0.01))
+
+    def die(self, why: str, first: Claim | None = None) -> None:
+        """It ends, and everything in it. `first`: whose fault it was; the worker knows it of a timeout."""
+        if not self.alive or (first is not None and first not in self.under_way()):
+            return
+        self.alive = False
+        lost = self.under_way()
+        if why == "timeout" and first is not None:
+            lost.remove(first)
+            lost.insert(0, first)
+        for claim in lost:
+            if claim.run is not None:
+                claim.run.lost = True
+        running = [Held(claim.call_id, [claim.index], [claim.attempt]) for claim in lost]
+        self.worker.ended(self, why, running, _held(self.packets))
 
 
 @dataclass
@@ -328,7 +482,9 @@ class SimCall:
     items: dict[int, int] = field(default_factory=dict[int, int])
     opened: bool = False
     closed: bool = False
+    refused: bool = False  # its function was removed before
     breaks_at: int = 1 << 60  # so many results are enough
+    ends: str = "close"  # or "cancel", or "terminate"
 
 
 class SimClient:
@@ -363,7 +519,10 @@ class SimClient:
         resumed, call.opened = call.opened, True
 
         def opened(d: object, now: float) -> None:
-            assert self.world.server.dispatcher.open_call(now, call.id, call.function_id, self.id, resumed)
+            opened = self.world.server.dispatcher.open_call(now, call.id, call.function_id, self.id, resumed)
+            assert opened or call.function_id in self.world.server.dropped
+            if not opened:
+                call.refused = call.closed = True
 
         self.world.server.hear(self, opened)
         self._put(call, [index for index in range(call.sent) if index not in call.results])
@@ -383,7 +542,15 @@ class SimClient:
 
     def _close(self, call: SimCall) -> None:
         call.closed = True
-        self.world.server.hear(self, lambda d, now: d.close_call(now, call.id))
+        if call.ends == "close":
+            self.world.server.hear(self, lambda d, now: d.close_call(now, call.id))
+        else:
+            terminate = call.ends == "terminate"
+            self.world.server.hear(self, lambda d, now: d.cancel_call(now, call.id, terminate))
+
+    def count(self, function_id: str) -> int:
+        """A client has no containers."""
+        return 0
 
     def receive(self, action: Action) -> None:
         """Results."""
@@ -420,7 +587,7 @@ class SimClient:
         if code in (OK, DONE):
             assert int.from_bytes(payload, "little") == index
         else:
-            assert code == LOST
+            assert code in (LOST, ERROR)
 
     def kill(self) -> None:
         """The client dies."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ionian.protocol.batch import DONE, LOST, OK
-from ionian.protocol.spec import FunctionSpec, Resources, Scaling
-from ionian.protocol.workers import Capacity
+from ionian.protocol.batch import DONE, ERROR, LOST
+from ionian.protocol.spec import (
+    Batching,
+    Concurrency,
+    FunctionSpec,
+    GpuRequest,
+    Resources,
+    RetryPolicy,
+    Scaling,
+)
+from ionian.protocol.workers import Capacity, Device
 
 from .peers import SimCall, SimClient, SimWorker, Work
 from .world import Event, World
@@ -24,6 +32,8 @@ class Faults:
     container_kills: int = 0
     worker_kills: int = 0
     client_kills: int = 0
+    deploys: int = 0  # changed versions, rollovers, recreations, other scalings
+    removals: int = 0  # of a function
     span_s: float = 10.0
 
 
@@ -39,9 +49,11 @@ class Story:
         faults: Faults,
         check_every: int = 200,
         specs: list[tuple[FunctionSpec, Work]] | None = None,
+        capacities: list[Capacity] | None = None,
     ) -> None:
-        """`specs`: the functions and what they do; else three at random."""
+        """`specs`: the functions and what they do; else three at random. `capacities`: of the workers."""
         self.world = World(seed, check_every)
+        self.world.forgetful = bool(faults.long_cuts or faults.server_kills)
         self.random = self.world.random
         self.faults = faults
         self.work: dict[str, Work] = {}
@@ -49,8 +61,8 @@ class Story:
         for spec, work in specs or [self._function(f"fu-{number}") for number in range(3)]:
             self.work[spec.function_id] = work
             self.world.server.add(spec)
-        for _ in range(workers):
-            self.add_worker()
+        for number in range(workers):
+            self.add_worker(capacities[number % len(capacities)] if capacities else None)
         self.clients = [self._client(number, inputs // 3) for number in range(3)]
         self._plan()
 
@@ -62,7 +74,10 @@ class Story:
             deadly_every=random.choice([0, 0, 0, 97]),
             unlucky_every=random.choice([0, 0, 0, 50]),
             late_every=random.choice([0, 0, 0, 80]),
+            fails_every=random.choice([0, 0, 0, 20]),
+            fails_times=random.choice([1, 2, 1 << 30]),
             yields=random.choice([0, 0, 0, 3]),
+            stubborn=random.random() < 0.1,
         )
         scaling = Scaling(
             max_containers=random.choice([0, 1, 4, 10]),
@@ -72,11 +87,31 @@ class Story:
         spec = FunctionSpec(id, id, "m", "f", is_generator=bool(work.yields), scaling=scaling)
         spec.resources = Resources(cpu_milli=random.choice([125, 1000]), memory_mib=128)
         spec.single_use = random.random() < 0.1
+        spec.scaling.min_containers = random.choice([0, 0, 0, 1])
+        if random.random() < 0.2:
+            spec.resources.gpus = [GpuRequest("A100", random.choice([1, 4]))]
+        if not work.yields:
+            self._shape(spec)
         return spec, work
 
-    def add_worker(self) -> None:
+    def _shape(self, spec: FunctionSpec) -> None:
+        """Retries, concurrency, batches."""
+        random = self.random
+        if random.random() < 0.5:
+            spec.retries = RetryPolicy(
+                random.choice([0, 1, 3]), random.choice([1.0, 2.0]), random.choice([0.0, 1.0])
+            )
+        if random.random() < 0.3:
+            spec.concurrency = Concurrency(random.choice([2, 10]), random.choice([0, 1]))
+        if random.random() < 0.2:
+            spec.batching = Batching(random.choice([2, 8]), 20)
+
+    def add_worker(self, capacity: Capacity | None = None) -> None:
         """One more worker joins."""
-        capacity = Capacity(self.random.choice([2000, 8000]), 8192)
+        if capacity is None:
+            gpus = self.random.choice([0, 0, 4]) if self.workers else 4
+            devices = [Device(f"gpu={number}", "A100-40GB", 40960) for number in range(gpus)]
+            capacity = Capacity(self.random.choice([2000, 8000]), 8192, devices)
         worker = SimWorker(self.world, f"wo-{len(self.workers)}", capacity, self.work)
         self.workers.append(worker)
         self.world.join(worker)
@@ -90,6 +125,7 @@ class Story:
             call.window = random.choice([20, 200, 4000])
             if random.random() < 0.1:
                 call.breaks_at = count // 2 + 1
+                call.ends = random.choice(["close", "cancel", "terminate"])
             calls.append(call)
             inputs -= count
         client = SimClient(self.world, f"cl-{number}", calls)
@@ -109,6 +145,8 @@ class Story:
         at_random(faults.server_kills, lambda: self.world.server.kill(random.choice([0.05, 2.0])))
         at_random(faults.container_kills, self._kill_container)
         at_random(faults.worker_kills, self._kill_worker)
+        at_random(faults.deploys, self._deploy)
+        at_random(faults.removals, self._remove)
         at_random(faults.client_kills, lambda: random.choice(self.clients).kill() if self._joined() else None)
 
     def _joined(self) -> bool:
@@ -120,6 +158,35 @@ class Story:
     def _cut_worker(self, seconds: float) -> None:
         self.world.links[self.random.choice(self.workers).id].cut(seconds)
 
+    def _deploy(self) -> None:
+        """A version of a function that differs, or the same again, or only other numbers of containers."""
+        server, random = self.world.server, self.random
+        function_id = random.choice(list(self.work))
+        if function_id in server.dropped:
+            return
+        spec = server.spec(function_id)
+        match random.choice(["changed", "changed", "same", "rollover", "recreate", "scaling"]):
+            case "changed":
+                server.add(replace(spec, image_id=f"im-{spec.version}", version=spec.version + 1))
+            case "same":
+                server.add(replace(spec))
+            case "rollover":
+                server.say(lambda d, now: d.rollover(now, function_id))
+            case "recreate":
+                server.say(lambda d, now: d.recreate(now, function_id))
+            case _:
+                server.capped.add(function_id)
+                scaling = Scaling(0, random.choice([0, 2, 10]), 0, random.choice([2.0, 20.0]))
+                server.add(replace(spec, scaling=scaling))
+
+    def _remove(self) -> None:
+        function_id = self.random.choice(list(self.work))
+        server = self.world.server
+        if server.alive and len(server.dropped) < 2:
+            server.dropped.add(function_id)
+            server.functions.pop(function_id, None)
+            server.say(lambda d, now: d.remove_function(now, function_id))
+
     def _kill_container(self) -> None:
         worker = self.random.choice(self.workers)
         if worker.containers:
@@ -128,8 +195,9 @@ class Story:
     def _kill_worker(self) -> None:
         alive = [worker for worker in self.workers if worker.alive]
         if len(alive) > 1:
-            self.random.choice(alive).kill()
-            self.world.after(1.0, self.add_worker)
+            worker = self.random.choice(alive)
+            worker.kill()
+            self.world.after(1.0, lambda: self.add_worker(worker.capacity))
 
     # The end
 
@@ -151,26 +219,65 @@ class Story:
             self.world.server.alive
             and all(link.up for link in self.world.links.values() if link.peer.alive)
             and not core.calls
-            and not any(function.containers for function in core.functions.values())
+            and not any(
+                len(function.containers) > function.spec.scaling.min_containers
+                for function in core.functions.values()
+            )
             and not any(worker.unconfirmed for worker in self.workers if worker.alive)
-            and not any(worker.containers for worker in self.workers if worker.alive)
+            and not any(
+                worker.count(id) > (0 if id in self.world.server.dropped else self._least(id))
+                for worker in self.workers
+                for id in self.work
+                if worker.alive
+            )
             and not any(caller.outbox for caller in core.delivery.callers.values())
         )
+
+    def _least(self, function_id: str) -> int:
+        return self.world.server.spec(function_id).scaling.min_containers
 
     def _check_results(self, client: SimClient) -> None:
         seed = self.world.seed
         for call in client.calls.values():
-            work = self.work[call.function_id]
+            if call.refused:
+                continue
             assert len(call.results) >= min(call.count, call.breaks_at), f"seed {seed}: results are missing"
             for index, code in call.results.items():
-                may_fail = work.late(index) or work.kills(index, 2) or self._harmed(work)
-                assert code in (OK, DONE) or (code == LOST and may_fail), (
-                    f"seed {seed}: {call.id}:{index} failed"
-                )
-                must_fail = work.late(index) or work.kills(index, 2)
-                assert not (must_fail and code != LOST), f"seed {seed}: {call.id}:{index} can't have a result"
-                if code == DONE:
-                    assert call.items.get(index, 0) == work.yields, f"seed {seed}: items are missing"
+                self._check_result(call, index, code)
+
+    def _check_result(self, call: SimCall, index: int, code: int) -> None:
+        work, server = self.work[call.function_id], self.world.server
+        where = f"seed {self.world.seed}: {call.id}:{index}"
+        removed = call.function_id in server.dropped
+        policy = None if removed else server.spec(call.function_id).retries
+        retries = policy.max_retries if policy is not None else 0
+        dies = work.late(index) or work.kills(index, 2)
+        unlucky = (work.kills(index, 1) and bool(retries)) or work.fails(index, 1)
+        if code == LOST:
+            assert removed or dies or self._harmed(work), f"{where} was lost"
+        elif code == ERROR:
+            always = work.fails(index, retries + 1)
+            assert always or removed or self._harmed(work) or unlucky, f"{where} failed"
+        else:
+            assert not dies, f"{where} can't have a result"
+            assert not work.fails(index, 1 << 29), f"{where} can't have a result"
+        if code == DONE:
+            assert call.items.get(index, 0) == work.yields, f"{where}: items are missing"
+        self._check_retries(call, index, code, retries, where, certain=not removed and not dies)
+
+    def _check_retries(
+        self, call: SimCall, index: int, code: int, retries: int, where: str, *, certain: bool
+    ) -> None:
+        """Where nothing was killed, an input that raised was tried as often as its policy says, no more, no less."""
+        faults, work = self.faults, self.work[call.function_id]
+        harm = faults.container_kills + faults.worker_kills + faults.server_kills + faults.long_cuts
+        if not certain or harm or work.kills(index, 1):
+            return
+        failed = sum(run.failed and not run.lost for run in self.world.runs.get((call.id, index), ()))
+        if code == ERROR:
+            assert failed == retries + 1, f"{where} failed {failed} times with {retries} retries"
+        else:
+            assert failed <= retries, f"{where} failed {failed} times with {retries} retries and was right"
 
     def _harmed(self, work: Work) -> bool:
         """Whether an innocent input may fail: a generator whose container was lost; one that was killed often."""

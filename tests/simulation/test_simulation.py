@@ -21,27 +21,27 @@ def seeds(part: int, parts: int) -> list[int]:
 
 
 def test_every_input_has_one_result_where_nothing_goes_wrong() -> None:
-    for seed in seeds(0, 5):
+    for seed in seeds(0, 7):
         Story(seed, faults=Faults(span_s=0.0)).play()
 
 
 def test_cut_connections_lose_nothing_and_run_nothing_twice() -> None:
-    for seed in seeds(1, 5):
+    for seed in seeds(1, 7):
         Story(seed, faults=Faults(cuts=12)).play()
 
 
 def test_killed_servers_lose_nothing_and_run_nothing_twice() -> None:
-    for seed in seeds(2, 5):
+    for seed in seeds(2, 7):
         Story(seed, faults=Faults(server_kills=3, cuts=3)).play()
 
 
 def test_killed_containers_workers_and_clients_cost_only_what_they_ran() -> None:
-    for seed in seeds(3, 5):
+    for seed in seeds(3, 7):
         Story(seed, faults=Faults(container_kills=5, worker_kills=3, client_kills=1, cuts=3)).play()
 
 
 def test_everything_at_once_and_workers_out_of_reach_for_long() -> None:
-    for seed in seeds(4, 5):
+    for seed in seeds(4, 7):
         faults = Faults(
             cuts=8,
             long_cuts=2,
@@ -50,6 +50,27 @@ def test_everything_at_once_and_workers_out_of_reach_for_long() -> None:
             worker_kills=1,
             client_kills=1,
             span_s=60.0,
+        )
+        Story(seed, faults=faults).play()
+
+
+def test_deploys_while_calls_run_lose_nothing() -> None:
+    for seed in seeds(5, 7):
+        Story(seed, faults=Faults(deploys=8, cuts=3)).play()
+
+
+def test_deploys_removals_and_everything_else_at_once() -> None:
+    for seed in seeds(6, 7):
+        faults = Faults(
+            deploys=5,
+            removals=1,
+            cuts=5,
+            long_cuts=1,
+            server_kills=1,
+            container_kills=3,
+            worker_kills=1,
+            client_kills=1,
+            span_s=30.0,
         )
         Story(seed, faults=faults).play()
 

@@ -36,6 +36,10 @@ class Peer(Protocol):
         """The server says something."""
         ...
 
+    def count(self, function_id: str) -> int:
+        """The containers of a function that it has."""
+        ...
+
 
 @dataclass
 class Run1:
@@ -47,6 +51,7 @@ class Run1:
     began: float
     ended: bool = False
     lost: bool = False
+    failed: bool = False  # it raised
 
 
 @dataclass
@@ -60,6 +65,9 @@ class World:
     runs: dict[tuple[str, int], list[Run1]] = field(default_factory=dict[tuple[str, int], list[Run1]])
     away: dict[str, list[list[float]]] = field(default_factory=dict[str, list[list[float]]])
     """Per worker: when it was out of the server's reach, from and until."""
+    specs: dict[str, FunctionSpec] = field(default_factory=dict[str, FunctionSpec])
+    """Per container: the version of its function that it was started with."""
+    forgetful: bool = False  # workers are given up, or the server is killed: it can't know what they have
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -104,12 +112,20 @@ class World:
         for run in runs:
             where = f"seed {self.seed}, {self.now:.3f} s: {call_id}:{index} ran as {run.attempt} in {run.container}"
             assert run.attempt != attempt, f"{where} and again in {container}"
-            assert run.lost or self.was_away(run.worker, run.began), (
+            assert run.lost or run.failed or self.was_away(run.worker, run.began), (
                 f"{where}, now as {attempt} in {container}"
             )
         run = Run1(container, worker, attempt, self.now)
         runs.append(run)
         return run
+
+    def check_cap(self, function_id: str) -> None:
+        """No more containers of a function than it may have, wherever they are."""
+        most = self.server.spec(function_id).scaling.max_containers
+        if not most or self.forgetful or function_id in self.server.capped:
+            return
+        there = sum(worker.count(function_id) for worker in self.peers.values() if worker.alive)
+        assert there <= most, f"seed {self.seed}, {self.now:.3f} s: {there} containers of {function_id}"
 
     def was_away(self, worker: str, since: float) -> bool:
         """Whether a worker was out of reach longer than the server has to wait for it."""
@@ -186,7 +202,9 @@ class Server:
     def __init__(self, world: World) -> None:
         self.world = world
         self.epoch = 0
-        self.functions: list[FunctionSpec] = []
+        self.functions: dict[str, FunctionSpec] = {}
+        self.dropped: set[str] = set()
+        self.capped: set[str] = set()  # functions whose maximum was lowered while they ran
         self.alive = False
         self.live_workers: set[str] = set()  # what the store says
         self._tick_at = float("inf")
@@ -205,7 +223,7 @@ class Server:
             inventory_wait_s=INVENTORY_WAIT_S,
             make_id=self._make_id,
         )
-        for spec in self.functions:
+        for spec in self.functions.values():
             self.dispatcher.add_function(self.world.now, spec, "ap-1", "main")
         self.drain()
 
@@ -214,10 +232,21 @@ class Server:
         return f"{prefix}-{self.epoch}-{self._ids}"
 
     def add(self, spec: FunctionSpec) -> None:
-        """Publishes a function."""
-        self.functions.append(spec)
-        self.dispatcher.add_function(self.world.now, spec, "ap-1", "main")
-        self.drain()
+        """Publishes a function, or a version of it."""
+        self.functions[spec.function_id] = spec
+        if self.alive:
+            self.dispatcher.add_function(self.world.now, spec, "ap-1", "main")
+            self.drain()
+
+    def spec(self, function_id: str) -> FunctionSpec:
+        """The newest version of a function."""
+        return self.functions[function_id]
+
+    def say(self, event: Callable[[Dispatcher, float], object]) -> None:
+        """A person says something, if the server lives."""
+        if self.alive:
+            event(self.dispatcher, self.world.now)
+            self.drain()
 
     def kill(self, down_s: float) -> None:
         """The server dies and is started again."""
@@ -267,10 +296,13 @@ class Server:
 
     def _send(self, action: Action) -> None:
         match action:
+            case Start():
+                self.world.specs[action.container_id] = self.spec(action.function_id)
+                peer = self.world.peers[action.worker_id]
             case Deliver():
                 peer = self.world.peers[action.caller]
             case Failed():
                 return
-            case Run() | Start() | Stop() | Take() | Cancel() | ConfirmResults():
+            case Run() | Stop() | Take() | Cancel() | ConfirmResults():
                 peer = self.world.peers[action.worker_id]
         self.world.links[peer.id].send(1, lambda: peer.receive(action) if peer.alive else None)

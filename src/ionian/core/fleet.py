@@ -49,6 +49,7 @@ class Fleet:
     def rescale(self, now: float, function: Function) -> None:
         """How many containers it may have, and for how long, has changed."""
         function.scaled_at = -1.0
+        function.over = len(function.containers)
         function.reaping = False
         self.idle(now, function)
 
@@ -87,12 +88,19 @@ class Fleet:
             self._wait(now, function, behind=live > before)
         if upto < wanted and live == upto:
             self._again(function, now + self.core.settings.scale_every_s)
-        for container in list(function.idle)[: max(0, live - most)] if most else ():
-            self.stop(now, container, self.core.settings.stop_grace_s, f"max_containers is {most}")
+        if most and live > most:
+            self._shrink(now, function, live - most, f"max_containers is {most}")
         if function.idle:
             self.idle(now, function)
         if function.queued and function not in self.line.line and not (most and live + leaving >= most):
             self._again(function, now + self.core.settings.look_again_s)
+
+    def _shrink(self, now: float, function: Function, count: int, reason: str) -> None:
+        """There are more than there may be: the idle ones end first, then those that start, then the busy ones."""
+        there = [c for c in function.containers if not c.retired and c.state < State.STOPPING]
+        there.sort(key=lambda c: (c.outstanding, c.state is State.READY))
+        for container in there[:count]:
+            self.retire(now, container, reason)
 
     def _may_start(self, now: float, function: Function) -> bool:
         """After a failed start one at a time, and not at once; where a maximum holds, not before all are counted."""

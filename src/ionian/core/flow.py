@@ -252,6 +252,8 @@ class Flow:
             for container in [c for c in call.function.containers if call.id in c.held]:
                 self.interrupt(now, container, call)
         self.free(call)
+        if call.function.shares:
+            self.fill(now, call.function)  # what had to run alone holds the others up no more
 
     def interrupt(self, now: float, container: Container, call: Call) -> None:
         """Asks for the end of what a container has of a closed call; the container goes on with other work."""

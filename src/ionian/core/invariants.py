@@ -68,7 +68,7 @@ def _check_functions(core: Core) -> None:
         most = function.spec.scaling.max_containers
         assert function.alone == sum(len(call.alone) for call in calls if not call.held_back)
         started = sum(not container.adopted for container in function.containers)
-        assert not most or started <= most, "more containers than max_containers"
+        assert not most or started <= max(most, function.over), "more containers than max_containers"
         for container in function.containers:
             assert (container in function.idle) == bool(not container.outstanding and container.room())
             assert (container in function.open) == bool(container.outstanding and container.room())

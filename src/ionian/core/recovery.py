@@ -163,6 +163,7 @@ class Recovery:
                     lost.setdefault(call_id, set()).add(index)
             self.flow.back_to_queue(container, lost)
             container.function.place(container, then)
+            self.fleet.rest(then, container)
             self.flow.fill(then, container.function)
             self.fleet.idle(then, container.function)
 

@@ -87,6 +87,8 @@ class Results:
             while function.queued and container.room():
                 if not self.flow.give(now, container, share):
                     break
+            if function.shares and function.open:
+                self.flow.fill(now, function)  # what had to run alone holds the others up no more
             if function.queued and now - function.scaled_at > 5 * self.core.settings.scale_every_s:
                 self.fleet.wake(now, function)
         function.place(container, now)
