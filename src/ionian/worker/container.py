@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import select
-import shutil
 import signal
 import socket
 import time
@@ -18,9 +16,8 @@ import msgspec
 
 from ..protocol.apps import Log
 from ..protocol.batch import Batch
-from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Again, Begin, Failed, Leaving, Ready
+from ..protocol.container import CELL_FD, DATA_FD, SIDE_FD, Again, Failed, Leaving, Ready
 from ..protocol.ids import input_id
-from ..protocol.spec import FunctionSpec
 from ..protocol.wire import CONTROL, PREFIX_SIZE, entries, pack_entry
 from ..protocol.workers import CancelInputs, ContainerState, Held, Running, StartContainer, Usage
 from .cancellations import Cancellations
@@ -29,7 +26,8 @@ from .exec import Insides
 from .feed import Feed
 from .images import BuiltImage
 from .logs import PAUSE_S, LogPipe
-from .sandbox import Bind, Exit, IdMap, Limits, Sandbox, SandboxError, SandboxSpec, remove_folders, start
+from .recipe import LEAVE_S, begin_of, sandbox_of, slots_of
+from .sandbox import Exit, IdMap, Sandbox, SandboxError, remove_folders, start
 from .side import Side, open_side
 
 if TYPE_CHECKING:
@@ -37,19 +35,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionian.worker")
 
-FUNCTION_FILE = "/run/ionian-function.pickle"
 SLOW_NS = 20_000_000
 """An input that runs for 20 ms keeps the results before it no longer."""
 
-LEAVE_S = 30.0
-"""For what runs at a container's end (@exit, atexit, threads that are waited for), as Modal gives it."""
-
 _LEAVING = f'["{Leaving.__name__}"'.encode()
-
-PIDS = 4096
-"""Processes and threads of one container: more than any real program, fewer than would stop the machine."""
-
-_FAULTS = {name: value for name, value in os.environ.items() if name == "IONIAN_FAULT"}  # set by tests alone
 
 _encode = msgspec.json.encode
 
@@ -282,10 +271,10 @@ class Container:
             raise SandboxError(
                 f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer"
             )
-        spec = await self._spec(image, scratch)
+        spec = await sandbox_of(self.worker, ask, image, scratch)
         if self._hurry.is_set():
             return None
-        self.feed = Feed(self._results, _slots(ask.function))
+        self.feed = Feed(self._results, slots_of(ask.function))
         ours, theirs = socket.socketpair()
         self._pipes = [LogPipe(fd, self._log, self._crowded) for fd in (1, 2)]
         for pipe in self._pipes:
@@ -307,7 +296,8 @@ class Container:
             for pipe in self._pipes:
                 pipe.started()  # else it would never end
         self._side = await open_side(ours, self._asked, lambda: None)
-        self._side.send(self._begin(image))
+        begin = begin_of(self.worker, ask, image)
+        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, begin))))
         if self._hurry.is_set():
             sandbox.kill()
         else:
@@ -334,81 +324,6 @@ class Container:
         _going_on.add(image)
         image.add_done_callback(_went_on)
         return None
-
-    async def _spec(self, image: BuiltImage, scratch: Path) -> SandboxSpec:
-        function = self.ask.function
-        self._check_disk()
-        layers = list(image.layers)
-        if function.mounts:
-            layers.append(await self.worker.images.mount_layer(function.mounts))
-        ring = await self.worker.ring(image)
-        binds = [Bind(ring, RING)]
-        if function.serialized:
-            binds.append(Bind(await self.worker.blobs.fetch(function.serialized), FUNCTION_FILE))
-        for volume in function.volumes:
-            binds.append(Bind(self.worker.volume(volume.volume_id), volume.path, volume.read_only))
-        edits = self.worker.devices.edits(self.ask.devices)
-        binds.extend(edits.binds)
-        resources = function.resources
-        return SandboxSpec(
-            layers=layers,
-            scratch=scratch,
-            argv=["-m", "ionian.container.agent"],
-            env={
-                **_FAULTS,
-                "PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
-                "LANG": "C.UTF-8",
-                # The dynamic linker reads it once, at the start of the interpreter.
-                **edits.search_path(
-                    function.env.get("LD_LIBRARY_PATH", image.env.get("LD_LIBRARY_PATH", ""))
-                ),
-            },
-            workdir="/",
-            binds=binds,
-            hostname=function.tag.replace(".", "-").replace("_", "-")[:60] or "ionian",
-            devices=edits.devices,
-            limits=Limits(resources.cpu_limit_milli, resources.memory_limit_mib, PIDS),
-            python=image.python,
-            python_path=[RING],
-            init=f"{RING}/ionian/container/init.py",
-        )
-
-    def _check_disk(self) -> None:
-        asked = self.ask.function.resources.ephemeral_disk_mib
-        free = shutil.disk_usage(self.worker.scratch).free >> 20
-        if asked > free:
-            raise SandboxError(
-                f"{self.ask.function.tag} asks for ephemeral_disk={asked:,} MiB, and the worker's disk has {free:,} MiB free; "
-                "ask for less, or make room there"
-            )
-
-    def _begin(self, image: BuiltImage) -> bytes:
-        ask, function = self.ask, self.ask.function
-        begin = Begin(
-            container_id=ask.container_id,
-            function_id=function.function_id,
-            app_id=ask.app_id,
-            module=function.module,
-            qualname=function.qualname,
-            definition=function.definition,
-            serialized=FUNCTION_FILE if function.serialized else "",
-            is_generator=function.is_generator,
-            environment=ask.environment,
-            env=environment_of(ask, image, self.worker.devices.edits(ask.devices)),
-            functions=ask.functions,
-            workdir=image.workdir,
-            client_python=function.python,
-            image_id=function.image_id,
-            is_class=function.class_spec is not None,
-            arguments=function.class_spec.arguments if function.class_spec is not None else "",
-            max_inputs=function.concurrency.max_inputs,
-            batch_size=function.batching.max_batch_size if function.batching is not None else 0,
-            batch_wait_ms=function.batching.wait_ms if function.batching is not None else 0,
-            snapshot=function.snapshot,
-            grace_s=LEAVE_S,
-            single_use=function.single_use,
-        )
-        return pack_entry(CONTROL, _encode(("Begin", 0, begin)))
 
     # --- what it says
 
@@ -521,15 +436,6 @@ def _went_on(image: asyncio.Future[BuiltImage]) -> None:
     _going_on.discard(image)
     if not image.cancelled() and (error := image.exception()) is not None:
         log.warning("an image that no container waits for any more: %s", error)
-
-
-def _slots(function: FunctionSpec) -> int:
-    """How many inputs a container of this function runs at once."""
-    if function.single_use:
-        return 1
-    return function.concurrency.max_inputs * (
-        function.batching.max_batch_size if function.batching is not None else 1
-    )
 
 
 def _held(batch: Batch) -> Held:

@@ -6,7 +6,6 @@ taking back is a `recv` at the same end: an input is either run or taken back, n
 
 from __future__ import annotations
 
-import array
 import asyncio
 import logging
 import mmap
@@ -24,6 +23,7 @@ from ..protocol.slots import Run, ask, cell_size, runs
 from ..protocol.stream import joined
 from ..protocol.wire import PREFIX, PREFIX_SIZE, RUN, entries
 from ..protocol.workers import Held
+from .packets import Packet, batch_of, descriptors, header_of, packet_of, read_file, some_rows
 
 BUFFER = 256 << 10
 PACKETS_A_TURN = 32
@@ -33,9 +33,6 @@ FD_SPACE = socket.CMSG_SPACE(4)
 log = logging.getLogger("ionian.worker")
 
 _cell = struct.Struct(CELL_FORMAT)
-
-Packet = tuple[bytes, bytes | int | None]
-"""The entry; or its prefix and header, and the payload apart: as bytes, or as the descriptor that it was sent by."""
 
 
 class Feed:
@@ -83,7 +80,7 @@ class Feed:
                 pass
             except OSError:
                 return  # the container is gone; its end tells the rest
-        self._queue.append(_packet_of(entry))
+        self._queue.append(packet_of(entry))
         if not self._writing:
             self._write()
 
@@ -153,16 +150,16 @@ class Feed:
             return self.take_back()
         taken: list[Held] = []
         for packet in self._unclaimed():
-            batch = _header_of(packet[0])
+            batch = header_of(packet[0])
             if batch.call_id != call_id or indexes.isdisjoint(batch.index):
                 self._queue.append(packet)
                 continue
             taken.append(self._forget(packet[0], indexes))
             kept = [row for row, index in enumerate(batch.index) if index not in indexes]
-            whole = _whole(packet)
+            batch = batch_of(packet)
             if kept:
-                rest = some_rows(whole, kept)
-                self._queue.append(_packet_of(rest.pack(RUN)))
+                rest = some_rows(batch, kept)
+                self._queue.append(packet_of(rest.pack(RUN)))
         if self._queue:
             self._write()
         return taken
@@ -184,14 +181,14 @@ class Feed:
                 break
             if size == 0:
                 break
-            descriptors = _descriptors(ancillary)
-            taken.append((bytes(self._buffer[:size]), descriptors[0] if descriptors else None))
+            fds = descriptors(ancillary)
+            taken.append((bytes(self._buffer[:size]), fds[0] if fds else None))
         if self._ending:
             self._shut()
         return taken + queued
 
     def _forget(self, packet: bytes, only: set[int] | None = None) -> Held:
-        batch = _header_of(packet)
+        batch = header_of(packet)
         held = self._held.get(batch.call_id, {})
         rows = [row for row in zip(batch.index, batch.attempt, strict=True) if only is None or row[0] in only]
         for index, _ in rows:
@@ -230,7 +227,7 @@ class Feed:
 
     def _packet(self, size: int, ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
-            batch = self._unpack(bytes(self._buffer[:size]), _descriptors(ancillary))
+            batch = self._unpack(bytes(self._buffer[:size]), descriptors(ancillary))
         except (ValueError, OSError, struct.error) as error:  # user code can write here
             log.warning("a container sent what is no result: %s", error)
             return
@@ -276,15 +273,15 @@ class Feed:
                 Batch(call_id, index, sizes, b"".join(payloads), attempt=attempt, code=code, micros=micros)
             )
 
-    def _unpack(self, data: bytes, descriptors: list[int]) -> Batch:
-        if not descriptors:
+    def _unpack(self, data: bytes, fds: list[int]) -> Batch:
+        if not fds:
             _, header, payload = next(entries(data))
             return Batch.unpack(header, bytes(payload))
-        for fd in descriptors[1:]:
+        for fd in fds[1:]:
             os.close(fd)
         _, header_size, payload_size = PREFIX.unpack_from(data)
         header = memoryview(data)[PREFIX_SIZE : PREFIX_SIZE + header_size]
-        return Batch.unpack(header, _read(descriptors[0], payload_size))
+        return Batch.unpack(header, read_file(fds[0], payload_size))
 
     # --- what is under way
 
@@ -340,52 +337,3 @@ class Feed:
         self.theirs.close()
         self._cell.close()
         os.close(self.cell_fd)
-
-
-def _header_of(packet: bytes) -> Batch:
-    header_size = PREFIX.unpack_from(packet)[1]
-    return Batch.unpack_header(memoryview(packet)[PREFIX_SIZE : PREFIX_SIZE + header_size])
-
-
-def _whole(packet: Packet) -> Batch:
-    """The batch of a packet, whose descriptor is closed."""
-    head, payload = packet
-    if payload is None:
-        return Batch.unpack(*next(entries(head))[1:])
-    batch = _header_of(head)
-    batch.payload = _read(payload, sum(batch.size)) if isinstance(payload, int) else payload
-    return batch
-
-
-def _packet_of(entry: bytes) -> Packet:
-    if len(entry) <= PACKET_MAX:
-        return entry, None
-    cut = PREFIX_SIZE + PREFIX.unpack_from(entry)[1]
-    return entry[:cut], entry[cut:]
-
-
-def some_rows(batch: Batch, rows: list[int]) -> Batch:
-    """A batch of some of the rows of another."""
-    payloads = batch.payloads()
-    return Batch(
-        batch.call_id,
-        [batch.index[at] for at in rows],
-        [batch.size[at] for at in rows],
-        b"".join([payloads[at] for at in rows]),
-        attempt=[batch.attempt[at] for at in rows],
-        code=[batch.code[at] for at in rows],
-        micros=[batch.micros[at] for at in rows],
-    )
-
-
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    fds = array.array("i")
-    for _, _, data in ancillary:
-        fds.frombytes(data[: len(data) - len(data) % 4])
-    return list(fds)
-
-
-def _read(fd: int, size: int) -> bytes:
-    with os.fdopen(fd, "rb") as file:
-        file.seek(0)
-        return file.read(size)

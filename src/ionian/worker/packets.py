@@ -1,0 +1,66 @@
+"""Packets of a container's socket, as the worker handles them: a batch, whose payload may travel as a descriptor."""
+
+from __future__ import annotations
+
+import array
+import os
+
+from ..protocol.batch import Batch
+from ..protocol.container import PACKET_MAX
+from ..protocol.wire import PREFIX, PREFIX_SIZE, entries
+
+Packet = tuple[bytes, bytes | int | None]
+"""The entry; or its prefix and header, and the payload apart: as bytes, or as the descriptor that it was sent by."""
+
+
+def header_of(packet: bytes) -> Batch:
+    """The columns of a packet, given its prefix and header."""
+    header_size = PREFIX.unpack_from(packet)[1]
+    return Batch.unpack_header(memoryview(packet)[PREFIX_SIZE : PREFIX_SIZE + header_size])
+
+
+def batch_of(packet: Packet) -> Batch:
+    """The batch of a packet, whose descriptor is closed."""
+    head, payload = packet
+    if payload is None:
+        return Batch.unpack(*next(entries(head))[1:])
+    batch = header_of(head)
+    batch.payload = read_file(payload, sum(batch.size)) if isinstance(payload, int) else payload
+    return batch
+
+
+def packet_of(entry: bytes) -> Packet:
+    """A packed batch as it fits into the socket."""
+    if len(entry) <= PACKET_MAX:
+        return entry, None
+    cut = PREFIX_SIZE + PREFIX.unpack_from(entry)[1]
+    return entry[:cut], entry[cut:]
+
+
+def some_rows(batch: Batch, rows: list[int]) -> Batch:
+    """A batch of some of the rows of another."""
+    payloads = batch.payloads()
+    return Batch(
+        batch.call_id,
+        [batch.index[at] for at in rows],
+        [batch.size[at] for at in rows],
+        b"".join([payloads[at] for at in rows]),
+        attempt=[batch.attempt[at] for at in rows],
+        code=[batch.code[at] for at in rows],
+        micros=[batch.micros[at] for at in rows],
+    )
+
+
+def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors that came with a packet."""
+    fds = array.array("i")
+    for _, _, data in ancillary:
+        fds.frombytes(data[: len(data) - len(data) % 4])
+    return list(fds)
+
+
+def read_file(fd: int, size: int) -> bytes:
+    """The content of a descriptor, which is closed."""
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return file.read(size)

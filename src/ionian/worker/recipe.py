@@ -1,0 +1,118 @@
+"""What a container is made of: its sandbox, and what its agent is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..protocol.container import RING, Begin
+from ..protocol.spec import FunctionSpec
+from ..protocol.workers import StartContainer
+from .environment import environment_of
+from .images import BuiltImage
+from .sandbox import Bind, Limits, SandboxError, SandboxSpec
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+FUNCTION_FILE = "/run/ionian-function.pickle"
+
+LEAVE_S = 30.0
+"""For what runs at a container's end (@exit, atexit, threads that are waited for), as Modal gives it."""
+
+PIDS = 4096
+"""Processes and threads of one container: more than any real program, fewer than would stop the machine."""
+
+_FAULTS = {name: value for name, value in os.environ.items() if name == "IONIAN_FAULT"}  # set by tests alone
+
+
+async def sandbox_of(worker: Worker, ask: StartContainer, image: BuiltImage, scratch: Path) -> SandboxSpec:
+    """The sandbox of a container: its layers, what is mounted in it, its devices and limits. Raises SandboxError."""
+    function = ask.function
+    _check_disk(worker, function)
+    layers = list(image.layers)
+    if function.mounts:
+        layers.append(await worker.images.mount_layer(function.mounts))
+    ring = await worker.ring(image)
+    binds = [Bind(ring, RING)]
+    if function.serialized:
+        binds.append(Bind(await worker.blobs.fetch(function.serialized), FUNCTION_FILE))
+    for volume in function.volumes:
+        binds.append(Bind(worker.volume(volume.volume_id), volume.path, volume.read_only))
+    edits = worker.devices.edits(ask.devices)
+    binds.extend(edits.binds)
+    resources = function.resources
+    return SandboxSpec(
+        layers=layers,
+        scratch=scratch,
+        argv=["-m", "ionian.container.agent"],
+        env={
+            **_FAULTS,
+            "PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            "LANG": "C.UTF-8",
+            # The dynamic linker reads it once, at the start of the interpreter.
+            **edits.search_path(function.env.get("LD_LIBRARY_PATH", image.env.get("LD_LIBRARY_PATH", ""))),
+        },
+        workdir="/",
+        binds=binds,
+        hostname=_hostname(function.tag),
+        devices=edits.devices,
+        limits=Limits(resources.cpu_limit_milli, resources.memory_limit_mib, PIDS),
+        python=image.python,
+        python_path=[RING],
+        init=f"{RING}/ionian/container/init.py",
+    )
+
+
+def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
+    """What its agent is told at its start."""
+    function, batching = ask.function, ask.function.batching
+    return Begin(
+        container_id=ask.container_id,
+        function_id=function.function_id,
+        app_id=ask.app_id,
+        module=function.module,
+        qualname=function.qualname,
+        definition=function.definition,
+        serialized=FUNCTION_FILE if function.serialized else "",
+        is_generator=function.is_generator,
+        environment=ask.environment,
+        env=environment_of(ask, image, worker.devices.edits(ask.devices)),
+        functions=ask.functions,
+        workdir=image.workdir,
+        client_python=function.python,
+        image_id=function.image_id,
+        is_class=function.class_spec is not None,
+        arguments=function.class_spec.arguments if function.class_spec is not None else "",
+        max_inputs=function.concurrency.max_inputs,
+        batch_size=batching.max_batch_size if batching is not None else 0,
+        batch_wait_ms=batching.wait_ms if batching is not None else 0,
+        snapshot=function.snapshot,
+        grace_s=LEAVE_S,
+        single_use=function.single_use,
+    )
+
+
+def slots_of(function: FunctionSpec) -> int:
+    """How many inputs a container of this function runs at once."""
+    if function.single_use:
+        return 1
+    return function.concurrency.max_inputs * (
+        function.batching.max_batch_size if function.batching is not None else 1
+    )
+
+
+def _check_disk(worker: Worker, function: FunctionSpec) -> None:
+    asked = function.resources.ephemeral_disk_mib
+    free = shutil.disk_usage(worker.scratch).free >> 20
+    if asked > free:
+        raise SandboxError(
+            f"{function.tag} asks for ephemeral_disk={asked:,} MiB, and the worker's disk has {free:,} MiB free; "
+            "ask for less, or make room there"
+        )
+
+
+def _hostname(tag: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in tag)[:60].strip("-") or "ionian"
