@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..exception import Error
+from .install import install, uninstall
 from .loglevel import set_up_logs
 
 if TYPE_CHECKING:
@@ -30,16 +31,29 @@ STOP_S = 30.0
     "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
 )
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
+@click.option("--delegated", is_flag=True, hidden=True)  # in a systemd unit with Delegate=yes
 @click.pass_context
 def command(
-    ctx: click.Context, host: str, port: int, database: str, no_worker: bool, no_gpu: bool, insecure: bool
+    ctx: click.Context,
+    host: str,
+    port: int,
+    database: str,
+    no_worker: bool,
+    no_gpu: bool,
+    insecure: bool,
+    delegated: bool,
 ) -> None:
-    """Runs a server until Ctrl-C. `start`, `stop` and `status` are about one in the background."""
+    """Runs a server until Ctrl-C. `start`, `stop` and `status` are about one in the background, `install` and
+    `uninstall` about one that systemd runs."""
     if ctx.invoked_subcommand is not None:
         return
     from ..server.main import CannotServe, Options, serve
 
     set_up_logs()
+    if delegated:  # out of the unit's own cgroup: one with processes can't have controllers for containers
+        from ..worker.sandbox.cgroup import writable_roots
+
+        writable_roots()
     options = Options(
         _state(),
         host=host,
@@ -124,6 +138,10 @@ def status(tokens: bool) -> None:
             f"client IONIAN_SERVER_URL={url} IONIAN_TOKEN={local_token(state, 'client')}\n"
             f"worker IONIAN_TOKEN={local_token(state, 'worker')} ionian worker --server {url}"
         )
+
+
+command.add_command(install)
+command.add_command(uninstall)
 
 
 def _state() -> StateFolder:
