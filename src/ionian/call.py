@@ -16,7 +16,7 @@ from . import link as links
 from .protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .protocol.ids import new_id
 from .protocol.wire import INPUTS, MAX_INLINE
-from .serialization import dumps, load_failure, loads
+from .serialization import load_failure, loads
 from .spill import Inbox
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _parent() -> str:
 
 def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Runs one input and returns its result, or raises its exception."""
-    payload = dumps((args, kwargs), f"an argument of {function.tag}")
+    payload = function.payload(args, kwargs)
     link = links.current()
     lane = link.take_lane() if len(payload) <= MAX_INLINE and not _is_detached(function) else None
     if lane is not None:
@@ -189,7 +189,7 @@ def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 async def run_async(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`run` for a coroutine."""
-    payload = dumps((args, kwargs), f"an argument of {function.tag}")
+    payload = function.payload(args, kwargs)
     waiter = Waiter()
     call = Call(function, waiter.notify)
     try:
@@ -281,7 +281,7 @@ class _Items:
 
 def generate(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
     """Runs a generator function and yields its items as they come."""
-    payload = dumps((args, kwargs), f"an argument of {function.tag}")
+    payload = function.payload(args, kwargs)
     call = Call(function)
     items = _Items(call)
     try:
@@ -296,7 +296,7 @@ async def generate_async(
     function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> AsyncIterator[Any]:
     """`generate` for a coroutine."""
-    payload = dumps((args, kwargs), f"an argument of {function.tag}")
+    payload = function.payload(args, kwargs)
     waiter = Waiter()
     call = Call(function, waiter.notify)
     items = _Items(call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType, GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
@@ -12,6 +12,7 @@ from .exception import ExecutionError, InvalidError, SerializationError
 from .execution import is_local
 from .methods import ForEach, Map, Remote, RemoteGenerator, Starmap
 from .options import FunctionOptions
+from .serialization import dumps
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -169,6 +170,11 @@ class Function(Generic[P, R, L]):
                 raise ExecutionError(_not_running(self))
             self._find()
         return self
+
+    def payload(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str = "") -> bytes:
+        """An input as bytes. `what` names it where it can't be pickled. Raises SerializationError."""
+        value = (args, kwargs, self.method) if self.method else (args, kwargs)
+        return dumps(value, what or f"an argument of {self.tag}")
 
     def _find(self) -> None:
         """In a container: asks for the id by the name in the caller's own app."""
