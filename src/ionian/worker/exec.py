@@ -60,6 +60,8 @@ class Exec:
         finally:
             for task in (ended, unwanted, read_all):
                 task.cancel()
+            # They let go of their descriptors first: a number that is closed under the loop would be deaf when used again.
+            await asyncio.wait([ended, unwanted, read_all])
             self._close()
         if ended.done() and not ended.cancelled():
             code, reason = ended.result()
