@@ -280,8 +280,8 @@ class Windows:
         return line.under_way < WINDOW or line.under_way < 2 * self._running(line.function_id)
 
     def _running(self, function_id: str) -> int:
-        state = self._engine.dispatcher.state_of(function_id)
-        return 0 if state is None else state.running
+        function = self._engine.dispatcher.core.functions.get(function_id)
+        return 0 if function is None else function.running
 
     def _freed(self, line: Line, kept: Kept, count: int) -> None:
         if count:

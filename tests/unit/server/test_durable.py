@@ -216,7 +216,8 @@ def test_what_is_unfinished_goes_on_after_a_restart_and_what_has_a_result_does_n
     old.containers.clear()
 
     async def after(world: World) -> None:
-        worker = await world.worker()
+        worker = await world.worker(old)
+        worker.ran.clear()
         _, half, open = calls
         for call_id, index, value in ((half, 1, b"1"), (half, 2, b"2"), (open, 0, b"open"), (half, 0, b"0")):
             _, batch = await world.client.outputs(call_id, index)
