@@ -11,7 +11,7 @@ from .arguments import flag, object_name, text, variables, wrong
 from .deployment import Deployable
 from .exception import DeprecationError, InvalidError
 from .execution import is_importing, is_local, stop_import
-from .function import Function, check_raw
+from .function import Function, check_made, check_raw
 from .image import Image
 from .parameters import parameter
 from .partial_function import PartialFunction, concurrency_of, take, unwrapped
@@ -262,6 +262,7 @@ class App(Deployable):
                 take(settings, partial.concurrency, partial.batching)
             tag = name or getattr(raw, "__qualname__", "")
             made: Function[..., Any, Any] = Function(raw, self, tag, settings, is_generator=is_generator)
+            check_made(made)
             self._register(made)
             return made
 
@@ -413,8 +414,6 @@ class App(Deployable):
     def _settings(self, given: dict[str, Any], decorator: str = "App.function") -> options.FunctionOptions:
         """The checked arguments of `function` or `cls`, with what the app adds."""
         _take_retired(given)
-        if given["retries"] is not None:
-            _check_retries(given["retries"])
         refused = [name for name in _refused(decorator) if given[name]]
         if refused:
             later.refuse(decorator, **{refused[0]: True})
@@ -491,13 +490,6 @@ def _take_retired(given: dict[str, Any]) -> None:
     concurrent = given["allow_concurrent_inputs"]
     if concurrent is not None:
         _warn(f"allow_concurrent_inputs= is retired; write @modal.concurrent(max_inputs={concurrent!r})")
-
-
-def _check_retries(retries: Any) -> None:
-    from .retries import Retries
-
-    if isinstance(retries, bool) or not isinstance(retries, (int, Retries)):
-        raise wrong("retries", "a whole number, or a modal.Retries", retries)
 
 
 def _warn(message: str) -> None:

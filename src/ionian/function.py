@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType, GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, cast
 
 from . import later
+from .blocking import BlockingMethod
 from .exception import ExecutionError, InvalidError, SerializationError
 from .execution import is_local
 from .methods import ForEach, Map, Remote, RemoteGenerator, Starmap
 from .options import FunctionOptions
-from .serialization import dumps
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from typing import Literal
 
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from .app import App
     from .image import Image
     from .protocol.spec import ClassSpec
+    from .retries import Retries
+    from .scaling import FunctionAutoscalerSettings, FunctionStats
+    from .secret import Secret
+    from .volume import Volume
 
     P = ParamSpec("P")
     R = DefaultTypeVar("R", covariant=True, default=Any)
@@ -123,6 +128,124 @@ class Function(Generic[P, R, L]):
             f"{self.tag}.local(…) for this process"
         )
 
+    # --- others like it
+
+    @staticmethod
+    def from_name(
+        app_name: str,
+        name: str,
+        *,
+        version: int | None = None,
+        environment_name: str | None = None,
+        client: Any = None,
+    ) -> Function[..., Any, Any]:
+        """A function of a deployed app. Nothing is asked before it is used.
+
+        ```python
+        square = modal.Function.from_name("my-app", "square")
+        square.remote(4)
+        ```
+
+        Args:
+            app_name, name: the names of the app and of the function.
+            environment_name: where the app is deployed; else the current environment.
+
+        Raises InvalidError for a wrong argument; its use raises NotFoundError where there is no such app or function.
+        """
+        from .named_function import from_name
+
+        return from_name(app_name, name, version=version, environment_name=environment_name, client=client)
+
+    @staticmethod
+    def lookup(app_name: str, name: str, *, environment_name: str | None = None) -> Function[..., Any, Any]:
+        """Retired: write `Function.from_name`."""
+        import warnings
+
+        from .exception import DeprecationError
+        from .named_function import from_name
+
+        warnings.warn(
+            "modal.Function.lookup is retired; write modal.Function.from_name", DeprecationError, stacklevel=2
+        )
+        return from_name(app_name, name, environment_name=environment_name).hydrate()
+
+    def with_options(
+        self,
+        *,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        gpu: str | list[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Collection[Secret] | None = None,
+        volumes: Mapping[str, Volume] = {},
+        retries: int | Retries | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+        timeout: int | None = None,
+        region: str | Sequence[str] | None = None,
+        cloud: str | None = None,
+        routing_region: str | None = None,
+    ) -> Function[P, R, L]:
+        """The function with other options than its decorator gave it, and containers of its own.
+
+        What is not given stays; `secrets` and `volumes` take the place of those that it has, `env` is added to it.
+        The units are those of `@app.function`. Raises InvalidError for a wrong argument.
+
+        ```python
+        embed.with_options(gpu="H100", max_containers=2).remote("a text")
+        ```
+        """
+        given = {name: value for name, value in locals().items() if name != "self"}
+        from .variant import Variant, given_options
+
+        return cast("Function[P, R, L]", Variant(self, given_options(given)))
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R, L]:
+        """The function with other limits than those of `@modal.concurrent`, and containers of its own."""
+        from .variant import with_concurrency
+
+        return cast("Function[P, R, L]", with_concurrency(self, max_inputs, target_inputs))
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R, L]:
+        """The function with other limits than those of `@modal.batched`, and containers of its own."""
+        from .variant import with_batching
+
+        return cast("Function[P, R, L]", with_batching(self, max_batch_size, wait_ms))
+
+    # --- while it runs
+
+    @BlockingMethod
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+    ) -> FunctionAutoscalerSettings:
+        """Changes how many containers the function has, until its app is deployed again.
+
+        What is not given stays as it is; `scaledown_window` in seconds. Returns all settings. Raises InvalidError for a
+        wrong argument, ExecutionError where the app is not running.
+        """
+        given = {name: value for name, value in locals().items() if name != "self"}
+        from . import link
+        from .scaling import settings, update
+
+        message = update(self.hydrate().function_id, given)
+        return settings(link.current().request(message)[0].scaling)
+
+    @BlockingMethod
+    def get_current_stats(self) -> FunctionStats:
+        """How many inputs wait, and how many containers run them."""
+        from . import link
+        from .protocol.calls import GetFunctionStats
+        from .scaling import FunctionStats
+
+        answer, _ = link.current().request(GetFunctionStats(self.hydrate().function_id))
+        return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
+
     # --- what it is
 
     @property
@@ -171,11 +294,6 @@ class Function(Generic[P, R, L]):
             self._find()
         return self
 
-    def payload(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str = "") -> bytes:
-        """An input as bytes. `what` names it where it can't be pickled. Raises SerializationError."""
-        value = (args, kwargs, self.method) if self.method else (args, kwargs)
-        return dumps(value, what or f"an argument of {self.tag}")
-
     def _find(self) -> None:
         """In a container: asks for the id by the name in the caller's own app."""
         from . import link
@@ -207,6 +325,14 @@ def handle(function_id: str, tag: str, is_generator: bool) -> Function[..., Any,
     )
     function.function_id = function_id
     return function
+
+
+def check_made(function: Function[..., Any, Any]) -> None:
+    """Raises InvalidError for options that a function of its kind can't have."""
+    if is_local() and function.is_generator and function.options.retries is not None:
+        raise InvalidError(
+            f"retries: {function.tag} is a generator, which can't be tried again once it has yielded; leave it out"
+        )
 
 
 def detect_generator(raw: Any) -> bool:

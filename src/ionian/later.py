@@ -16,15 +16,8 @@ NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
         "spawned calls": "FunctionCall Function.spawn Function.spawn_map Function.experimental_spawn_map",
-        "concurrent and batched inputs": (
-            "Function.with_concurrency Function.with_batching"
-        ),
-        "deploys and lookups": (
-            "Function.from_name Function.from_id runner"
-        ),
-        "autoscaling by call": (
-            "Function.update_autoscaler Function.autoscaler Function.with_options Function.get_current_stats"
-        ),
+        "deploys and lookups": "Function.from_id runner",
+        "autoscaling by call": "Function.autoscaler",
         "web endpoints": (
             "asgi_app wsgi_app fastapi_endpoint web_endpoint web_server sessioned forward Tunnel Server App.server "
             "App.registered_web_endpoints Function.get_web_url"
@@ -69,8 +62,6 @@ PARAMETERS: dict[str, str] = {
     f"{callable_}({parameter})": reason
     for callable_, reasons in {
         "App.function": {
-            "retries": "retries",
-            "memory snapshots": "enable_memory_snapshot",
             "network isolation": "block_network restrict_modal_access proxy i6pn",
             "placement": "cloud region routing_region",
             "buckets as volumes": "network_file_systems",
@@ -90,6 +81,8 @@ PARAMETERS: dict[str, str] = {
         "App.stop": {"connections by hand": "client"},
         "App.set_tags": {"connections by hand": "client"},
         "App.get_tags": {"connections by hand": "client"},
+        "Function.from_name": {"deploys of a version": "version", "connections by hand": "client"},
+        "Function.with_options": {"placement": "region cloud routing_region"},
         "Function.hydrate": {"connections by hand": "client"},
         "Image.from_registry": {
             "private registries": "secret",

@@ -9,12 +9,13 @@ from .arguments import flag, integer, number, object_name, variables, wrong
 from .exception import InvalidError
 from .gpu import parse_gpus
 from .image import Image
+from .retries import retry_policy
 from .schedule import schedule_spec
 from .secret import secret_list
 from .volume import volume_mounts
 
 if TYPE_CHECKING:
-    from .protocol.spec import GpuRequest, Resources, Scaling, Schedule
+    from .protocol.spec import GpuRequest, Resources, RetryPolicy, Scaling, Schedule
     from .secret import Secret
     from .volume import Volume
 
@@ -48,6 +49,7 @@ class FunctionOptions:
         self.scaledown_window_s = SCALEDOWN_S
         self.timeout_s = TIMEOUT_S
         self.startup_timeout_s = TIMEOUT_S
+        self.retries: RetryPolicy | None = None
         self.single_use = False
         self.max_inputs = 1  # at once, in one container
         self.target_inputs = 0  # what the autoscaler aims at; 0: max_inputs
@@ -101,6 +103,8 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
         options.ephemeral_disk_mib = integer("ephemeral_disk", given["ephemeral_disk"], least=1, unit="MiB")
     _scaling(options, given)
     options.schedule = schedule_spec(given["schedule"])
+    options.retries = retry_policy(given["retries"])
+    options.snapshot = flag("enable_memory_snapshot", given["enable_memory_snapshot"])
     options.timeout_s = _seconds("timeout", given["timeout"])
     startup = given["startup_timeout"]
     options.startup_timeout_s = options.timeout_s if startup is None else _seconds("startup_timeout", startup)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from .arguments import integer, number
+from typing import TYPE_CHECKING, Any
+
+from .arguments import integer, number, wrong
 from .execution import is_local
+
+if TYPE_CHECKING:
+    from .protocol.spec import RetryPolicy
 
 
 class Retries:
@@ -38,3 +43,18 @@ class Retries:
             f"Retries(max_retries={self.max_retries}, backoff_coefficient={self.backoff_coefficient}, "
             f"initial_delay={self.initial_delay}, max_delay={self.max_delay})"
         )
+
+
+def retry_policy(value: Any) -> RetryPolicy | None:
+    """The argument `retries`, as the protocol says it; a number means so many retries, one second apart."""
+    if value is None:
+        return None
+    from .protocol.spec import RetryPolicy
+
+    if isinstance(value, Retries):
+        return RetryPolicy(
+            value.max_retries, value.backoff_coefficient, float(value.initial_delay), float(value.max_delay)
+        )
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong("retries", "a whole number, or a modal.Retries", value)
+    return RetryPolicy(integer("retries", value, least=0), 1.0, 1.0, 60.0)

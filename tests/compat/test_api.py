@@ -98,6 +98,7 @@ REFUSED = {
     "App.lookup": ("sample",),
     "App.set_tags": ({},),
     "Cls.from_name": ("app", "Model"),
+    "Function.from_name": ("app", "Model"),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),
     "Image.from_registry": ("python:3.11",),

@@ -237,6 +237,7 @@ class Publication:
             batching=Batching(options.batch_size, options.batch_wait_ms) if options.batch_size else None,
             snapshot=options.snapshot,
             schedule=options.schedule,
+            retries=options.retries,
         )
 
     def _mounts(self, function: AnyFunction) -> list[FileRef]:

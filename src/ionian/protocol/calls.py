@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .spec import MethodSpec, Overrides, ParameterSpec, Scaling
+from .spec import MethodSpec, Overrides, ParameterSpec, Resources, Scaling
 
 
 @dataclass
@@ -54,6 +54,24 @@ class FoundFunction:
     parameters: list[ParameterSpec] = field(default_factory=list[ParameterSpec])
     app_name: str = ""
     environment: str = ""
+
+
+@dataclass
+class DescribeFunction:
+    """Asks what a function stands on: a variant of it begins there. Answered by FunctionDescription."""
+
+    function_id: str
+
+
+@dataclass
+class FunctionDescription:
+    """The answer to DescribeFunction."""
+
+    function_id: str
+    app_id: str
+    environment: str
+    resources: Resources = field(default_factory=Resources)
+    scaling: Scaling = field(default_factory=Scaling)
 
 
 @dataclass

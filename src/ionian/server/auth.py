@@ -53,7 +53,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("CreateApp", "StopApp", "PublishApp", "BuildImage", "FindVolume", "PutSecret", "FollowApp"),
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
             *("Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
-            *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
+            *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             "ExecTaken",
@@ -71,7 +71,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
         {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
             *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph"),
-            *("BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
+            *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ionian.protocol.calls import BindFunction, FindFunction, FoundFunction
+from ionian.protocol.calls import (
+    BindFunction,
+    DescribeFunction,
+    FindFunction,
+    FoundFunction,
+    FunctionDescription,
+)
 from ionian.protocol.spec import FunctionSpec, Overrides
 from ionian.protocol.stream import Refused
 from ionian.protocol.variants import combine, variant_id, vary
@@ -74,6 +80,28 @@ async def _not_found(message: FindFunction, environment: str, apps: list[App], c
     return Refused(
         "NotFoundError", f"app {there[0].name!r} has no function or class {message.tag[:80]!r}; {names}"
     )
+
+
+async def describe_function(
+    actor: Actor, message: DescribeFunction, _: bytes, context: Context
+) -> tuple[FunctionDescription, bytes]:
+    """What a function, or a variant of one, stands on."""
+    base_id = message.function_id
+    varied = await in_thread(context.store.variants.find, base_id)
+    found = await in_thread(context.store.functions.find, varied[0] if varied is not None else base_id)
+    authorise(
+        actor,
+        "DescribeFunction",
+        Target() if found is None else Target(found[0].environment, found[0].app_id),
+    )
+    if found is None or found[0].state == "stopped":
+        raise Refused("NotFoundError", f"there is no function {base_id[:80]!r}: its app was stopped")
+    app, spec = found
+    if varied is not None:
+        spec = vary(spec, varied[1])
+    return FunctionDescription(
+        spec.function_id, app.app_id, app.environment, spec.resources, spec.scaling
+    ), b""
 
 
 async def bind_function(

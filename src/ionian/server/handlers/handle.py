@@ -23,6 +23,7 @@ from ionian.protocol.apps import (
 from ionian.protocol.calls import (
     BindFunction,
     CancelCall,
+    DescribeFunction,
     ExplainCall,
     FindFunction,
     GetCallGraph,
@@ -44,7 +45,7 @@ from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get
 from .containers import end_container, list_containers
 from .context import Context
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
-from .functions import bind_function, find_function
+from .functions import bind_function, describe_function, find_function
 from .logs import read_logs
 from .scaling import get_function_stats, update_autoscaler
 from .secrets import put_secret
@@ -67,6 +68,7 @@ HANDLED: dict[type, Handler] = {
     PutSecret: put_secret,
     FindVolume: find_volume,
     FindFunction: find_function,
+    DescribeFunction: describe_function,
     BindFunction: bind_function,
     GetOutputs: get_outputs,
     GetCallInfo: get_call_info,

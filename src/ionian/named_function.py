@@ -1,0 +1,68 @@
+"""Functions of deployed apps, found by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import later
+from .arguments import environment, object_name, wrong
+from .exception import InvalidError, NotFoundError
+from .function import Function
+from .options import FunctionOptions
+
+
+class NamedFunction(Function[..., Any, Any]):
+    """A function by the names of its app and itself; it is asked for when it is first used."""
+
+    def __init__(self, app_name: str, name: str, environment_name: str) -> None:
+        self._where = (app_name, environment_name)
+        self._generates = False
+        super().__init__(None, None, name, FunctionOptions(), is_generator=False)
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether a call gives an iterator."""
+        return self.hydrate()._generates
+
+    @is_generator.setter
+    def is_generator(self, value: bool) -> None:
+        self._generates = value
+
+    def hydrate(self, client: Any = None) -> NamedFunction:
+        """Sees to it that the function has its id, and returns it. Raises NotFoundError where there is none of that
+        name, which says what there is."""
+        later.refuse("Function.hydrate", client=client)
+        if not self.function_id:
+            from . import link
+            from .protocol.calls import FindFunction
+
+            app_name, where = self._where
+            try:
+                found, _ = link.current().request(FindFunction(app_name, self.tag, where))
+            except NotFoundError as error:
+                raise NotFoundError(
+                    f"function {self.tag!r} of app {app_name!r} can't be found: {error}"
+                ) from None
+            if found.is_class:
+                raise InvalidError(
+                    f"{self.tag} of app {app_name} is a class; write modal.Cls.from_name({app_name!r}, {self.tag!r})"
+                )
+            self._generates = found.is_generator
+            self.function_id = found.function_id
+        return self
+
+
+def from_name(
+    app_name: Any, name: Any, *, version: Any = None, environment_name: Any = None, client: Any = None
+) -> NamedFunction:
+    """The arguments of `Function.from_name`, checked."""
+    object_name("app_name", app_name)
+    if not isinstance(name, str) or not name:
+        raise wrong("name", "the name of a function", name)
+    if "." in name:
+        cls, _, method = name.partition(".")
+        raise InvalidError(
+            f"name: {name!r} is a method; write modal.Cls.from_name({app_name!r}, {cls!r})().{method}.remote(…)"
+        )
+    later.refuse("Function.from_name", version=version, client=client)
+    return NamedFunction(app_name, name, environment(environment_name))
