@@ -130,13 +130,18 @@ def test_quiet_silences_how_it_goes_and_not_what_containers_print():
     assert drained(report) == "hello\n"
 
 
-def test_a_reason_to_wait_is_said_once():
+def test_a_reason_to_wait_is_shown_while_nothing_runs():
     screen = Rows()
-    report = Report(screen)
+    report = Report(screen, patience_s=0.0)
     for _ in range(3):
         report.call_state(CallState("fu-1", 0, 0, 5, 0, "no worker has an H100"))
+    (row,) = screen.current()
+    assert row is not None
+    assert row.text == "Waiting: no worker has an H100"
     report.call_state(CallState("fu-1", 1, 0, 5, 1, "all its containers are busy"))
-    assert [line.text for line in screen.lines] == ["Waiting: no worker has an H100"]
+    assert screen.current() == []
+    Report(screen, show_progress=False, patience_s=0.0).call_state(CallState("fu-1", 0, 0, 5, 0, "no worker"))
+    assert (screen.current(), screen.lines) == ([], [])
 
 
 def test_the_summary_tells_what_was_used():

@@ -13,6 +13,7 @@ from ...protocol.calls import CallState
 from ...protocol.lines import LineAssembler
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
+from .waiting import PATIENCE_S, Waiting
 from .words import count, duration
 
 if TYPE_CHECKING:
@@ -24,14 +25,21 @@ STREAM_STYLES = {1: "", 2: "red", 3: "yellow"}
 class Report:
     """Turns the messages of a run into lines and rows. The handlers run on the connection's thread."""
 
-    def __init__(self, screen: Screen, *, show_progress: bool = True, timestamps: bool = False) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        show_progress: bool = True,
+        timestamps: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.screen = screen
         self.show_progress = show_progress
         self.timestamps = timestamps
         self._assemblers: dict[tuple[str, int], tuple[LineAssembler, str]] = {}
         self._containers: dict[str, dict[str, str]] = {}  # function → container → state
         self._functions: set[str] = set()
-        self._reasons: dict[str, str] = {}  # function id → why it waits
+        self._waiting = Waiting(screen, self.say, patience_s)
         self._failures: set[str] = set()
         self._numbers = itertools.count()
         self._builds: dict[str, tuple[float, BuildStep, str]] = {}
@@ -59,6 +67,7 @@ class Report:
                 for unsubscribe in self._unsubscribe:
                     unsubscribe()
                 self._unsubscribe = []
+                self._waiting.clear()
 
     # -- messages of the server
 
@@ -108,13 +117,10 @@ class Report:
                 self.say(f"  {place} {message.text} …")
 
     def call_state(self, message: CallState, payload: bytes = b"") -> None:
-        """How a call's function is doing; a reason to wait is said once, and only while nothing runs."""
+        """How a call's function is doing; a reason to wait is shown only while nothing runs."""
         del payload
-        reason = "" if message.running else message.waiting_for
-        if reason != self._reasons.get(message.function_id, ""):
-            self._reasons[message.function_id] = reason
-            if reason:
-                self.say(f"Waiting: {reason}", "yellow")
+        if self.show_progress:
+            self._waiting.update(message.function_id, "" if message.running else message.waiting_for)
 
     # -- what the runner and the call engine tell
 
