@@ -92,9 +92,9 @@ class SimContainer:
         claim = self.claimed[0]
         work, took, runs = self.begin(claim)
         if work.late(claim.index):
-            world.after(1.0, lambda: self.die("timeout"))
+            world.after(1.0, lambda: self.die("timeout") if claim in self.claimed else None)
         elif work.kills(claim.index, runs):
-            world.after(took, lambda: self.die("exit"))
+            world.after(took, lambda: self.die("exit") if claim in self.claimed else None)
         else:
             if took > FLUSH_S:
                 self.flush()

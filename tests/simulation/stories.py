@@ -88,7 +88,8 @@ class Story:
         spec.resources = Resources(cpu_milli=random.choice([125, 1000]), memory_mib=128)
         spec.single_use = random.random() < 0.1
         spec.scaling.min_containers = random.choice([0, 0, 0, 1])
-        if random.random() < 0.2:
+        # What `min_containers` holds it holds for ever: of the only GPUs, others would never get any.
+        if random.random() < 0.2 and not spec.scaling.min_containers:
             spec.resources.gpus = [GpuRequest("A100", random.choice([1, 4]))]
         if not work.yields:
             self._shape(spec)
@@ -219,6 +220,8 @@ class Story:
             self.world.server.alive
             and all(link.up for link in self.world.links.values() if link.peer.alive)
             and not core.calls
+            and not core.early_results
+            and not core.early_held
             and not any(
                 len(function.containers) > function.spec.scaling.min_containers
                 for function in core.functions.values()

@@ -271,10 +271,13 @@ class Call:
 
     def attach(self, index: int, attempt: int) -> bool:
         """A container turned out to have this input; returns whether it waited here."""
-        waited = self.ledger.state(index) == QUEUED
+        state = self.ledger.state(index)
+        waited = state == QUEUED
         if waited:
             self.queued -= 1
             self.alone.discard(index)
+        elif state == DELAYED:
+            del self.delayed[index]
         else:
             self.bare.add(index)
         self.ledger.mark(index, index + 1, HELD)

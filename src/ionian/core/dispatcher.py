@@ -29,6 +29,7 @@ from .explain import Explainer
 from .fleet import Fleet
 from .flow import Flow
 from .function import Function
+from .guests import Guests
 from .invariants import check
 from .placement import fitted, why_never
 from .recovery import Recovery
@@ -66,6 +67,7 @@ class Dispatcher:
         )
         self.explainer = Explainer(self.core, self.fleet.line)
         self.now = 0.0  # of the last event that is not one of an input
+        self.guests = Guests(self.core)
         self.detached: set[str] = set()
         self._begun = False
 
@@ -382,7 +384,7 @@ class Dispatcher:
     def has_container(self, worker_id: str, number: int) -> bool:
         """Whether a container is there, as far as is known."""
         worker = self.core.workers.get(worker_id)
-        return worker is not None and number in worker.containers
+        return worker is not None and (number in worker.containers or self.guests.has(worker_id, number))
 
     def why_never(self, resources: Resources) -> str:
         """Why no known worker could ever hold a container of these: a sentence, or ""."""

@@ -65,7 +65,9 @@ class Function:
         self.failures = 0  # starts that failed one after the other
         self.retry_at = 0.0
         self.removed = False
-        self.over = 0  # containers that it had when it was told to have others: perhaps more than it may have now
+        self.over = (
+            0  # containers that it had when it was told to have others: perhaps more than it may have now
+        )
         self.trouble = ""  # why its last container did not start
         self.scaled_at = -1.0
         self.next_scale = inf  # when the autoscaler looks again

@@ -15,7 +15,7 @@ from .endings import Endings
 from .fleet import Fleet
 from .flow import Flow
 from .function import Function
-from .ledger import QUEUED, UNKNOWN
+from .ledger import DELAYED, QUEUED, UNKNOWN
 from .placement import Node, Reservation
 from .results import Results
 from .state import Core
@@ -221,6 +221,8 @@ class Recovery:
     def _is_old(self, container: Container, running: Running, before: Container | None) -> bool:
         """Whether a container that came back is of an earlier version of its function."""
         function = container.function
+        if function.dropped:
+            return True
         if before is not None:
             return before.generation != function.generation
         return running.version != function.spec.version
@@ -237,7 +239,11 @@ class Recovery:
             self.core.early_held.setdefault(call_id, {})[index] = (container, attempt)
         else:
             state = call.ledger.state(index)
-            if call.closed or state not in (UNKNOWN, QUEUED) or attempt < call.attempts.get(index, 0):
+            if (
+                call.closed
+                or state not in (UNKNOWN, QUEUED, DELAYED)
+                or attempt < call.attempts.get(index, 0)
+            ):
                 return False
             waited = call.attach(index, attempt)
             call.function.running += 1

@@ -7,7 +7,7 @@ from .call import Call
 from .delivery import pick
 from .fleet import Fleet
 from .flow import Flow
-from .ledger import QUEUED, UNKNOWN, ranges
+from .ledger import DELAYED, QUEUED, UNKNOWN, ranges
 from .retries import Retries
 from .state import Core
 from .worker import Container, State, Worker
@@ -127,6 +127,8 @@ class Results:
                 call.queued -= 1
                 call.alone.discard(index)
                 self.flow.unqueued(call)
+            else:
+                call.delayed.pop(index, None)
             if kind == ERROR and self.retries.again(now, call, index, attempt):
                 continue
             keep.append(row)
@@ -159,7 +161,9 @@ class Results:
         """The first recorded result wins, and only the newest attempt may give it."""
         if held:
             return attempt == call.attempt(index)
-        return call.ledger.state(index) in (UNKNOWN, QUEUED) and attempt >= call.attempts.get(index, 0)
+        return call.ledger.state(index) in (UNKNOWN, QUEUED, DELAYED) and attempt >= call.attempts.get(
+            index, 0
+        )
 
     def _unwanted(
         self, now: float, worker: Worker, container: Container | None, call: Call | None, batch: Batch

@@ -1,0 +1,65 @@
+"""Containers that no call needs and a person asked for: they take room on a worker, and nothing else is decided of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..protocol.spec import Resources
+from .placement import Reservation, choose
+from .state import Core
+from .worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """The room of one, until it is given back."""
+
+    worker: Worker
+    number: int
+    reservation: Reservation
+    joins: (
+        int  # how often its worker had joined: when it joins again, its room is counted anew, without guests
+    )
+
+
+class Guests:
+    """Those that are there."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._guests: dict[tuple[str, int], Guest] = {}
+
+    def take(self, resources: Resources, image_id: str) -> Guest | None:
+        """Room for a container of these resources; None: no worker that is connected has it now."""
+        workers = [worker for worker in self._core.workers.values() if worker.present]
+        liked = [worker.node for worker in workers if image_id in worker.images]
+        node = choose([worker.node for worker in workers], resources, preferred=liked)
+        reservation = node.find(resources) if node is not None else None
+        if node is None or reservation is None:
+            return None
+        worker = next(worker for worker in workers if worker.node is node)
+        guest = Guest(worker, self._core.next_number(worker.id), reservation, worker.joins)
+        worker.node.take(reservation)
+        self._guests[worker.id, guest.number] = guest
+        return guest
+
+    def has(self, worker_id: str, number: int) -> bool:
+        """Whether this container is one."""
+        return (worker_id, number) in self._guests
+
+    def leave(self, worker_id: str, number: int) -> bool:
+        """It has ended; False where it was none, or its room was counted anew already."""
+        guest = self._guests.pop((worker_id, number), None)
+        if guest is None:
+            return False
+        worker = guest.worker
+        if self._core.workers.get(worker.id) is not worker or worker.joins != guest.joins:
+            return False
+        worker.node.give_back(guest.reservation)
+        return True
+
+    def all_leave(self, worker_id: str) -> None:
+        """Their worker was lost: it ends them."""
+        for owner, number in list(self._guests):
+            if owner == worker_id:
+                self.leave(owner, number)
