@@ -294,6 +294,13 @@ class Function(Generic[P, R, L]):
             self._find()
         return self
 
+    def payload(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str = "") -> bytes:
+        """An input as bytes. `what` names it where it can't be pickled. Raises SerializationError."""
+        from .serialization import dumps
+
+        value = (args, kwargs, self.method) if self.method else (args, kwargs)
+        return dumps(value, what or f"an argument of {self.tag}")
+
     def _find(self) -> None:
         """In a container: asks for the id by the name in the caller's own app."""
         from . import link

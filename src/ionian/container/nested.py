@@ -16,12 +16,17 @@ def made(kind: type, body: dict[str, Any]) -> Any:
 
 
 def _value(hint: Any, value: Any) -> Any:
-    if isinstance(value, list):
-        (inner,) = getattr(hint, "__args__", None) or (None,)
-        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return [_value(inner, item) for item in items]
-    if isinstance(value, dict):
-        for option in getattr(hint, "__args__", (hint,)):  # `Kind`, or `Kind | None`
-            if hasattr(option, "__dataclass_fields__"):
-                return made(option, value)  # pyright: ignore[reportUnknownArgumentType]
+    options = getattr(hint, "__args__", ()) if _is_union(hint) else (hint,)
+    for option in options:
+        if isinstance(value, dict) and hasattr(option, "__dataclass_fields__"):
+            return made(option, value)  # pyright: ignore[reportUnknownArgumentType]
+        if isinstance(value, list) and getattr(option, "__origin__", None) is list:
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return [_value(option.__args__[0], item) for item in items]
     return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _is_union(hint: Any) -> bool:
+    from types import UnionType
+
+    return isinstance(hint, UnionType)  # `Kind | None`
