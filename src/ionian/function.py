@@ -11,7 +11,7 @@ from . import later
 from .blocking import BlockingMethod
 from .exception import ExecutionError, InvalidError, SerializationError
 from .execution import is_local
-from .methods import ForEach, Map, Remote, RemoteGenerator, Starmap
+from .methods import ForEach, Map, Remote, RemoteGenerator, Spawn, SpawnMap, Starmap
 from .options import FunctionOptions
 
 if TYPE_CHECKING:
@@ -113,6 +113,21 @@ class Function(Generic[P, R, L]):
     def for_each(self) -> ForEach:
         """`map` for what the function does, not for what it returns."""
         return ForEach(self)
+
+    @property
+    def spawn(self) -> Spawn[P, R]:
+        """Begins a call that the server keeps, and its result for 7 days; returns a `FunctionCall` at once."""
+        return Spawn(self)
+
+    @property
+    def spawn_map(self) -> SpawnMap[R]:
+        """Begins one such call for all items of an iterable; returns when the server has them on its disk."""
+        return SpawnMap(self)
+
+    @property
+    def experimental_spawn_map(self) -> SpawnMap[R]:
+        """The same as `spawn_map`."""
+        return SpawnMap(self)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> L:
         """Calls the Python function here, in this process."""
