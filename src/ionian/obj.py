@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import parameters
+from .blocking import BlockingMethod
 from .class_definition import ClassDefinition, Hook, set_object
 from .exception import ExecutionError, InvalidError, NotFoundError
 from .execution import is_local
@@ -12,7 +13,7 @@ from .function import Function, handle
 from .remote_class import SERVICE, Facts, RemoteClass
 
 if TYPE_CHECKING:
-    from .protocol.spec import Scaling
+    from .scaling import FunctionAutoscalerSettings
 
     AnyFunction = Function[..., Any, Any]
 
@@ -130,6 +131,7 @@ class Obj:
         object.__setattr__(self, "_binding", binding)
         object.__setattr__(self, "_methods", dict[str, "AnyFunction"]())
 
+    @BlockingMethod
     def update_autoscaler(
         self,
         *,
@@ -137,10 +139,11 @@ class Obj:
         max_containers: int | None = None,
         buffer_containers: int | None = None,
         scaledown_window: int | None = None,
-    ) -> Scaling:
+    ) -> FunctionAutoscalerSettings:
         """Changes how many containers these parameters have, until the app is deployed again.
 
-        What is not given stays as it is. Returns all settings. Raises ExecutionError where the app is not running.
+        What is not given stays as it is; `scaledown_window` in seconds. Returns all settings. Raises InvalidError for a
+        wrong argument, ExecutionError where the app is not running.
         """
         pool = handle(self._binding.function_id(), self._binding.remote.name + SERVICE, False)
         return pool.update_autoscaler(
@@ -233,12 +236,32 @@ class MethodFunction(Function[..., Any, Any]):
     async def _local_async(self, raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await raw(await self._binding.enter_async(), *args, **kwargs)
 
-    def update_autoscaler(self, **given: Any) -> Any:
+    @BlockingMethod
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+    ) -> FunctionAutoscalerSettings:
         """Refused: all methods of an object share its containers."""
-        name = self._binding.remote.name
-        raise InvalidError(
-            f"{self.tag}: the methods of an object share its containers; write {name}(…).update_autoscaler(…)"
-        )
+        raise self._of_the_class(f"{self._binding.remote.name}(…).update_autoscaler")
+
+    def with_options(self, **given: Any) -> NoReturn:
+        """Refused: all methods of an object share its containers."""
+        raise self._of_the_class(f"{self._binding.remote.name}.with_options")
+
+    def with_concurrency(self, **given: Any) -> NoReturn:
+        """Refused: all methods of an object share its containers."""
+        raise self._of_the_class(f"{self._binding.remote.name}.with_concurrency")
+
+    def with_batching(self, **given: Any) -> NoReturn:
+        """Refused: all methods of an object share its containers."""
+        raise self._of_the_class(f"{self._binding.remote.name}.with_batching")
+
+    def _of_the_class(self, write: str) -> InvalidError:
+        return InvalidError(f"{self.tag}: the methods of an object share its containers; write {write}(…)")
 
     def _is_generator(self) -> bool:
         methods = self._binding.remote.facts().methods

@@ -250,9 +250,13 @@ def test_all_methods_of_an_object_have_its_containers(server: Server):
     assert counter.count.hydrate().function_id == counter.each.hydrate().function_id
 
 
-def test_the_autoscaler_is_that_of_the_object_and_not_of_a_method():
-    with pytest.raises(InvalidError, match=r"write Counter\(…\)\.update_autoscaler"):
-        Counter(name="a").count.update_autoscaler(min_containers=1)
+def test_options_are_those_of_the_class_or_object_and_not_of_a_method():
+    count: Any = Counter(name="a").count
+    with pytest.raises(InvalidError, match=r"write Counter\(…\)\.update_autoscaler\(…\)"):
+        count.update_autoscaler(min_containers=1)
+    for change in (count.with_options, count.with_concurrency, count.with_batching):
+        with pytest.raises(InvalidError, match=r"share its containers; write Counter\.with_"):
+            change()
 
 
 # --- pickled
