@@ -25,6 +25,9 @@ BLOB_CHUNK = 1 << 20
 MODULES = ("messages", "calls", "apps")
 
 
+Reply = tuple[Any, bytes]
+
+
 class ContainerLink:
     """Made when user code first asks for something; starts the thread that reads the answers."""
 
@@ -33,32 +36,42 @@ class ContainerLink:
         self._side = side
         self._lock = threading.Lock()
         self._requests = 0
-        self._waiting: dict[
-            int, tuple[SimpleQueue[tuple[Any, bytes] | None], bytes]
-        ] = {}  # with what was asked
+        self._waiting: dict[int, tuple[Callable[[Reply | None], None], bytes]] = {}  # with what was asked
         self._servers = 0  # how often a server was lost and came back
         self._calls: dict[str, Call] = {}
         threading.Thread(target=self._read, name="ionian-link", daemon=True).start()
 
     def request(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
-        answer: SimpleQueue[tuple[Any, bytes] | None] = SimpleQueue()
-        with self._lock:
-            self._requests += 1
-            number = self._requests
-            entry = pack_message(message, number, payload)
-            self._waiting[number] = (answer, entry)
-            self._side.send_entry(entry)
-        reply = answer.get()
-        if reply is None:
-            raise exception.ConnectionError("the container's worker is gone")
-        if type(reply[0]).__name__ == "Failure":
-            raise getattr(exception, reply[0].type, exception.RemoteError)(reply[0].message)
-        return reply
+        answer: SimpleQueue[Reply | None] = SimpleQueue()
+        self._ask(message, payload, answer.put)
+        return _opened(answer.get())
 
     async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
         import asyncio
 
-        return await asyncio.get_running_loop().run_in_executor(None, self.request, message, payload)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Reply | None] = loop.create_future()
+
+        def settle(reply: Reply | None) -> None:
+            if not answer.done():
+                answer.set_result(reply)
+
+        def heard(reply: Reply | None) -> None:  # on the thread that reads
+            try:
+                loop.call_soon_threadsafe(settle, reply)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits any more
+
+        self._ask(message, payload, heard)
+        return _opened(await answer)
+
+    def _ask(self, message: Any, payload: bytes, heard: Callable[[Reply | None], None]) -> None:
+        with self._lock:
+            self._requests += 1
+            number = self._requests
+            entry = pack_message(message, number, payload)
+            self._waiting[number] = (heard, entry)
+            self._side.send_entry(entry)
 
     def post(self, message: Any, payload: bytes = b"") -> None:
         with self._lock:
@@ -122,7 +135,7 @@ class ContainerLink:
                     call.receive(batch)
                 self.post(Confirm(batch.seq))
         for waiting, _ in list(self._waiting.values()):
-            waiting.put(None)
+            waiting(None)
         for call in list(self._calls.values()):
             call.receive(exception.ConnectionError("the container's worker is gone"))
 
@@ -141,7 +154,16 @@ class ContainerLink:
         name, request, body = json.loads(header)
         waiting = self._waiting.pop(-request, None)
         if waiting is not None:
-            waiting[0].put((made(_message(name), body), payload))
+            waiting[0]((made(_message(name), body), payload))
+
+
+def _opened(reply: Reply | None) -> Reply:
+    """An answer, or the error that it stands for."""
+    if reply is None:
+        raise exception.ConnectionError("the container's worker is gone")
+    if type(reply[0]).__name__ == "Failure":
+        raise getattr(exception, reply[0].type, exception.RemoteError)(reply[0].message)
+    return reply
 
 
 def _message(name: str) -> Any:
