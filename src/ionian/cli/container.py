@@ -8,12 +8,13 @@ import click
 
 from ..protocol.apps import ContainerInfo, ContainerList, EndContainer, ListContainers
 from . import logs as log_lines
+from .container_exec import container_exec
 from .lists import ask, confirm, env_option, environment_of, find_app, json_option, moment, now, show_table
 
 
 @click.group(name="container")
 def command() -> None:
-    """Containers: list, logs, stop."""
+    """Containers: list, logs, exec, stop."""
 
 
 @command.command("list", short_help="List what is there, and what is wanted.")
@@ -69,3 +70,6 @@ def stop(container_id: str, graceful: bool, yes: bool) -> None:
     click.echo(
         f"✓ {'Told' if graceful else 'Stopped'} container {container_id}{' to end' if graceful else ''}."
     )
+
+
+command.add_command(container_exec)

@@ -17,6 +17,7 @@ COMMANDS = {
     "python": "Run a Python script that runs an app itself.",
     "app": "List, stop and roll back apps; see what they print.",
     "container": "List and stop containers; see what they print.",
+    "replay": "Run a failed input again, with the debugger at its failure.",
     "call": "See why a spawned call has no result yet.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",

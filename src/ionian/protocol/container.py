@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -59,6 +60,15 @@ class Again:
     """Worker → agent: the server was lost and is back; what it has not answered is to be sent again."""
 
 
+@dataclass
+class ReplayTask:
+    """What a container runs again: a file of its own. `begin` is a Begin without its environment."""
+
+    begin: dict[str, Any]
+    input_id: str
+    debug: bool = True
+
+
 DATA_FD = 100
 """Inputs and results: a SOCK_SEQPACKET whose packets are one entry each (RUN in, RESULTS out)."""
 
@@ -81,3 +91,6 @@ PACKET_MAX = 64 << 10
 
 RING = "/ionian"
 """Where `ionian` and `cloudpickle` lie in every container, read-only."""
+
+REPLAY = "/run/ionian-replay"
+"""Where what is to be run again lies: task.json, the pickled input, and the command `replay` that runs it."""

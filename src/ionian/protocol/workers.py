@@ -69,6 +69,8 @@ class Replay:
     shell: bool = False
     rows: int = 24
     columns: int = 80
+    input_id: str = ""
+    blob: bool = False  # the payload names a blob
 
 
 @dataclass

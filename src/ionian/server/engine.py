@@ -26,6 +26,7 @@ from .execs import Execs
 from .durable_windows import STORE
 from .failures import no_function
 from .news import News
+from .replays import Replays
 
 if TYPE_CHECKING:
     from .server import Server
@@ -47,6 +48,7 @@ class Engine:
         self.dispatcher = Dispatcher(epoch=epoch, known_workers=known_workers)
         self.containers = Containers(self)
         self.execs = Execs(self)
+        self.replays = Replays(self)
         self.news = News(self, server.context.logbook)
         self.records = CallRecords()
         self.clients: dict[str, Session] = {}
@@ -226,6 +228,7 @@ class Engine:
             self._worker_there.clear()
         log.info("worker gone worker=%s", worker_id)
         self.execs.worker_gone(worker_id)
+        self.dispatcher.guests.all_leave(worker_id)
         self.dispatcher.worker_gone(_now(), worker_id)
         self.pump()
         self.server.keeper.worker_gone(worker_id)
@@ -260,6 +263,8 @@ class Engine:
     def container_state(self, worker_id: str, message: ContainerState, payload: bytes) -> None:
         """A container is ready, or has ended."""
         self.dispatcher.container_state(_now(), worker_id, message, payload)
+        if message.state == "ended" and self.dispatcher.guests.leave(worker_id, message.number):
+            self.dispatcher.fleet.room(_now())
         self.containers.state(worker_id, message)
 
     def dismiss_workers(self) -> None:
@@ -338,7 +343,7 @@ class Engine:
             case Start():
                 self._start(action)
             case Failed():
-                pass  # kept for `ionian replay`
+                self.replays.failed(action)
 
     def _to_worker(self, worker_id: str, entry: bytes) -> None:
         session = self.workers.get(worker_id)

@@ -130,6 +130,7 @@ class Server:
         self.scheduler.stop()
         self.retention.stop()
         await self.durable.stop()
+        await self.engine.replays.flush()
         await asyncio.to_thread(self.context.logbook.close)
         self.store.close()
 

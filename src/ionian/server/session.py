@@ -19,6 +19,7 @@ from ..protocol.apps import (
     Log,
     ResizeExec,
     StartExec,
+    StartReplay,
 )
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
@@ -139,6 +140,8 @@ class Session(Peer):
                 self._run(self._build(message, request), request)
             case StartExec():
                 self._run(self._exec(message, request), request)
+            case StartReplay():
+                self._run(self._replay(message, request), request)
             case ExecData() | ExecTaken() | ResizeExec() | KillExec():
                 engine.execs.from_client(self, message, payload)
             case CheckResources():
@@ -179,6 +182,9 @@ class Session(Peer):
 
     async def _exec(self, message: StartExec, request: int) -> None:
         self.reply(request, await self.server.engine.execs.start(self, message))
+
+    async def _replay(self, message: StartReplay, request: int) -> None:
+        self.reply(request, await self.server.engine.replays.start(self, message))
 
     async def _check_resources(self, message: CheckResources, request: int) -> None:
         await self.server.engine.any_worker(WORKER_WAIT_S)

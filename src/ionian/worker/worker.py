@@ -40,6 +40,7 @@ from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
+from .replay import ReplayContainer
 from .sandbox import IdMap, Spawner, sweep
 from .uplink import Uplink
 
@@ -108,8 +109,9 @@ class Worker:
 
     def connected(self, stream: Peer) -> None:
         """A server listens: what it has to know comes first, in the order in which it happened."""
-        containers = [container.running() for container in self._containers.values() if not container.ended]
+        containers = [c.running() for c in self._containers.values() if not c.ended and c.ask.replay is None]
         self.held.clear()
+        self._end_replays("")
         self.execs.kill_all()
         stream.send(
             Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers)
@@ -142,7 +144,8 @@ class Worker:
             case StartContainer() if self._ending:
                 pass
             case StartContainer():
-                self._containers[message.number] = Container(self, message)
+                make = Container if message.replay is None else ReplayContainer
+                self._containers[message.number] = make(self, message)
             case StopContainer():
                 if (container := self._containers.get(message.number)) is not None:
                     container.stop(message.grace_s, message.reason)
@@ -163,6 +166,8 @@ class Worker:
             case StartExec():
                 self._later(self.execs.start(stream, message, request))
             case ExecData() | ExecTaken() | ResizeExec() | KillExec():
+                if isinstance(message, KillExec):
+                    self._end_replays(message.exec_id)
                 self.execs.received(message, payload)
             case Leave():
                 self.uplink.dismiss()
@@ -188,6 +193,13 @@ class Worker:
             self._later(self._run_blobs(container, batch))
         else:
             container.give(batch, pack_entry(RUN, bytes(header), payload))
+
+    def _end_replays(self, exec_id: str) -> None:
+        """A person went away: their replay ends, wherever it stands; "": all of them, for the server was lost."""
+        for container in list(self._containers.values()):
+            replay = container.ask.replay
+            if replay is not None and exec_id in (replay.exec_id, ""):
+                container.stop(0.0, "its person went away")
 
     async def _run_blobs(self, container: Container, batch: Batch) -> None:
         payloads = batch.payloads()

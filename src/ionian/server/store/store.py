@@ -13,6 +13,7 @@ from .call_reads import CallReads
 from .calls import Calls
 from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
+from .failed_inputs import FailedInputs
 from .functions import Functions
 from .migrate import migrate
 from .old_calls import OldCalls
@@ -52,6 +53,7 @@ class Store:
         self.workers = Workers(database)
         self.usage = UsageRows(database)
         self.schedules = Schedules(database)
+        self.failed_inputs = FailedInputs(database)
         self.tokens = Tokens(database)
         self.calls = Calls(database)
         self.call_reads = CallReads(database)

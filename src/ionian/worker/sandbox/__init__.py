@@ -4,6 +4,7 @@ from .bwrap import Bwrap, find_bwrap
 from .idmap import IdMap
 from .inside import Inside, Program
 from .sandbox import Sandbox, start
+from .scratch import prepare as prepare_scratch
 from .scratch import remove as remove_folders
 from .scratch import sweep
 from .spawner import Spawner
@@ -23,6 +24,7 @@ __all__ = [
     "SandboxSpec",
     "Spawner",
     "find_bwrap",
+    "prepare_scratch",
     "remove_folders",
     "start",
     "sweep",
