@@ -12,6 +12,7 @@ from .exception import Error
 from .execution import current_function_call_id, current_input_id, is_local
 from .file_pattern_matcher import FilePatternMatcher
 from .function import Function
+from .function_call import FunctionCall
 from .image import Image
 from .output import enable_output
 from .parameters import parameter
@@ -29,6 +30,7 @@ __all__ = [
     "Error",
     "FilePatternMatcher",
     "Function",
+    "FunctionCall",
     "Image",
     "Period",
     "Retries",
@@ -59,7 +61,7 @@ def __getattr__(name: str) -> Any:
 
         warnings.warn("modal.Stub is retired; write modal.App", exception.DeprecationError, stacklevel=2)
         return App
-    if name in {"config", "gpu"}:
+    if name in {"call_graph", "config", "gpu"}:
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -38,7 +38,7 @@ class Call:
         function.hydrate()
         self.call_id = new_id("fc")
         self.function_id: str = function.function_id
-        self.parent = _parent()
+        self.parent = parent_input()
         self._detached = _is_detached(function)
         self.opened = False  # by the link, for the connection that is up
         self.results: SimpleQueue[Batch | BaseException] = SimpleQueue()
@@ -157,7 +157,8 @@ def _is_detached(function: AnyFunction) -> bool:
     return app is not None and app.is_detached
 
 
-def _parent() -> str:
+def parent_input() -> str:
+    """The input that runs in this thread or task; "" where none does."""
     from .execution import current_input_id
 
     return current_input_id() or ""
@@ -173,7 +174,7 @@ def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     lane = link.take_lane() if len(payload) <= MAX_INLINE and not _is_detached(function) else None
     if lane is not None:
         try:
-            code, result = lane.run(function.hydrate().function_id, _parent(), payload)
+            code, result = lane.run(function.hydrate().function_id, parent_input(), payload)
         finally:
             link.give_lane(lane)
         return result_of(link, code, result)

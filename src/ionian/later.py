@@ -15,7 +15,6 @@ T = TypeVar("T")
 NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
-        "spawned calls": "FunctionCall Function.spawn Function.spawn_map Function.experimental_spawn_map",
         "deploys and lookups": "Function.from_id runner",
         "autoscaling by call": "Function.autoscaler",
         "web endpoints": (
@@ -23,11 +22,11 @@ NAMES: dict[str, str] = {
             "App.registered_web_endpoints Function.get_web_url"
         ),
         "the dashboard": (
-            "App.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
+            "App.get_dashboard_url FunctionCall.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
             "Secret.get_dashboard_url"
         ),
         "logs and statistics by call": (
-            "App.logs App.stats App.info Function.logs Function.stats Function.info Function.metrics Image.logs types"
+            "App.logs App.stats App.info FunctionCall.logs Function.logs Function.stats Function.info Function.metrics Image.logs types"
         ),
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "dictionaries and queues": "Dict Queue",
@@ -48,7 +47,7 @@ NAMES: dict[str, str] = {
         "clusters": "Cluster clustered experimental",
         "environments, workspaces and usage": "Environment Workspace billing",
         "connections by hand": (
-            "Client Cls.client Function.client Image.client Volume.client Secret.client Secret.object_id Image.object_id"
+            "Client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Secret.object_id Image.object_id"
         ),
         "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
@@ -83,6 +82,8 @@ PARAMETERS: dict[str, str] = {
         "App.get_tags": {"connections by hand": "client"},
         "Function.from_name": {"deploys of a version": "version", "connections by hand": "client"},
         "Function.with_options": {"placement": "region cloud routing_region"},
+        "FunctionCall.from_id": {"connections by hand": "client"},
+        "FunctionCall.hydrate": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
         "Image.from_registry": {
             "private registries": "secret",

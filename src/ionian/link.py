@@ -118,6 +118,11 @@ def current() -> Link:
         return _current.link
 
 
+def existing() -> Link | None:
+    """The link of this process, if it was made already."""
+    return _current.link
+
+
 def _connect() -> Link:
     if not is_local():
         from .exception import ExecutionError

@@ -291,7 +291,7 @@ async def _read_async(
         if not state.reading:
             wake()
 
-    sources = [_aiter(iterable) for iterable in iterables]
+    sources = [aiterator(iterable) for iterable in iterables]
     try:
         while state.reading:
             row = [await source.__anext__() for source in sources]
@@ -319,7 +319,8 @@ async def _read_async(
     wake()
 
 
-async def _aiter(iterable: Any) -> AsyncGenerator[Any, None]:
+async def aiterator(iterable: Any) -> AsyncGenerator[Any, None]:
+    """The items of an iterable of either kind; closing it closes a generator."""
     try:
         if hasattr(iterable, "__aiter__"):
             async for item in iterable:

@@ -15,6 +15,7 @@ from .exception import DeprecationError, InvalidError
 
 if TYPE_CHECKING:
     from .function import Function
+    from .function_call import FunctionCall
 
     AnyFunction = Function[..., Any, Any]
     AnyIterable = Iterable[Any] | AsyncIterable[Any]
@@ -97,6 +98,76 @@ class RemoteGenerator(Method, Generic[P, R]):
         return self._function
 
 
+class Spawn(Method, Generic[P, R]):
+    """Begins a call that the server keeps, and returns it without waiting for its result.
+
+    When it returns, the server has the input on its disk: it runs even if this program, or the server, ends now.
+
+    ```python
+    call = train.spawn(100)
+    loss = call.get()
+    ```
+    """
+
+    __slots__ = ()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
+        from .spawning import spawn
+        from .steps import run
+
+        return run(spawn(self._checked(), args, kwargs))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
+        """The same for a coroutine."""
+        from .spawning import spawn
+        from .steps import run_async
+
+        return await run_async(spawn(self._checked(), args, kwargs))
+
+    def _checked(self) -> AnyFunction:
+        function = self._function
+        if function.is_generator:
+            raise _is_generator(function, "spawn")
+        return function
+
+
+class SpawnMap(Method, Generic[R]):
+    """Begins one call with an input for each item of an iterable (of several: zipped, one positional argument each), and
+    returns it when the server has all of them on its disk. The iterables are read as they are sent.
+
+    ```python
+    call = embed.spawn_map(texts, kwargs={"model": "small"})
+    vectors = list(call.iter())
+    ```
+    """
+
+    __slots__ = ()
+
+    def __call__(self, *input_iterators: AnyIterable, kwargs: Mapping[str, Any] = {}) -> FunctionCall[R]:
+        from .spawning import spawn_map
+
+        self._check(input_iterators, kwargs)
+        for iterator in input_iterators:
+            if not hasattr(iterator, "__iter__"):
+                raise InvalidError(
+                    "spawn_map: an asynchronous iterable is read by `await f.spawn_map.aio(…)` alone"
+                )
+        iterables: Any = input_iterators
+        return spawn_map(self._function, iterables, dict(kwargs))
+
+    async def aio(self, *input_iterators: AnyIterable, kwargs: Mapping[str, Any] = {}) -> FunctionCall[R]:
+        """The same for a coroutine; takes asynchronous iterables too."""
+        from .spawning import spawn_map_async
+
+        self._check(input_iterators, kwargs)
+        return await spawn_map_async(self._function, input_iterators, dict(kwargs))
+
+    def _check(self, iterators: tuple[Any, ...], kwargs: Any) -> None:
+        _check_iterables("spawn_map", iterators, kwargs)
+        if self._function.is_generator:
+            raise _is_generator(self._function, "spawn_map")
+
+
 class Results(Generic[R]):
     """The results of a map, as they come. Nothing runs before the first is asked for."""
 
@@ -106,13 +177,7 @@ class Results(Generic[R]):
         self, function: AnyFunction, iterators: tuple[Any, ...], kwargs: Mapping[str, Any], **options: bool
     ):
         self._started = True  # so that a refused one has nothing to warn of
-        for iterator in iterators:
-            if not hasattr(iterator, "__iter__") and not hasattr(iterator, "__aiter__"):
-                raise InvalidError(f"map: expected iterables, one for each argument, got {iterator!r}")
-        if not iterators:
-            raise InvalidError("map: expected at least one iterable, got none")
-        if not isinstance(kwargs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidError(f"map: expected a dictionary for kwargs, got {kwargs!r}")
+        _check_iterables("map", iterators, kwargs)
         if function.is_generator:
             raise _is_generator(function, "map")
         self._source = function
@@ -301,6 +366,16 @@ class ForEach(Method):
             return_exceptions=ignore_exceptions,
             star=False,
         )
+
+
+def _check_iterables(method: str, iterators: tuple[Any, ...], kwargs: Any) -> None:
+    for iterator in iterators:
+        if not hasattr(iterator, "__iter__") and not hasattr(iterator, "__aiter__"):
+            raise InvalidError(f"{method}: expected iterables, one for each argument, got {iterator!r}")
+    if not iterators:
+        raise InvalidError(f"{method}: expected at least one iterable, got none")
+    if not isinstance(kwargs, Mapping):
+        raise InvalidError(f"{method}: expected a dictionary for kwargs, got {kwargs!r}")
 
 
 def _check_flags(order_outputs: Any, return_exceptions: Any, wrap_returned_exceptions: Any) -> None:

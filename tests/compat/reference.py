@@ -66,6 +66,7 @@ def samples() -> dict[str, Any]:
         "Cron": ionian.Cron("0 6 * * *"),
         "FilePatternMatcher": ionian.FilePatternMatcher("*"),
         "Function": ionian.App().function(serialized=True)(function),
+        "FunctionCall": ionian.FunctionCall.from_id("fc-01JDZX0000000000000000000"),
         "Image": ionian.Image.debian_slim("3.11"),
         "Period": ionian.Period(hours=1),
         "Retries": ionian.Retries(max_retries=1),

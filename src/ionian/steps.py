@@ -1,0 +1,117 @@
+"""What asks the server for something, written once for threads and coroutines.
+
+A generator yields a message (or, with bytes behind it, a tuple) and gets the answer; who runs it does the waiting. So
+a method and its `aio` twin are one implementation, and a thousand coroutines that wait take no thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from . import link as links
+
+if TYPE_CHECKING:
+    from .link import Link
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Steps = Generator[Any, Any, T]
+
+
+class Blocking:
+    """A step that is no request: `work` blocks, so a coroutine has a thread do it."""
+
+    __slots__ = ("work",)
+
+    def __init__(self, work: Callable[[Link], Any]) -> None:
+        self.work = work
+
+
+def run(steps: Steps[T]) -> T:
+    """Runs the steps in this thread and returns what they return."""
+    answer: Any = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration as end:
+            return end.value
+        answer = failure = None
+        try:
+            if isinstance(step, Blocking):
+                answer = step.work(links.current())
+            else:
+                answer = links.current().request(*_parts(step))
+        except Exception as error:
+            failure = error
+
+
+async def run_async(steps: Steps[T]) -> T:
+    """The same for a coroutine."""
+    import asyncio
+
+    answer: Any = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration as end:
+            return end.value
+        answer = failure = None
+        try:
+            link = await current()
+            if isinstance(step, Blocking):
+                answer = await asyncio.to_thread(step.work, link)
+            else:
+                answer = await link.request_async(*_parts(step))
+        except Exception as error:
+            failure = error
+
+
+async def current() -> Link:
+    """The link of this process; the first use connects, which takes a while."""
+    import asyncio
+
+    found = links.existing()
+    return await asyncio.to_thread(links.current) if found is None else found
+
+
+def _parts(step: Any) -> tuple[Any, bytes]:
+    return step if isinstance(step, tuple) else (step, b"")  # pyright: ignore[reportUnknownVariableType]
+
+
+class Stepped(Generic[P, T]):
+    """A function of steps, called: it blocks, and has an `aio` twin."""
+
+    __slots__ = ("__doc__", "__name__", "__wrapped__", "_steps")
+
+    def __init__(self, steps: Callable[P, Steps[T]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+        self.__name__: str = getattr(steps, "__name__", "")
+        self.__wrapped__ = steps  # what inspect.signature looks at
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(self._steps(*args, **kwargs))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a coroutine."""
+        return await run_async(self._steps(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}, and its .aio>"
+
+
+class StepsMethod(Generic[P, T]):
+    """A decorator: makes a method of steps one that blocks, with an `aio` twin."""
+
+    def __init__(self, steps: Callable[Concatenate[Any, P], Steps[T]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+        self.__wrapped__ = steps
+
+    def __get__(self, instance: object, owner: type | None = None) -> Stepped[P, T]:
+        steps: Any = self._steps
+        return Stepped(steps if instance is None else steps.__get__(instance, owner))
