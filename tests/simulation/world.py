@@ -121,8 +121,10 @@ class World:
 
     def check_cap(self, function_id: str) -> None:
         """No more containers of a function than it may have, wherever they are."""
+        if self.forgetful or function_id in self.server.capped | self.server.dropped:
+            return
         most = self.server.spec(function_id).scaling.max_containers
-        if not most or self.forgetful or function_id in self.server.capped:
+        if not most:
             return
         there = sum(worker.count(function_id) for worker in self.peers.values() if worker.alive)
         assert there <= most, f"seed {self.seed}, {self.now:.3f} s: {there} containers of {function_id}"

@@ -154,7 +154,7 @@ class Explainer:
         never = why_never([worker.node.capacity for worker in present], resources)
         if never:
             return never
-        place = list(self.line.line).index(function) + 1
+        place = self.line.order().index(function) + 1
         queue = f"; it is {ordinal(place)} in the queue" if len(self.line.line) > 1 else ""
         worker = self.line.line[function].worker
         if worker is None or not worker.present:

@@ -137,22 +137,24 @@ class Fleet:
 
     def _wait(self, now: float, function: Function, *, behind: bool) -> None:
         """There is no room: others that are idle make some, or the function waits."""
-        claim = self.line.wait(now, function, behind=behind)
+        self.line.wait(now, function, behind=behind)
         if any(w.present and w.node.find(function.spec.resources) for w in self.core.workers.values()):
             return  # so many start there already that this would be late, too; or others came first
         idle = self.line.idle_ones(now, function)
         if idle is not None:
             for other in idle:
                 self.stop(now, other, self.core.settings.stop_grace_s, "others need its room")
-            return
+            return  # their ends wake it
         for other in self.line.busy_ones(now, function) or ():
+            self.line.yields(now, other.function)
             self.retire(now, other, "others have waited for its room")
-        if now < claim.since + self.core.settings.fair_after_s and claim.worker is not None:
-            self._again(function, claim.since + self.core.settings.fair_after_s)
+        turn = self.line.next_turn(now, function)
+        if turn is not None:
+            self._again(function, turn)
 
     def room(self, now: float) -> None:
         """Resources were freed: those that wait for some look again."""
-        for function in list(self.line.line):
+        for function in self.line.order():
             self.wake(now, function)
 
     def _room_soon(self, now: float) -> None:

@@ -1,6 +1,6 @@
 """Functions that wait for room on workers, and who of them is next.
 
-First come, first served. Who waits has a claim on the worker that lacks least: later ones start containers there only
+First come, first served, and who has no container at all before who wants more. Who waits has a claim on the worker that lacks least: later ones start containers there only
 if the claim fits beside them once all that was there before it has ended. So four GPUs come free for one who wants
 four, although others want one each all the time.
 
@@ -55,14 +55,19 @@ class Room:
         assert reservation is not None
         return next(worker for worker in workers if worker.node is node), reservation
 
+    def order(self) -> list[Function]:
+        """Who is next: those that have no container at all, then those that want more, each by when they came."""
+        return sorted(self.line, key=lambda function: (lives(function), self.line[function].since))
+
     def _ahead(self, function: Function) -> list[tuple[Function, Claim]]:
-        """Who came before a function and has a claim."""
+        """Who is before a function and has a claim."""
         found: list[tuple[Function, Claim]] = []
-        for other, claim in self.line.items():
-            if other is function or len(found) == AHEAD:
+        has = lives(function)
+        for other in self.order():
+            if other is function or len(found) == AHEAD or (not has and lives(other)):
                 break
-            if claim.worker is not None:
-                found.append((other, claim))
+            if self.line[other].worker is not None:
+                found.append((other, self.line[other]))
         return found
 
     def _spares(self, worker: Worker, resources: Resources, ahead: list[tuple[Function, Claim]]) -> bool:
@@ -98,6 +103,12 @@ class Room:
             claimed = [other.worker for other in self.line.values() if other is not claim]
             claim.worker = min(able, key=lambda w: (w in claimed, lacking(w.node, resources)), default=None)
         return claim
+
+    def yields(self, now: float, function: Function) -> None:
+        """A function had its turn: it waits behind the others from now on."""
+        if function in self.line:
+            del self.line[function]
+            self.line[function] = Claim(now)
 
     def leave(self, function: Function) -> None:
         """A function waits no longer."""
@@ -135,7 +146,7 @@ class Room:
         patience = self.core.settings.fair_after_s
         if claim is None or claim.worker is None or now < claim.since + patience:
             return None
-        if any(not c.retired and c.state is not State.STOPPING for c in function.containers):
+        if lives(function):
             return None  # it gets on with what it has
         spare: dict[Function, int] = {}
         candidates: list[Container] = []
@@ -151,6 +162,17 @@ class Room:
                 candidates.append(container)
         return _enough(claim.worker, function.spec.resources, candidates)
 
+    def next_turn(self, now: float, function: Function) -> float | None:
+        """When busy ones might have to make room that need not now."""
+        claim = self.line.get(function)
+        if claim is None or claim.worker is None or lives(function):
+            return None
+        patience = self.core.settings.fair_after_s
+        if now < claim.since + patience:
+            return claim.since + patience
+        turns = [c.born + patience for c in claim.worker.containers.values()]
+        return min((turn for turn in turns if turn > now), default=None)
+
     def _claimed_first(self, function: Function) -> list[Worker]:
         claim = self.line.get(function)
         workers = [worker for worker in self.core.workers.values() if worker.present]
@@ -159,6 +181,11 @@ class Room:
             workers.insert(0, claim.worker)
         ahead = {other.worker.id for _, other in self._ahead(function) if other.worker is not None}
         return [worker for worker in workers if worker.id not in ahead]
+
+
+def lives(function: Function) -> bool:
+    """Whether it has a container that is not about to end."""
+    return any(not c.retired and c.state < State.STOPPING for c in function.containers)
 
 
 def leaving(worker: Worker) -> list[Container]:
