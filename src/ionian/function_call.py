@@ -169,7 +169,7 @@ class FunctionCall(Generic[R]):
 
 def made(call_id: str, inputs: int | None = None) -> FunctionCall[Any]:
     """The call of that id, with so many inputs."""
-    call: FunctionCall[Any] = object.__new__(FunctionCall)
+    call: Any = object.__new__(FunctionCall)
     call._call_id, call._inputs = call_id, inputs
     return call
 

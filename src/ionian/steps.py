@@ -85,8 +85,6 @@ def _parts(step: Any) -> tuple[Any, bytes]:
 class Stepped(Generic[P, T]):
     """A function of steps, called: it blocks, and has an `aio` twin."""
 
-    __slots__ = ("__doc__", "__name__", "__wrapped__", "_steps")
-
     def __init__(self, steps: Callable[P, Steps[T]]) -> None:
         self._steps = steps
         self.__doc__ = steps.__doc__
