@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,6 +135,109 @@ def test_a_map_that_runs_over_a_deploy_gets_each_result_once(place: Home, tmp_pa
         deploy(place, write(tmp_path, 2, name="mapped", options="max_containers=2"))
         assert program.stdout.read() == "[1, 2]\n"
     assert program.returncode == 0
+
+
+GATED = """
+    import os, time
+    import modal
+
+    app = modal.App("gated")
+    signals = modal.Volume.from_name("signals", create_if_missing=True)
+
+    @app.function(volumes={{"/signals": signals}})
+    def wait(name: str):
+        with open(f"/signals/{{name}}.begun", "a") as file:
+            file.write("{version} ")
+        while not os.path.exists(f"/signals/{{name}}.go"):
+            time.sleep(0.01)
+        return {version}
+
+    @app.function()
+    def version():
+        return {version}
+"""
+
+
+@contextmanager
+def one_call(home: Home, *arguments: str) -> Generator[subprocess.Popen[str]]:
+    """A program that makes one call and prints its result."""
+    with subprocess.Popen(
+        [sys.executable, PROGRAMS / "deployed_call.py", *arguments],
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def result(program: subprocess.Popen[str]) -> str:
+    assert program.stdout is not None
+    return program.stdout.read().strip()
+
+
+def wait_for(file: Path, text: str) -> None:
+    """Waits until a container has written this."""
+    deadline = time.monotonic() + 60
+    while not file.exists() or file.read_text() != text:
+        assert time.monotonic() < deadline, file.read_text() if file.exists() else "no such file"
+        time.sleep(0.02)
+
+
+def gated(home: Home, folder: Path, version: int, *arguments: str) -> None:
+    (folder / "gated.py").write_text(dedent(GATED.format(version=version)))
+    deploy(home, folder / "gated.py", *arguments)
+
+
+def test_what_runs_ends_on_its_version_or_runs_again_where_containers_are_recreated(tmp_path: Path):
+    with new_home() as home:
+        gated(home, tmp_path, 1)
+        (signals,) = (home.folder / "volumes").iterdir()
+        with one_call(home, "gated", "wait", "a") as first:
+            wait_for(signals / "a.begun", "1 ")
+            gated(home, tmp_path, 2)
+            with one_call(home, "gated", "version") as second:
+                assert result(second) == "2"
+            (signals / "a.go").touch()
+            assert result(first) == "1"
+        assert (signals / "a.begun").read_text() == "1 "
+        with one_call(home, "gated", "wait", "b") as third:
+            wait_for(signals / "b.begun", "2 ")
+            gated(home, tmp_path, 3, "--strategy", "recreate")
+            wait_for(signals / "b.begun", "2 3 ")
+            (signals / "b.go").touch()
+            assert result(third) == "3"
+
+
+def test_a_function_that_a_deploy_drops_is_gone_and_comes_back_with_a_rollback(place: Home, tmp_path: Path):
+    file = tmp_path / "app.py"
+    kept = dedent("""
+        import os
+        import modal
+
+        app = modal.App("dropping")
+
+        @app.function()
+        def kept():
+            return "kept"
+    """)
+    gone = dedent("""
+        @app.function(secrets=[modal.Secret.from_dict({"WORD": "hello"})])
+        def gone():
+            return os.environ["WORD"]
+    """)
+    for text in (kept + gone, kept):
+        file.write_text(text)
+        deploy(place, file)
+    with one_call(place, "dropping", "gone") as call:
+        assert "app 'dropping' has no function or class 'gone'; there are: kept" in result(call)
+    done = place.ionian("app", "rollback", "dropping")
+    assert done.returncode == 0, done.stdout
+    with one_call(place, "dropping", "gone") as call:
+        assert result(call) == "hello"
 
 
 def test_a_deploy_of_what_is_there_makes_no_version(place: Home, tmp_path: Path):

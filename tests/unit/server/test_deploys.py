@@ -38,6 +38,7 @@ from ionian.protocol.spec import (
     VolumeMount,
 )
 from ionian.protocol.variants import variant_id
+from ionian.server.store import apps as store_apps
 from ionian.server.store import versions as store_versions
 
 
@@ -142,6 +143,22 @@ def test_deployed_apps_are_there_after_a_restart(state: StateFolder) -> None:
         assert [app.app_id for app in second.store.apps.live()] == [app_id, unfinished]
         assert second.ask(FindFunction("app", "f")).function_id == f.function_id
         assert [app.app_id for app in second.ask(ListApps()).apps] == [app_id]
+    finally:
+        second.close()
+
+
+def test_a_first_deploy_that_never_ended_is_given_up_after_a_day(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Server(state)
+    app_id = created(first)
+    first.close()
+    monkeypatch.setattr(store_apps, "UNFINISHED_S", -1.0)
+    second = Server(state)
+    try:
+        app = second.store.apps.find(app_id)
+        assert app is not None
+        assert (app.state, app.reason) == ("stopped", "its deploy was not finished")
     finally:
         second.close()
 

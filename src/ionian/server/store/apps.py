@@ -16,6 +16,9 @@ LIVE = ("initializing", "ephemeral", "detached", "deployed")
 DEPLOYER = "deploy"
 """The client of an app that is deployed, or about to be: it ends with nobody's session."""
 
+UNFINISHED_S = 24 * 3600.0
+"""So long a first deploy may take, with the image that it builds."""
+
 STOPPED_KEPT_S = 24 * 3600.0
 """So long an app that was stopped is listed."""
 
@@ -95,6 +98,15 @@ class Apps:
                 return False
             app.state, app.reason, app.stopped_at = "stopped", reason, time.time()
             return True
+
+    def end_unfinished(self) -> None:
+        """Stops apps whose first deploy began a day ago and never came to an end."""
+        began = App.created_at < time.time() - UNFINISHED_S
+        query = select(App.app_id).where(App.client == DEPLOYER, App.state == "initializing", began)
+        with self._database.read() as session:
+            unfinished = list(session.scalars(query))
+        for app_id in unfinished:
+            self.stop(app_id, "its deploy was not finished")
 
     def purge(self, app_id: str) -> None:
         """Drops what a stopped app needs no more: its secrets, its right to blobs, its variants and versions."""

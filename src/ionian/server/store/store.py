@@ -70,6 +70,7 @@ class Store:
             migrate(database)
             store = cls(database)
             store.environments.create("main")
+            store.apps.end_unfinished()
             store.apps.purge_stopped()
         except BaseException:
             database.close()
