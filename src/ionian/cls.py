@@ -253,6 +253,11 @@ def service_of(cls: Cls) -> AnyFunction:
     return cls._remote.service
 
 
+def definition_of(cls: Cls) -> ClassDefinition | None:
+    """What a class says of itself; None where it was defined elsewhere."""
+    return cls._remote.definition
+
+
 def class_handle(
     name: str, function_id: str, methods: dict[str, bool], parameters: list[ParameterSpec]
 ) -> Cls:

@@ -28,7 +28,7 @@ def command_for(function: Callable[..., Any], name: str, run: Callable[..., Any]
     parameters = list(signature.parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return _raw_command(function, name, run)
-    hints = _hints(function)
+    hints = hints_of(function)
     params: list[click.Parameter] = []
     for place, parameter in enumerate(parameters):
         option = _option(place, parameter, hints.get(parameter.name, parameter.annotation), name)
@@ -136,7 +136,7 @@ class _IntChoice(click.Choice[str]):
         return int(super().convert(str(value), param, ctx))
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations as types, also under `from __future__ import annotations`."""
     try:
         return typing.get_type_hints(function, include_extras=True)

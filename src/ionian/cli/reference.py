@@ -98,20 +98,35 @@ def find_app(module: ModuleType, reference: Reference) -> Any:
 def runnables(module: ModuleType) -> list[Runnable]:
     """Everything in a module that can be run: its variables, and what its apps have registered."""
     from ..app import App, LocalEntrypoint
+    from ..cls import Cls, service_of
     from ..function import Function
+    from .methods import targets
 
     found: list[Runnable] = []
     apps: dict[int, tuple[str, Any]] = {}
+    methods: dict[int, dict[str, Any]] = {}  # of each class: one object each, under all its names
+
+    def add_class(app: Any, name: str, cls: Cls, at_module_level: bool) -> None:
+        if id(cls) not in methods:
+            methods[id(cls)] = targets(cls)
+        for method, target in methods[id(cls)].items():
+            found.append(Runnable(app, f"{name}.{method}", target, False, at_module_level))
+
     for name, value in list(vars(module).items()):
         if isinstance(value, App):
             apps.setdefault(id(value), (name, value))
         elif isinstance(value, LocalEntrypoint) or (isinstance(value, Function) and value.raw is not None):
             found.append(Runnable(value.app, name, value, isinstance(value, LocalEntrypoint), True))
+        elif isinstance(value, Cls) and service_of(value).raw is not None:
+            add_class(service_of(value).app, name, value, True)
     for name, app in apps.values():
         for tag, value in app.registered_entrypoints.items():
             found.append(Runnable(app, f"{name}.{tag}", value, True, False))
         for tag, value in app.registered_functions.items():
-            found.append(Runnable(app, f"{name}.{tag}", value, False, False))
+            if value.class_spec is None:
+                found.append(Runnable(app, f"{name}.{tag}", value, False, False))
+        for tag, value in app.registered_classes.items():
+            add_class(app, f"{name}.{tag}", value, False)
     return found
 
 
@@ -123,6 +138,10 @@ def _named(choices: list[Runnable], reference: Reference) -> Runnable:
             choice
             for choice in choices
             if not choice.at_module_level and choice.name.partition(".")[2] == name
+        ]
+    if not matches:  # a class: its one method
+        matches = [
+            choice for choice in choices if choice.at_module_level and choice.name.startswith(f"{name}.")
         ]
     matches = _distinct(matches)
     if len(matches) == 1:
