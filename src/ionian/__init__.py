@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import exception
+from . import exception, runner
 from .alias import install_alias
 from .app import App
 from .cls import Cls
@@ -49,6 +49,7 @@ __all__ = [
     "is_local",
     "method",
     "parameter",
+    "runner",
 ]
 
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
-        "deploys and lookups": "Function.from_id runner",
+        "deploys and lookups": "Function.from_id",
         "autoscaling by call": "Function.autoscaler",
         "web endpoints": (
             "asgi_app wsgi_app fastapi_endpoint web_endpoint web_server sessioned forward Tunnel Server App.server "
