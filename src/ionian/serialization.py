@@ -98,10 +98,18 @@ def loads(data: bytes | memoryview) -> Any:
 Frames = list[tuple[str, int, str, str]]  # file, line, function, source line
 
 
+FAILED_INPUT = "__ionian_input__"
+"""The attribute of a remote failure that names the input that ended in it; its text stays the user's."""
+
+
 def dump_failure(error: BaseException, *, hide: str = "", where: str = "") -> bytes:
     """An exception with its traceback. Frames of files that start with `hide` are left out, as not the user's;
     `where` (a container id) marks the others."""
-    return pickle.dumps(_failure(error, hide, where, depth=0), PROTOCOL)
+    from .execution import current_input_id
+
+    failure = _failure(error, hide, where, depth=0)
+    failure["input"] = current_input_id() or ""
+    return pickle.dumps(failure, PROTOCOL)
 
 
 def _failure(error: BaseException, hide: str, where: str, depth: int) -> dict[str, Any]:
@@ -146,7 +154,13 @@ def _frames(traceback: TracebackType | None, hide: str, where: str) -> Frames:
 
 def load_failure(data: bytes | memoryview) -> BaseException:
     """The exception again, of its own type where that exists here, with the remote frames as its traceback."""
-    return _restore(pickle.loads(data))
+    failure = pickle.loads(data)
+    error = _restore(failure)
+    try:
+        setattr(error, FAILED_INPUT, failure.get("input", ""))
+    except AttributeError:
+        pass  # a class with slots: what is shown of it lacks the line about `ionian replay`
+    return error
 
 
 def _restore(failure: dict[str, Any]) -> BaseException:

@@ -7,11 +7,13 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ... import config
 from ...exception import Error
+from ...serialization import FAILED_INPUT
 from .screen import ANSI, coloured
 
 OWN = str(Path(__file__).resolve().parents[2]) + os.sep
@@ -63,18 +65,33 @@ def describe(error: BaseException) -> list[tuple[str, str]]:
     if hint is not None:
         lines = [(line.partition(BROAD_HINT)[0], style) for line, style in lines]
         lines.append((hint, "yellow"))
+    if input_id := _failed_input(error):
+        lines.append((f"ionian replay {input_id}", "dim"))
     return lines
 
 
-def missing_module(error: BaseException) -> str | None:
-    """For a module that a container lacks and this machine has: the line that brings it there."""
+def _failed_input(error: BaseException) -> str:
+    """The input that failed with it, or with what it came from."""
+    for one in _chain(error):
+        if isinstance(input_id := getattr(one, FAILED_INPUT, ""), str) and input_id:
+            return input_id
+    return ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def missing_module(error: BaseException) -> str | None:
+    """For a module that a container lacks and this machine has: the line that brings it there."""
+    for current in _chain(error):
         if isinstance(current, ModuleNotFoundError) and current.name and _raised_remotely(current):
             return _advice(current.name.split(".")[0])
-        current = current.__cause__ or current.__context__
     return None
 
 

@@ -1,0 +1,140 @@
+"""`ionian replay`: a failed input again, at a person's terminal, with real containers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.homes import Home
+from tests.integration.test_command_line import write
+from tests.integration.test_exec import terminal
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.container]
+
+FAILING = """
+    import os
+    import modal
+
+    app = modal.App("failing")
+    volume = modal.Volume.from_name("facts", create_if_missing=True)
+    words = modal.Secret.from_dict({"WORD": "xyzzy"})
+
+    @app.function(volumes={"/facts": volume}, secrets=[words])
+    def measure(word, times=1):
+        text = word * times
+        print("measuring", text)
+        return within(text)
+
+    def within(text):
+        limit = 3
+        if len(text) > limit and not os.path.exists("/facts/relaxed"):
+            raise ValueError(f"{text!r} is too long")
+        return {"length": len(text), "word": os.environ.get("WORD", "not set")}
+
+    @app.cls()
+    class Counter:
+        start: int = modal.parameter(default=1)
+
+        @modal.enter()
+        def load(self):
+            self.numbers = [self.start, self.start + 1]
+
+        @modal.method()
+        def count(self):
+            for number in self.numbers:
+                yield number
+            raise KeyError("no more")
+
+    @app.function()
+    async def later():
+        import asyncio
+
+        await asyncio.sleep(0)
+        fact = "async"
+        raise RuntimeError(fact)
+
+    @app.function()
+    def relax():
+        return 1
+
+    @app.local_entrypoint()
+    def main(what: str):
+        if what == "counter":
+            print(list(Counter(start=5).count.remote_gen()))
+        elif what == "later":
+            later.remote()
+        else:
+            measure.remote("ab", times=3)
+"""
+
+
+def failed(home: Home, folder: Path, what: str) -> str:
+    """Runs the app; returns the id of the input that failed, from the line below the failure."""
+    write(folder, "failing.py", FAILING)
+    done = home.ionian("run", "-q", "failing.py", "--what", what, cwd=folder)
+    assert done.returncode == 1, done.stdout
+    last = done.stdout.rstrip().splitlines()[-1]
+    found = re.fullmatch(r"ionian replay (in-\w+:\d+)", last)
+    assert found, done.stdout
+    return found[1]
+
+
+def test_the_debugger_stands_at_the_users_line(home: Home, tmp_path: Path):
+    input_id = failed(home, tmp_path, "measure")
+    with terminal(home, "replay", input_id) as person:
+        said = person.wait_for("measuring ababab")
+        assert "measure of failing failed: ValueError: 'ababab' is too long" in said
+        assert "volume at /facts: it is as it is now" in said
+        assert "its variables are not set" in said  # the app has ended, and its secret with it
+        assert "ValueError: 'ababab' is too long" in person.wait_for("(Pdb) ")
+        person.type("p limit, text\r")
+        person.wait_for("(3, 'ababab')")
+        person.type("u\r")
+        person.wait_for("(Pdb) ")
+        person.type("p word, times\r")
+        person.wait_for("('ab', 3)")
+        person.type("q\r")
+        assert person.process.wait(30) == 1
+        assert not person.is_raw()
+
+
+def test_a_method_of_a_class_runs_on_its_entered_object(home: Home, tmp_path: Path):
+    input_id = failed(home, tmp_path, "counter")
+    done = home.ionian("replay", "--no-debug", input_id)
+    assert done.returncode == 1
+    assert "yielded: 5" in done.stdout
+    assert "yielded: 6" in done.stdout
+    assert "KeyError: 'no more'" in done.stdout
+    assert "(Pdb)" not in done.stdout
+
+
+def test_an_async_function_stops_in_its_own_frame(home: Home, tmp_path: Path):
+    input_id = failed(home, tmp_path, "later")
+    with terminal(home, "replay", input_id) as person:
+        person.wait_for("(Pdb) ")
+        person.type("p fact\r")
+        person.wait_for("'async'")
+        person.type("q\r")
+        assert person.process.wait(30) == 1
+
+
+def test_a_shell_runs_it_as_often_as_one_likes_until_it_succeeds(home: Home, tmp_path: Path):
+    input_id = failed(home, tmp_path, "measure")
+    with terminal(home, "replay", "--shell", input_id) as person:
+        person.wait_for("# ")
+        person.type("replay --now </dev/null; echo code=$?\r")
+        person.wait_for("ValueError")
+        person.wait_for("code=1")
+        person.type("touch /facts/relaxed; replay; echo code=$?\r")
+        person.wait_for("returned: {'length': 6, 'word': 'not set'}")
+        person.wait_for("code=0")
+        person.type("rm /facts/relaxed; exit 4\r")
+        assert person.process.wait(30) == 4
+    assert "No container is there" in home.ionian("container", "list").stdout
+
+
+def test_an_input_that_is_not_kept_is_said(home: Home):
+    done = home.ionian("replay", "in-01AAAAAAAAAAAAAAAAAAAAAAAA:0")
+    assert done.returncode == 1
+    assert "no failed input 'in-01AAAAAAAAAAAAAAAAAAAAAAAA:0' is kept" in done.stdout
