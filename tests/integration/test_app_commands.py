@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,11 @@ def containers(home: Home, app: str, state: str = "") -> list[dict[str, str]]:
     """The containers of an app, or those in a state."""
     found = rows(home, "container", "list", "--app", app)
     return [row for row in found if state in ("", row["State"])]
+
+
+def started(row: dict[str, str]) -> float:
+    """When a container was started."""
+    return datetime.fromisoformat(row["Start Time"]).timestamp()
 
 
 def until_ready(home: Home, besides: str = "") -> str:
@@ -139,11 +145,15 @@ def test_inputs_that_wait_are_listed_with_the_reason_and_run_elsewhere_when_thei
 
 
 def test_a_deployed_app_survives_its_server(lone: Home) -> None:
-    until_ready(lone)
+    before = until_ready(lone)
+    (info,) = containers(lone, "shop", "ready")
     os.kill(json.loads((lone.folder / "run" / "server.json").read_text())["pid"], signal.SIGKILL)
     (row,) = [row for row in rows(lone, "app", "list") if row["Description"] == "shop"]
     assert row["State"] == "deployed"
-    until_ready(lone)
+    assert until_ready(lone) == before  # it was not started anew
+    (again,) = containers(lone, "shop", "ready")
+    assert again["Version"] == info["Version"]
+    assert abs(started(again) - started(info)) < 5
 
 
 @pytest.mark.parametrize("command", ["stop", "history", "rollback", "rollover", "logs"])

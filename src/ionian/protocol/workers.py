@@ -47,6 +47,7 @@ class Running:
     ready: bool
     held: list[Held] = field(default_factory=list[Held])
     version: int = 0  # of the function that it runs
+    age_s: float = 0.0
 
 
 @dataclass

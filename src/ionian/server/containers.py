@@ -49,7 +49,8 @@ class Container:
     function_id: str
     tag: str
     actor: Actor
-    since: float = field(default_factory=time.monotonic)  # when this server first knew of it
+    version: int = 0  # of the deployed app
+    since: float = field(default_factory=time.monotonic)  # when it was asked for
 
 
 class Containers:
@@ -68,9 +69,17 @@ class Containers:
     def starting(self, start: Start, app_id: str, tag: str, environment: str) -> None:
         """A container was asked for."""
         actor = container_actor(start.container_id, environment=environment, app_id=app_id)
+        spec = self._engine.specs.get(start.function_id)
         self._add(
             Container(
-                start.number, start.container_id, start.worker_id, app_id, start.function_id, tag, actor
+                start.number,
+                start.container_id,
+                start.worker_id,
+                app_id,
+                start.function_id,
+                tag,
+                actor,
+                spec[0].version if spec is not None else 0,
             )
         )
 
@@ -82,7 +91,17 @@ class Containers:
             tag = spec[0].tag if spec is not None else ""
             actor = container_actor(one.container_id, environment=environment, app_id=one.app_id)
             self._add(
-                Container(one.number, one.container_id, worker_id, one.app_id, one.function_id, tag, actor)
+                Container(
+                    one.number,
+                    one.container_id,
+                    worker_id,
+                    one.app_id,
+                    one.function_id,
+                    tag,
+                    actor,
+                    one.version,
+                    _now() - one.age_s,
+                )
             )
             self._engine.dispatcher.caller_back(_now(), one.container_id)
 

@@ -38,7 +38,6 @@ def roster(engine: Engine, environment: str, app_id: str = "") -> list[Container
 
 def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
     place = _place(engine, container)
-    found = engine.specs.get(container.function_id)
     info = ContainerInfo(
         container.container_id,
         container.app_id,
@@ -47,7 +46,7 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
         "stopping",
         container.worker_id,
         age_s=now - container.since,
-        version=found[0].version if found is not None else 0,
+        version=container.version,
     )
     if place is None:
         info.reason = "its worker has not said yet whether it is still there"

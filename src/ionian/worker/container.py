@@ -92,6 +92,7 @@ class Container:
             self.ready,
             held,
             self.ask.function.version,
+            time.monotonic() - self._started,
         )
 
     def insides(self) -> Insides | None:
