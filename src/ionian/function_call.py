@@ -169,7 +169,8 @@ class FunctionCall(Generic[R]):
 
 def made(call_id: str, inputs: int | None = None) -> FunctionCall[Any]:
     """The call of that id, with so many inputs."""
-    call: Any = object.__new__(FunctionCall)
+    kind: Any = FunctionCall
+    call: FunctionCall[Any] = kind.__new__(kind)
     call._call_id, call._inputs = call_id, inputs
     return call
 

@@ -99,6 +99,7 @@ REFUSED = {
     "App.set_tags": ({},),
     "Cls.from_name": ("app", "Model"),
     "Function.from_name": ("app", "Model"),
+    "FunctionCall.from_id": ("fc-01JDZX0000000000000000000",),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),
     "Image.from_registry": ("python:3.11",),
