@@ -144,6 +144,26 @@ def test_inputs_that_wait_are_listed_with_the_reason_and_run_elsewhere_when_thei
         assert run.end() == 130
 
 
+def test_a_spawned_call_says_why_it_has_no_result_yet(lone: Home, tmp_path: Path) -> None:
+    text = FULL.replace("list(slow.map(range(3)))", "print(slow.spawn_map([1, 2]).object_id, flush=True)")
+    write(tmp_path, "full.py", text + "        time.sleep(600)\n")
+    with running(lone, "run", "-q", "full.py", cwd=tmp_path) as run:
+        call = run.until("fc-").split("fc-")[1].strip()
+        run.until("slow begins 1")
+        done = lone.ionian("call", "why", f"fc-{call}")
+        assert done.returncode == 0, done.stdout
+        assert "0 of 2 inputs done" in done.stdout
+        states = {row["State"]: row for row in rows(lone, "call", "why", f"fc-{call}")}
+        assert set(states) == {"running", "waiting"}
+        assert states["running"]["First"] == f"in-{call}:0"
+        assert "max_containers=1" in states["waiting"]["Reason"]
+        run.signal(signal.SIGINT)
+        assert run.end() == 130
+    done = lone.ionian("call", "why", "fc-nothing")
+    assert done.returncode == 1
+    assert "got 'fc-nothing'" in done.stdout
+
+
 def test_a_deployed_app_survives_its_server(lone: Home) -> None:
     before = until_ready(lone)
     (info,) = containers(lone, "shop", "ready")

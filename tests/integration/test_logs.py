@@ -125,6 +125,11 @@ def test_who_follows_sees_lines_as_they_come_and_the_end(home: Home, tmp_path: P
     [
         (("app", "logs", "nobody"), 1, "there is no app 'nobody' in environment 'main'; there "),
         (("app", "logs", "ap-01JD0000000000000000000000"), 1, "there is no app 'ap-01JD"),
+        (
+            ("app", "logs", "talker", "--function", "tal"),
+            1,
+            "no function or class 'tal'; there are: dies, last",
+        ),
         (("app", "logs", "talker", "--since", "soon"), 2, "expected a time such as 30m, 2h, 1d"),
         (("app", "logs", "talker", "-f", "--until", "1h"), 2, "--until and --follow: expected one of them"),
         (("container", "logs", "ta-nothing"), 1, "there is no container 'ta-nothing' now"),

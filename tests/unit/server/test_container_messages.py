@@ -17,6 +17,7 @@ from ionian.protocol.apps import (
     StopApp,
 )
 from ionian.protocol.ids import new_id
+from ionian.protocol.spec import FunctionSpec
 from ionian.protocol.stream import Refused
 from ionian.protocol.workers import Usage
 from ionian.server.auth import Actor
@@ -94,6 +95,18 @@ def test_a_cursor_reads_on_and_a_stopped_app_is_over_and_keeps_its_logs(server: 
     third = server.ask(ReadLogs(app_id, cursor=second.cursor, wait_s=10))
     assert (texts(third), third.ended) == ([], True)
     assert texts(server.ask(ReadLogs(app_id))) == ["one", "two"]
+
+
+def test_logs_of_a_class_are_found_by_its_name_and_its_methods(server: Server, app_id: str) -> None:
+    specs = [FunctionSpec(new_id("fu"), tag, "m", tag) for tag in ("Model.*", "f")]
+    server.store.functions.publish(app_id, specs)
+    for tag in ("Model.*", "f", "gone"):
+        server.context.logbook.write(Log(app_id, tag, "ta-1", 1), f"by {tag}\n".encode())
+    for named in ("Model", "Model.*", "Model.predict"):
+        assert texts(server.ask(ReadLogs(app_id, function=named))) == ["by Model.*"]
+    assert texts(server.ask(ReadLogs(app_id, function="gone"))) == ["by gone"]  # of an earlier version
+    with pytest.raises(Refused, match=r"app shop has no function or class 'g'; there are: Model\.\*, f"):
+        server.ask(ReadLogs(app_id, function="g"))
 
 
 @pytest.mark.parametrize(

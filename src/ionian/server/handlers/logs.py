@@ -10,6 +10,7 @@ from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
 from ..logfiles import Position, Query
+from ..store.schema import App
 from .apps import app_of
 from .containers import no_container
 from .context import Context, in_thread
@@ -24,6 +25,7 @@ async def read_logs(actor: Actor, message: ReadLogs, _: bytes, context: Context)
     app_id = message.app_id or await _app_of_container(actor, message.container_id, context)
     app = await app_of(actor, "ReadLogs", app_id, context)
     query = _query(message, time.time())
+    query.function = await _function(app, message.function, context)
     over = _over(app.app_id, message.container_id, context)
     if not message.cursor:
         ended = await over()
@@ -38,15 +40,28 @@ async def read_logs(actor: Actor, message: ReadLogs, _: bytes, context: Context)
     return LogLines(found.lines, str(found.position), found.more, ended and not found.more), b""
 
 
+async def _function(app: App, named: str, context: Context) -> str:
+    """The tag that is meant: a class by its name, or by one of its methods, which share its containers."""
+    tags = await in_thread(context.store.functions.tags, app.app_id)
+    for tag in (named, f"{named}.*", f"{named.rpartition('.')[0]}.*"):
+        if not named or tag in tags:
+            return tag
+    if (await context.logbook.read(app.app_id, Query(function=named, tail=1))).lines:
+        return named  # of an earlier version
+    raise Refused(
+        "NotFoundError",
+        f"app {app.name} has no function or class {named[:80]!r}; there are: {', '.join(sorted(tags)) or 'none'}",
+    )
+
+
 def _query(message: ReadLogs, now: float) -> Query:
     if message.tail < 0 or message.since_s < 0 or message.until_s < 0:
         raise Refused("InvalidError", "tail, since_s, until_s: expected 0 or more")
     following = bool(message.cursor)
     return Query(
-        message.function,
-        message.container_id,
-        message.fd,
-        message.grep,
+        container_id=message.container_id,
+        fd=message.fd,
+        text=message.grep,
         since=now - message.since_s if message.since_s and not following else 0.0,
         until=now - message.until_s if message.until_s else 0.0,
         tail=0 if following else message.tail,
