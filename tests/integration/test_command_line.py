@@ -168,7 +168,8 @@ def test_a_failure_shows_the_users_lines_of_both_sides_and_ends_with_1(home: Hom
     done = home.ionian("run", "-q", "app.py", cwd=tmp_path)
     assert done.returncode == 1
     shown = done.stdout.splitlines()
-    assert shown[-1] == "IndexError: list index out of range"
+    assert shown[-2] == "IndexError: list index out of range"
+    assert shown[-1].startswith("ionian replay in-")
     assert "    f.remote(n)" in shown
     assert "    return [1, 2][n]" in shown
     assert "/ionian/" not in done.stdout
