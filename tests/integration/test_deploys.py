@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -112,14 +113,10 @@ def test_calls_go_on_over_deploys_and_none_is_lost(place: Home, tmp_path: Path):
 def test_a_map_that_runs_over_a_deploy_gets_each_result_once(place: Home, tmp_path: Path):
     deploy(place, write(tmp_path, 1, name="mapped", options="max_containers=2"))
     text = """
-        import subprocess, sys
-        from ionian import link
-        from ionian.function import handle
-        from ionian.protocol.calls import FindFunction
+        import ionian as modal
 
-        found, _ = link.current().request(FindFunction("mapped", "version"))
         results = []
-        for result in handle(found.function_id, "version", False).map(range(300)):
+        for result in modal.Function.from_name("mapped", "version").map(range(300)):
             results.append(result)
             if len(results) == 20:
                 print("under way", flush=True)
@@ -285,6 +282,74 @@ def server_pid(home: Home) -> int:
     found = re.search(r"process (\d+)", status)
     assert found is not None, status
     return int(found[1])
+
+
+VARIED = """
+    import os
+    import modal
+
+    app = modal.App("varied")
+
+    @app.function(env={{"WHO": "deployed"}})
+    def who():
+        return {version}, os.environ["WHO"]
+
+    @app.cls()
+    class Model:
+        size: int = modal.parameter()
+
+        @modal.method()
+        def read(self):
+            return {version}, self.size
+"""
+ASKING = """
+    import ionian as modal
+
+    varied = modal.Function.from_name("varied", "who").with_options(env={"WHO": "varied"})
+    model = modal.Cls.from_name("varied", "Model")
+    print([*varied.remote(), *model(size=3).read.remote(), *model(size=4).read.remote()], flush=True)
+    input()
+    print([*varied.remote(), *model(size=3).read.remote(), *model(size=4).read.remote()], flush=True)
+"""
+
+
+def test_variants_and_objects_follow_their_app_over_deploys_and_restarts(tmp_path: Path):
+    (tmp_path / "asking.py").write_text(dedent(ASKING))
+    with new_home() as home:
+        varied(home, tmp_path, 1)
+        with subprocess.Popen(
+            [sys.executable, "asking.py"],
+            cwd=tmp_path,
+            env=home.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "[1, 'varied', 1, 3, 1, 4]\n"
+            varied(home, tmp_path, 2)
+            os.kill(server_pid(home), signal.SIGKILL)
+            assert home.ionian("app", "list").returncode == 0  # starts the server anew
+            out, _ = program.communicate("\n", timeout=60)
+            assert out == "[2, 'varied', 2, 3, 2, 4]\n"
+
+
+def varied(home: Home, folder: Path, version: int) -> None:
+    (folder / "varied.py").write_text(dedent(VARIED.format(version=version)))
+    deploy(home, folder / "varied.py")
+
+
+def test_two_first_deploys_at_once_are_two_versions_of_one_app(place: Home, tmp_path: Path):
+    for version in (1, 2):
+        (tmp_path / str(version)).mkdir()
+        write(tmp_path / str(version), version, name="at-once")
+    with ThreadPoolExecutor(2) as pool:
+        said = pool.map(lambda folder: deploy(place, tmp_path / folder / "app.py"), ("1", "2"))
+    versions = sorted(found[1] for text in said if (found := re.search(r"version (\d) of at-once", text)))
+    assert versions == ["1", "2"]
+    with calls(place, "at-once") as stream:
+        stream.until("")
+        assert len(set(stream.end())) == 1
 
 
 def test_a_program_deploys_finds_and_stops_an_app(place: Home, tmp_path: Path):

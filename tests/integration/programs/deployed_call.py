@@ -2,10 +2,7 @@
 
 import sys
 
-from ionian import link
-from ionian.function import handle
-from ionian.protocol.calls import FindFunction
+import ionian as modal
 
 app_name, tag, *arguments = sys.argv[1:]
-found, _ = link.current().request(FindFunction(app_name, tag))
-print(handle(found.function_id, found.tag, found.is_generator).remote(*arguments), flush=True)
+print(modal.Function.from_name(app_name, tag).remote(*arguments), flush=True)

@@ -3,13 +3,10 @@
 import sys
 import threading
 
-from ionian import link
-from ionian.function import handle
-from ionian.protocol.calls import FindFunction
+import ionian as modal
 
 app_name, tag = sys.argv[1:]
-found, _ = link.current().request(FindFunction(app_name, tag))
-function = handle(found.function_id, found.tag, found.is_generator)
+function = modal.Function.from_name(app_name, tag)
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 number = 0
