@@ -81,7 +81,11 @@ class ClassDefinition:
         """The class as the protocol says it."""
         from .protocol.spec import ClassSpec
 
-        return ClassSpec(methods=self.method_specs(), parameters=self.parameter_specs())
+        return ClassSpec(
+            methods=self.method_specs(),
+            parameters=self.parameter_specs(),
+            has_exit=bool(self.exit_hooks),
+        )
 
     def method_specs(self) -> list[MethodSpec]:
         """Its methods as the protocol says them."""

@@ -101,7 +101,7 @@ def test_a_method_without_an_object_says_what_was_forgotten(seen: dict[str, Any]
 
 
 def test_exit_hooks_run_when_the_containers_end(ran: tuple[dict[str, Any], str], home: Home):
-    files = {path.name: path.read_text().splitlines() for path in home.folder.glob("root/volumes/*/it")}
+    files = {path.name: path.read_text().splitlines() for path in home.folder.glob("volumes/*/it")}
     assert files["it"][0].startswith("sync after ")
     assert files["it"][1] == "async, the same loop: True"
 

@@ -15,6 +15,9 @@ from .state import Core
 
 NEWER = "a newer version of its function takes its place"
 
+INTERRUPT_S = 0.01
+"""Any grace that is one: a container that gets none is killed, and runs nothing at its end."""
+
 
 def same_containers(one: FunctionSpec, other: FunctionSpec) -> bool:
     """Whether containers of one version can run inputs of another: what else differs is the server's business."""
@@ -67,7 +70,7 @@ class Versions:
             self.renew(now, function)
         for container in list(function.containers):
             if container.generation != function.generation:
-                self.fleet.stop(now, container, 0.0, NEWER)
+                self.fleet.stop(now, container, _at_once(function), NEWER)
 
     def drop(self, now: float, function: Function) -> None:
         """A deploy has it no more: what waits ends in that failure, what runs ends by itself."""
@@ -95,7 +98,7 @@ class Versions:
                 call.closed = True
                 self.flow.free(call)
             for container in list(function.containers):
-                self.fleet.stop(now, container, 0.0, "its app was stopped")
+                self.fleet.stop(now, container, _at_once(function), "its app was stopped")
         self.fleet.room(now)
 
     def refuse(self, now: float, function: Function, failure: Failure) -> None:
@@ -108,3 +111,9 @@ class Versions:
         function.spec = replace(function.spec, scaling=scaling)
         self.fleet.rescale(now, function)
         self.fleet.wake(now, function)
+
+
+def _at_once(function: Function) -> float:
+    """The grace of what a container runs when it is not wanted any more: none, but that an @exit is run behind it."""
+    kind = function.spec.class_spec
+    return INTERRUPT_S if kind is not None and kind.has_exit else 0.0

@@ -120,6 +120,7 @@ class ClassSpec:
     methods: list[MethodSpec] = field(default_factory=list[MethodSpec])
     parameters: list[ParameterSpec] = field(default_factory=list[ParameterSpec])
     arguments: str = ""  # base64 of the pickled (args, kwargs) of the constructor; "": none were given
+    has_exit: bool = False  # something runs at the end of its containers
 
 
 @dataclass

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionian.server")
 
-STOP_WAIT_S = 15.0
-"""For so long the end of an app waits for its containers' last words."""
+STOP_WAIT_S = 40.0
+"""For so long the end of an app waits for its containers' last words: an @exit has 30 s."""
 
 _now = time.monotonic
 
