@@ -340,11 +340,13 @@ def varied(home: Home, folder: Path, version: int) -> None:
 
 
 def test_two_first_deploys_at_once_are_two_versions_of_one_app(place: Home, tmp_path: Path):
+    files: list[Path] = []
     for version in (1, 2):
-        (tmp_path / str(version)).mkdir()
-        write(tmp_path / str(version), version, name="at-once")
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        files.append(write(folder, version, name="at-once"))
     with ThreadPoolExecutor(2) as pool:
-        said = pool.map(lambda folder: deploy(place, tmp_path / folder / "app.py"), ("1", "2"))
+        said = list(pool.map(deploy, (place, place), files))
     versions = sorted(found[1] for text in said if (found := re.search(r"version (\d) of at-once", text)))
     assert versions == ["1", "2"]
     with calls(place, "at-once") as stream:

@@ -22,8 +22,8 @@ from ..protocol.workers import ContainerState, Inventory, StartContainer, StopCo
 from .auth import Actor
 from .call_records import CallRecords, Record
 from .containers import Containers
-from .execs import Execs
 from .durable_windows import STORE
+from .execs import Execs
 from .failures import no_function
 from .news import News
 from .replays import Replays

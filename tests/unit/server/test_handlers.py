@@ -273,7 +273,11 @@ def test_a_function_that_is_not_there_is_refused_with_those_that_are(server: Ser
         == "NotFoundError"
     )
     assert (
-        refused(server, FindFunction("b", "f"), "app 'b' is neither deployed nor running in environment 'main'; there are: a")
+        refused(
+            server,
+            FindFunction("b", "f"),
+            "app 'b' is neither deployed nor running in environment 'main'; there are: a",
+        )
         == "NotFoundError"
     )
     assert refused(server, FindFunction("", "f"), "only a container has an app of its own") == "InvalidError"

@@ -113,7 +113,9 @@ def _check_scaling(spec: FunctionSpec) -> None:
 def _check_inputs(spec: FunctionSpec) -> None:
     """How its inputs are run: several at once, in batches, again."""
     if (policy := spec.retries) is not None:
-        _expect(0 <= policy.max_retries <= RETRIES_MAX, spec, "retries", f"0 to {RETRIES_MAX}", policy.max_retries)
+        _expect(
+            0 <= policy.max_retries <= RETRIES_MAX, spec, "retries", f"0 to {RETRIES_MAX}", policy.max_retries
+        )
         _expect(
             policy.backoff_coefficient >= 1,
             spec,
