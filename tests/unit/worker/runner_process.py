@@ -104,8 +104,8 @@ def cleaning(value: object) -> object:
 
 def cleaning_long(value: object) -> object:
     """Sleeps in small pieces, as a thread has to where it shall be interrupted."""
-    os.write(BEGUN, b"+")
     try:
+        os.write(BEGUN, b"+")
         while True:
             time.sleep(0.01)
     finally:
