@@ -37,6 +37,41 @@ class Faults:
     span_s: float = 10.0
 
 
+KINDS = {
+    "nothing goes wrong": Faults(span_s=0.0),
+    "connections are cut": Faults(cuts=12),
+    "the server is killed": Faults(server_kills=3, cuts=3),
+    "containers, workers and clients are killed": Faults(
+        container_kills=5, worker_kills=3, client_kills=1, cuts=3
+    ),
+    "workers are out of reach for long": Faults(
+        cuts=8, long_cuts=2, server_kills=2, container_kills=2, worker_kills=1, client_kills=1, span_s=60.0
+    ),
+    "deploys while calls run": Faults(deploys=8, cuts=3),
+    "everything at once": Faults(
+        cuts=5,
+        long_cuts=1,
+        server_kills=1,
+        container_kills=3,
+        worker_kills=1,
+        client_kills=1,
+        deploys=5,
+        removals=1,
+        span_s=30.0,
+    ),
+}
+
+
+def play(seed: int, kind: str | None = None, *, workers: int = 5, inputs: int = 300) -> None:
+    """A story of a kind, or of the kind that follows from the seed. A failure names both."""
+    kind = kind or list(KINDS)[seed % len(KINDS)]
+    try:
+        Story(seed, workers=workers, inputs=inputs, faults=KINDS[kind]).play()
+    except Exception as error:
+        size = f"{workers} workers, {inputs} inputs"
+        raise AssertionError(f"seed {seed} ({kind}; {size}): {type(error).__name__} {error}") from error
+
+
 class Story:
     """A world with workers, clients and faults, all from one seed."""
 
