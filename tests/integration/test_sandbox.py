@@ -23,6 +23,7 @@ from ionian.worker.sandbox import (
     Exit,
     IdMap,
     Limits,
+    Program,
     Sandbox,
     SandboxError,
     SandboxSpec,
@@ -744,6 +745,103 @@ def test_many_layers_with_long_names_start(world: World):
         box.go()
         assert await box.wait() == Exit(23)  # the last is on top
         await box.remove()
+
+    run(main)
+
+
+# --- a second program in a sandbox --------------------------------------------------------------------------------
+
+
+async def entered(box: Sandbox, script: str, *, pty: bool = False) -> tuple[int | None, str]:
+    """Runs a script in a sandbox that runs; how it ended, and what it wrote to its standard output."""
+    env = {"PATH": "/usr/bin:/bin", "WORD": "xyzzy"}
+    inside = await box.enter(Program(["/bin/sh", "-c", script], env, "/root", pty=pty, rows=33, columns=111))
+    out = b""
+    try:
+        os.set_blocking(inside.outputs[1], True)
+        while piece := await asyncio.to_thread(read_or_end, inside.outputs[1]):
+            out += piece
+        code, _ = await inside.wait()
+    finally:
+        inside.close()
+    return code, out.decode().replace("\r\n", "\n")
+
+
+def read_or_end(fd: int) -> bytes:
+    try:
+        return os.read(fd, 65536)
+    except OSError:
+        return b""  # a terminal that nobody has open any more
+
+
+def test_a_second_program_has_no_more_rights_than_the_first(world: World):
+    look = "grep -E '^(Uid|Gid|Cap|NoNewPrivs|Seccomp:)' /proc/self/status; for n in user mnt pid ipc uts cgroup net; "
+    look += "do readlink /proc/self/ns/$n; done; unshare -U true 2>/dev/null || echo refused; ulimit -c"
+
+    async def main() -> None:
+        first, theirs = os.pipe()
+        async with world.sandbox(["--", "sh", "-c", f"{look}; exec sleep 100"], stdout=theirs) as box:
+            os.close(theirs)
+            box.go()
+            said = b""
+            while said.count(b"\n") < 18:
+                said += await asyncio.to_thread(os.read, first, 65536)
+            os.close(first)
+            assert await entered(box, look) == (0, said.decode())
+
+    run(main)
+
+
+def test_a_second_program_has_a_terminal_of_the_sandbox(world: World):
+    async def main() -> None:
+        async with world.sandbox(["--", "sleep", "100"]) as box:
+            box.go()
+            said = await entered(box, "tty; stty size; pwd; echo $WORD; exit 7", pty=True)
+            assert said == (7, "/dev/pts/0\n33 111\n/root\nxyzzy\n")
+
+    run(main)
+
+
+def test_what_runs_in_a_sandbox_can_not_look_into_who_attends_to_the_second_program(world: World):
+    """It has the same user, is in the same namespaces, and was a process of this machine a moment ago."""
+    look = "for p in /proc/[0-9]*; do cat $p/environ $p/maps >/dev/null 2>&1 && ls $p/fd >/dev/null 2>&1 || echo $p; done"
+
+    async def main() -> None:
+        async with world.sandbox(["--", "sleep", "100"]) as box:
+            box.go()
+            code, closed = await entered(box, look)
+            assert code == 0
+            assert len(closed.split()) == 1, (
+                closed
+            )  # the attendant; init and sleep are open to their own user
+
+    run(main)
+
+
+def test_what_a_second_program_leaves_behind_ends_with_it(world: World):
+    async def main() -> None:
+        async with world.sandbox(["--", "sleep", "100"]) as box:
+            box.go()
+            code, _ = await entered(box, "(setsid sleep 4321 >/dev/null 2>&1 &); exit 0")
+            assert code == 0
+            _, there = await entered(box, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+            assert "sleep 4321" not in there
+            assert "sleep 100" in there
+
+    run(main)
+
+
+def test_a_second_program_ends_with_its_sandbox_and_none_starts_after_it(world: World):
+    async def main() -> None:
+        async with world.sandbox(["--", "sleep", "100"]) as box:
+            box.go()
+            inside = await box.enter(Program(["sleep", "100"], {"PATH": "/usr/bin:/bin"}))
+            box.kill()
+            assert (await inside.wait())[0] is None
+            inside.close()
+            await box.wait()
+            with pytest.raises(SandboxError, match="has ended"):
+                await box.enter(Program(["true"], {"PATH": "/usr/bin:/bin"}))
 
     run(main)
 
