@@ -195,9 +195,7 @@ class SimContainer:
         if not self.alive:
             return
         self.alive = False
-        lost = [*self.done, *self.claimed]
-        if why == "timeout":  # the worker knows which input it was
-            lost = [*self.claimed, *self.done]
+        lost = [*self.claimed, *self.done]  # the worker knows which input runs
         for claim in lost:
             if claim.run is not None:
                 claim.run.lost = True

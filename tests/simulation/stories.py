@@ -321,9 +321,9 @@ class Story:
         """Whether an innocent input may fail: a generator whose container was lost; one that was killed often."""
         faults = self.faults
         lost = faults.long_cuts + faults.server_kills + faults.container_kills + faults.worker_kills
-        return (
-            bool(work.yields and (lost or faults.cuts or work.unlucky_every)) or faults.container_kills >= 3
-        )
+        ended = any(call.ends == "terminate" for client in self.clients for call in client.calls.values())
+        begun = lost or faults.cuts or faults.deploys or work.unlucky_every or ended
+        return bool(work.yields and begun) or faults.container_kills >= 3
 
     def _check_nothing_left(self) -> None:
         core = self.world.server.dispatcher.core
