@@ -31,7 +31,7 @@ NAMES: dict[str, str] = {
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "dictionaries and queues": "Dict Queue",
         "volumes by call": (
-            "Volume.batch_upload Volume.commit Volume.copy_files Volume.ephemeral Volume.from_id Volume.hydrate "
+            "Volume.batch_upload Volume.copy_files Volume.ephemeral Volume.from_id Volume.hydrate "
             "Volume.info Volume.iterdir Volume.listdir Volume.objects Volume.read_file "
             "Volume.read_file_into_fileobj Volume.reload Volume.remove_file Volume.rename"
         ),

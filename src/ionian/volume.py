@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import later
 from .arguments import environment, flag, mount_point, object_name, wrong
+from .blocking import BlockingMethod
 from .exception import ExecutionError, InvalidError
 from .execution import is_local
 
@@ -75,6 +76,34 @@ class Volume:
     def read_only(self) -> Self:
         """An older way to say `with_mount_options(read_only=True)`."""
         return self.with_mount_options(read_only=True)
+
+    @BlockingMethod
+    def commit(self) -> None:
+        """In a container: what was written to the volume so far is on its disk when this returns.
+
+        Other containers see what is written at once, with or without it; this is for what must outlive a loss of power.
+        Raises ExecutionError outside of a container that mounts the volume.
+
+        ```python
+        json.dump(state, open("/cache/checkpoint.json", "w"))
+        volume.commit()
+        ```
+        """
+        if is_local():
+            raise ExecutionError(
+                f"{self!r}.commit() is for functions that mount the volume; here is nothing to commit"
+            )
+        from . import link
+        from .protocol.apps import FindVolume
+        from .volume_sync import mount_point_of, sync
+
+        found, _ = link.current().request(FindVolume(self.name, self.environment_name))
+        path = mount_point_of(found.volume_id)
+        if path is None:
+            raise ExecutionError(
+                f'{self!r}.commit(): this function doesn\'t mount the volume; write @app.function(volumes={{"/path": …}})'
+            )
+        sync(path)
 
     @property
     def object_id(self) -> str:
