@@ -51,6 +51,7 @@ class Container:
     actor: Actor
     version: int = 0  # of the deployed app
     since: float = field(default_factory=time.monotonic)  # when it was asked for
+    replay: bool = False  # a person's: nobody else hears of it or waits for it
 
 
 class Containers:
@@ -66,7 +67,9 @@ class Containers:
 
     # --- their lives
 
-    def starting(self, start: Start, app_id: str, tag: str, environment: str) -> None:
+    def starting(
+        self, start: Start, app_id: str, tag: str, environment: str, *, replay: bool = False
+    ) -> None:
         """A container was asked for."""
         actor = container_actor(start.container_id, environment=environment, app_id=app_id)
         spec = self._engine.specs.get(start.function_id)
@@ -80,6 +83,7 @@ class Containers:
                 tag,
                 actor,
                 spec[0].version if spec is not None else 0,
+                replay=replay,
             )
         )
 
@@ -116,6 +120,8 @@ class Containers:
             return
         if message.state == "ended":
             self._ended(container, message)
+        if container.replay:
+            return
         state = {"starting": "starting", "ready": "ready", "ended": "gone"}[message.state]
         if message.ended in ("import", "startup", "start"):
             state = "failed"
@@ -149,6 +155,8 @@ class Containers:
 
     def _lose(self, container: Container) -> None:
         self._remove(container)
+        if container.replay:
+            return
         self._say_last(container, "its worker is gone")
         self._engine.news.container(
             ContainerNews(
@@ -161,10 +169,13 @@ class Containers:
         self._by_id.pop(container.container_id, None)
         self._engine.caller_over(container.container_id)
         self._engine.server.context.uploads.abandon(container.actor)
-        if not any(c.app_id == container.app_id for c in self._by_number.values()):
+        if not self._has_of(container.app_id):
             for waiting in self._gone.pop(container.app_id, []):
                 if not waiting.done():
                     waiting.set_result(None)
+
+    def _has_of(self, app_id: str) -> bool:
+        return any(c.app_id == app_id and not c.replay for c in self._by_number.values())
 
     def all(self) -> list[Container]:
         """Every container."""
@@ -180,7 +191,7 @@ class Containers:
 
     async def all_gone(self, app_id: str, patience_s: float) -> None:
         """Waits until no container of an app is left."""
-        if not any(c.app_id == app_id for c in self._by_number.values()):
+        if not self._has_of(app_id):
             return
         future = asyncio.get_running_loop().create_future()
         self._gone.setdefault(app_id, []).append(future)
