@@ -14,8 +14,13 @@ PROGRAMS = Path(__file__).parent / "programs"
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "command",
-    [("run", "calls.py", "--times", "100", "--loud"), ("run", "classes.py"), ("python", "script.py")],
-    ids=["calls", "classes", "script"],
+    [
+        ("run", "calls.py", "--times", "100", "--loud"),
+        ("run", "classes.py"),
+        ("run", "inputs.py"),
+        ("python", "script.py"),
+    ],
+    ids=["calls", "classes", "inputs", "script"],
 )
 def test_a_program_written_for_modal_runs_unmodified(command: tuple[str, ...], home: Home) -> None:
     done = home.ionian(*command, cwd=PROGRAMS, timeout_s=280)
