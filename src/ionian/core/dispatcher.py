@@ -16,33 +16,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol.batch import Batch
-from ..protocol.calls import CallExplained, CallState, FunctionStats
 from ..protocol.ids import new_id
 from ..protocol.messages import Failure
-from ..protocol.spec import FunctionSpec, Resources, Scaling
+from ..protocol.spec import FunctionSpec, Scaling
 from ..protocol.workers import Capacity, ContainerState, Running, TakenBack
 from .actions import Action
+from .answers import Answers
 from .call import Call
 from .delivery import Caller
 from .endings import Endings
-from .explain import Explainer
 from .fleet import Fleet
 from .flow import Flow
 from .function import Function
 from .guests import Guests
 from .invariants import check
-from .placement import fitted, why_never
 from .recovery import Recovery
 from .results import Results
 from .retries import Retries
 from .state import Core, Settings
-from .usage import Ledgers
 from .versions import Versions
-from .worker import State, rows_of
+from .worker import rows_of
 
 
-class Dispatcher:
-    """Decides where and when every input of every call runs."""
+class Dispatcher(Answers):
+    """Decides where and when every input of every call runs. What it can be asked is in `Answers`."""
 
     def __init__(
         self,
@@ -65,9 +62,8 @@ class Dispatcher:
         self.recovery = Recovery(
             self.core, self.flow, self.fleet, self.endings, self.inbox, known_workers or set()
         )
-        self.explainer = Explainer(self.core, self.fleet.line)
-        self.now = 0.0  # of the last event that is not one of an input
-        self.guests = Guests(self.core)
+        super().__init__(self.core, self.fleet.line, Guests(self.core))
+        self.guests.freed = lambda: self.fleet.room_soon(self.now)
         self.detached: set[str] = set()
         self._begun = False
 
@@ -335,74 +331,6 @@ class Dispatcher:
         taken = actions[:]
         actions.clear()
         return taken
-
-    # Questions
-
-    def state_of(self, function_id: str) -> CallState | None:
-        """How a function is doing, and what it waits for."""
-        function = self.core.functions.get(function_id)
-        if function is None:
-            return None
-        return CallState(
-            function_id,
-            containers=function.count(State.READY),
-            starting=function.count(State.STARTING),
-            queued=function.queued,
-            running=function.running,
-            waiting_for=self.explainer.why(self.now, function)[1] if function.queued else "",
-        )
-
-    def explain(self, now: float, call_id: str) -> CallExplained | None:
-        """Why a call has no result yet; None: it is not open here."""
-        self._at(now)
-        return self.explainer.call(now, call_id)
-
-    def wanted(self, now: float) -> list[tuple[str, int, str]]:
-        """Containers that are wanted and not there: the function's id, how many, and a sentence why."""
-        self._at(now)
-        return self.explainer.wanted(now)
-
-    def stats(self, function_id: str) -> FunctionStats | None:
-        """How a function is doing, in numbers."""
-        function = self.core.functions.get(function_id)
-        if function is None:
-            return None
-        live = [c for c in function.containers if not c.retired and c.state in (State.STARTING, State.READY)]
-        headroom = sum(max(0, c.inputs - c.outstanding) for c in live if c.state is State.READY)
-        return FunctionStats(function.queued, len(live), function.running, headroom)
-
-    def counts(self, call_id: str) -> tuple[int, int, int] | None:
-        """How many inputs of a call wait, how many containers have, and how many wait for a retry; None: not open."""
-        call = self.core.calls.get(call_id)
-        return (call.queued, call.running, len(call.delayed)) if call is not None else None
-
-    def is_open(self, call_id: str) -> bool:
-        """Whether a call takes inputs."""
-        call = self.core.calls.get(call_id)
-        return call is not None and not call.closed
-
-    def has_container(self, worker_id: str, number: int) -> bool:
-        """Whether a container is there, as far as is known."""
-        worker = self.core.workers.get(worker_id)
-        return worker is not None and (number in worker.containers or self.guests.has(worker_id, number))
-
-    def why_never(self, resources: Resources) -> str:
-        """Why no known worker could ever hold a container of these: a sentence, or ""."""
-        return why_never([worker.node.capacity for worker in self.core.workers.values()], resources)
-
-    def fitted(self, resources: Resources) -> Resources:
-        """What a container can have of these: less than asked where no known worker is that large."""
-        return fitted([worker.node.capacity for worker in self.core.workers.values()], resources)
-
-    def ignores_gpu(self, resources: Resources) -> bool:
-        """Whether only workers that ignore GPU requests (--no-gpu) could hold a container of these."""
-        workers = [worker.node.capacity for worker in self.core.workers.values()]
-        return bool(why_never([capacity for capacity in workers if not capacity.ignore_gpu], resources))
-
-    @property
-    def usage(self) -> Ledgers:
-        """What ended containers have used."""
-        return self.core.usage
 
     def check(self) -> None:
         """Raises AssertionError where the books don't add up; for tests."""

@@ -157,7 +157,8 @@ class Fleet:
         for function in self.line.order():
             self.wake(now, function)
 
-    def _room_soon(self, now: float) -> None:
+    def room_soon(self, now: float) -> None:
+        """Resources may have been freed, or may be: those that wait look again, but not each time."""
         if not self._looking:
             self._looking = True
             self.core.timers.at(now + self.core.settings.scale_every_s, self._look)
@@ -171,7 +172,7 @@ class Fleet:
     def idle(self, now: float, function: Function) -> None:
         """Some of a function's containers are idle: they end after its scaledown window, or for others at once."""
         if self.line.line and function.idle:
-            self._room_soon(now)
+            self.room_soon(now)
         if not function.reaping and function.idle:
             function.reaping = True
             oldest = next(iter(function.idle))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..protocol.spec import Resources
@@ -28,6 +29,7 @@ class Guests:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._guests: dict[tuple[str, int], Guest] = {}
+        self.freed: Callable[[], None] = lambda: None  # who waits for room looks again; set by the dispatcher
 
     def take(self, resources: Resources, image_id: str) -> Guest | None:
         """Room for a container of these resources; None: no worker that is connected has it now."""
@@ -56,6 +58,7 @@ class Guests:
         if self._core.workers.get(worker.id) is not worker or worker.joins != guest.joins:
             return False
         worker.node.give_back(guest.reservation)
+        self.freed()
         return True
 
     def all_leave(self, worker_id: str) -> None:
