@@ -172,6 +172,16 @@ class Function(Generic[P, R, L]):
         return from_name(app_name, name, version=version, environment_name=environment_name, client=client)
 
     @staticmethod
+    def from_id(function_id: str, *, client: Any = None) -> Function[..., Any, Any]:
+        """The function of that id, `fu-…`. Nothing is asked before it is used.
+
+        Raises InvalidError for what is no id of a function; its use raises NotFoundError where there is none.
+        """
+        from .named_function import from_id
+
+        return from_id(function_id, client=client)
+
+    @staticmethod
     def lookup(app_name: str, name: str, *, environment_name: str | None = None) -> Function[..., Any, Any]:
         """Retired: write `Function.from_name`."""
         import warnings

@@ -15,7 +15,6 @@ T = TypeVar("T")
 NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
-        "deploys and lookups": "Function.from_id",
         "autoscaling by call": "Function.autoscaler",
         "web endpoints": (
             "asgi_app wsgi_app fastapi_endpoint web_endpoint web_server sessioned forward Tunnel Server App.server "
@@ -80,6 +79,7 @@ PARAMETERS: dict[str, str] = {
         "App.stop": {"connections by hand": "client"},
         "App.set_tags": {"connections by hand": "client"},
         "App.get_tags": {"connections by hand": "client"},
+        "Function.from_id": {"connections by hand": "client"},
         "Function.from_name": {"deploys of a version": "version", "connections by hand": "client"},
         "Function.with_options": {"placement": "region cloud routing_region"},
         "FunctionCall.from_id": {"connections by hand": "client"},

@@ -66,3 +66,42 @@ def from_name(
         )
     later.refuse("Function.from_name", version=version, client=client)
     return NamedFunction(app_name, name, environment(environment_name))
+
+
+class IdFunction(Function[..., Any, Any]):
+    """A function that is known by its id; what it is is asked for when it is used."""
+
+    def __init__(self, function_id: str) -> None:
+        self._id = function_id
+        self._generates = False
+        super().__init__(None, None, function_id, FunctionOptions(), is_generator=False)
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether a call gives an iterator."""
+        return self.hydrate()._generates
+
+    @is_generator.setter
+    def is_generator(self, value: bool) -> None:
+        self._generates = value
+
+    def hydrate(self, client: Any = None) -> IdFunction:
+        """Sees to it that there is such a function, and returns it. Raises NotFoundError where there is none."""
+        later.refuse("Function.hydrate", client=client)
+        if not self.function_id:
+            from . import link
+            from .protocol.calls import BindFunction
+            from .protocol.spec import Overrides
+
+            found, _ = link.current().request(BindFunction(self._id, Overrides()))
+            self._generates, self.tag = found.is_generator, found.tag
+            self.function_id = self._id
+        return self
+
+
+def from_id(function_id: Any, *, client: Any = None) -> IdFunction:
+    """The arguments of `Function.from_id`, checked."""
+    later.refuse("Function.from_id", client=client)
+    if not isinstance(function_id, str) or not function_id.startswith("fu-"):
+        raise wrong("function_id", 'the id of a function, "fu-…", as Function.object_id has it', function_id)
+    return IdFunction(function_id)

@@ -99,6 +99,7 @@ REFUSED = {
     "App.set_tags": ({},),
     "Cls.from_name": ("app", "Model"),
     "Function.from_name": ("app", "Model"),
+    "Function.from_id": ("fu-01JDZX0000000000000000000",),
     "FunctionCall.from_id": ("fc-01JDZX0000000000000000000",),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),
