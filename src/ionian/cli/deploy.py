@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..app import App
     from ..client.deploy import Deployed
 
+SHOWN = 20
+"""Functions that a deploy tells how to call."""
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-m", "is_module", is_flag=True, help="REF is a module's dotted name, not a file.")
@@ -63,10 +66,12 @@ def next_steps(app: App, deployed: Deployed) -> str:
         if tag.removesuffix(".*") not in app.registered_classes
     ]
     rows += [(tag, f'modal.Cls.from_name("{name}", "{tag}")') for tag in app.registered_classes]
+    more = [f"  … and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+    rows = rows[:SHOWN]
     rows += [(tag, f"runs next at {_local(at)}") for tag, at in sorted(deployed.next_runs.items())]
     width = max((len(tag) for tag, _ in rows), default=0)
     lines = [f"  {tag:<{width}}  {what}" for tag, what in rows]
-    return "\n".join([*lines, f"Logs: ionian app logs {name}"])
+    return "\n".join([*lines, *more, f"Logs: ionian app logs {name}"])
 
 
 def _local(at: float) -> str:

@@ -58,3 +58,12 @@ def test_next_steps_say_how_each_function_is_called_and_when_it_runs() -> None:
     assert lines[1] == '  Model   modal.Cls.from_name("mine", "Model")'
     assert lines[2].startswith("  square  runs next at 19")
     assert lines[3] == "Logs: ionian app logs mine"
+
+
+def test_next_steps_of_many_functions_are_few_lines() -> None:
+    app = ionian.App("app")
+    for number in range(30):
+        app.function(serialized=True, name=f"f{number}")(lambda: None)
+    lines = next_steps(app, Deployed("ap-1", "mine", "main", 1, True, 0.1, {})).splitlines()
+    assert len(lines) == 22
+    assert lines[-2:] == ["  … and 10 more", "Logs: ionian app logs mine"]
