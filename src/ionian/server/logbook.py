@@ -24,6 +24,9 @@ GATHER_S = 0.05
 BEHIND = 8 << 20
 """Bytes that wait to be written past which the writers have to wait, as for a follower that does not read."""
 
+COMPLAIN_EVERY_S = 10.0
+"""A full disk is said this often at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
@@ -58,8 +61,8 @@ class LogBook:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: dict[str, asyncio.Event] = {}  # of apps that somebody follows
         self._assemblers: dict[tuple[str, int], tuple[LineAssembler, Log]] = {}  # the thread's
-        self._last_at = 0.0
-        self._lost = 0
+        self._lost = 0  # lines
+        self._complained_at = -COMPLAIN_EVERY_S
 
     # --- on the loop
 
@@ -208,6 +211,8 @@ class LogBook:
                 self.files.append(app_id, found)
             except (OSError, ValueError) as error:
                 self._lost += len(found)
-                log.error("logs of app=%s: %s; %d lines of logs were not kept", app_id, error, self._lost)
+                if time.monotonic() - self._complained_at > COMPLAIN_EVERY_S:
+                    self._complained_at = time.monotonic()
+                    log.error("logs of app=%s: %s; lines not kept until now: %d", app_id, error, self._lost)
             if self._loop is not None and app_id in self._news and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self.nudge, app_id)

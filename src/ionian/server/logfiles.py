@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..machine.state import StateError
 from ..protocol.apps import LogLine
 
 MIB = 1 << 20
@@ -32,7 +33,14 @@ _encoder = msgspec.json.Encoder()
 
 
 def _setting(name: str, default: float) -> float:
-    return float(os.environ.get(name) or default)
+    given = os.environ.get(name) or default
+    try:
+        value = float(given)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise StateError(f"{name}: expected a number above 0, got {given!r}")
+    return value
 
 
 @dataclass
@@ -45,7 +53,10 @@ class Bounds:
 
     @classmethod
     def of_environment(cls) -> Bounds:
-        """What the server's environment says; 64 MiB an app, 2 GiB in all, 30 days where it says nothing."""
+        """What the server's environment says; 64 MiB an app, 2 GiB in all, 30 days where it says nothing.
+
+        Raises StateError for a value that is no bound.
+        """
         return cls(
             int(_setting("IONIAN_LOGS_APP_MIB", 64) * MIB),
             int(_setting("IONIAN_LOGS_MIB", 2048) * MIB),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ionian.machine.state import StateError
 from ionian.protocol.apps import Log, LogLine
 from ionian.server import logfiles
 from ionian.server.logbook import LogBook
@@ -155,6 +156,34 @@ def test_an_app_id_that_would_leave_the_folder_is_not_written(book: LogBook, tmp
     book.write(ONE, b"line\n")
     assert texts(book) == ["line"]
     assert not (tmp_path.parent / "ap-1").exists()
+
+
+def test_a_disk_that_refuses_costs_the_lines_of_that_time_and_is_said_once(
+    book: LogBook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(app_id: str, lines: list[LogLine]) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book.files, "append", full)
+        for _ in range(3):
+            book.write(ONE, b"lost\n")
+            book.flush()
+    book.write(ONE, b"kept\n")
+    assert texts(book) == ["kept"]
+    assert [record.message for record in caplog.records] == [
+        "logs of app=ap-1: [Errno 28] No space left on device; lines not kept until now: 1"
+    ]
+
+
+def test_the_bounds_are_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("IONIAN_LOGS_APP_MIB", "IONIAN_LOGS_MIB", "IONIAN_LOGS_DAYS"):
+        monkeypatch.setenv(name, "0.5")
+    assert Bounds.of_environment() == Bounds(1 << 19, 1 << 19, 43_200)
+    for wrong in ("many", "0", "-1", "inf", "nan"):
+        monkeypatch.setenv("IONIAN_LOGS_DAYS", wrong)
+        with pytest.raises(StateError, match=f"IONIAN_LOGS_DAYS: expected a number above 0, got '{wrong}'"):
+            Bounds.of_environment()
 
 
 # --- following

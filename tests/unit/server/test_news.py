@@ -8,7 +8,8 @@ from typing import Any
 
 from ionian.protocol.apps import ContainerNews, Log
 from ionian.protocol.calls import CallState
-from ionian.server.news import News
+from ionian.protocol.workers import HoldLogs
+from ionian.server.news import BEHIND, News
 
 
 class Follower:
@@ -49,6 +50,33 @@ def play(scene: Callable[[News, Engine], Awaitable[None]]) -> None:
 
 
 LOG = Log("ap-1", "f", "ta-1", 1)
+
+
+class Book:
+    """A log book with so many bytes that are not on the disk yet."""
+
+    backlog = 0
+
+
+def test_containers_wait_while_the_disk_is_behind_with_what_they_print():
+    async def run() -> None:
+        engine, book = Engine(), Book()
+        told: list[HoldLogs] = []
+        engine.tell_workers = told.append  # type: ignore[attr-defined]
+        news = News(engine, book)  # type: ignore[arg-type]
+        news.log(LOG, b"line\n")
+        assert told == []
+        book.backlog = BEHIND + 1
+        news.log(LOG, b"line\n")
+        news.log(LOG, b"line\n")
+        assert told == [HoldLogs("ap-1", True)]
+        assert news.held == {"ap-1"}
+        book.backlog = 0
+        while len(told) < 2:
+            await asyncio.sleep(0.005)
+        assert (told[1], news.held) == (HoldLogs("ap-1", False), set())
+
+    asyncio.run(asyncio.wait_for(run(), 10))
 
 
 def test_followers_of_an_app_hear_its_logs_and_containers():
