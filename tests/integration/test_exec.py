@@ -238,14 +238,15 @@ def test_a_shell_has_a_terminal_of_the_persons_size_and_keys_are_its_own(held: H
         person.type("tty; stty size\r")
         person.wait_for("/dev/pts/")
         person.wait_for("33 111")
-        person.type("trap 'stty size' WINCH; echo trap''ped\r")
-        person.wait_for("trapped")
         termios.tcsetwinsize(person.master, (20, 90))
         person.process.send_signal(signal.SIGWINCH)
-        person.type("sleep 30\r")
-        person.wait_for("sleep 30")
+        person.type("until stty size | grep '20 9'0; do sleep 0.05; done\r")
+        person.wait_for("20 90\r\n")
+        person.type("echo sle''eping; sleep 60\r")
+        person.wait_for("sleeping")
         person.type("\x03")  # ends sleep, not us
-        person.wait_for("20 90")
+        person.type("echo af''ter\r")
+        person.wait_for("after")
         person.type("exit 5\r")
         assert person.process.wait(20) == 5
         assert termios.tcgetattr(person.master) == person.before
@@ -268,22 +269,25 @@ def test_an_unknown_container_is_said(home: Home):
 
 
 def test_a_program_ends_with_its_container(home: Home, tmp_path: Path):
-    with held_container(home, tmp_path) as held, subprocess.Popen(
-        [
-            IONIAN,
-            "container",
-            "exec",
-            "--no-pty",
-            held.container_id,
-            "sh",
-            "-c",
-            "echo up; exec sleep 60",
-        ],
-        env=home.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-    ) as person:
+    with (
+        held_container(home, tmp_path) as held,
+        subprocess.Popen(
+            [
+                IONIAN,
+                "container",
+                "exec",
+                "--no-pty",
+                held.container_id,
+                "sh",
+                "-c",
+                "echo up; exec sleep 60",
+            ],
+            env=home.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+        ) as person,
+    ):
         assert person.stdout is not None
         assert person.stderr is not None
         assert person.stdout.readline() == b"up\n"

@@ -138,3 +138,48 @@ def test_an_input_that_is_not_kept_is_said(home: Home):
     done = home.ionian("replay", "in-01AAAAAAAAAAAAAAAAAAAAAAAA:0")
     assert done.returncode == 1
     assert "no failed input 'in-01AAAAAAAAAAAAAAAAAAAAAAAA:0' is kept" in done.stdout
+
+
+LARGE = """
+    import modal
+
+    app = modal.App("large")
+
+    @app.function(serialized=True)
+    def size(text, *, batch=None):
+        raise ValueError(f"{len(text):,} characters")
+
+    @app.function()
+    @modal.batched(max_batch_size=4, wait_ms=10)
+    def doubled(numbers):
+        if numbers == [3]:
+            raise ValueError("three")
+        return [2 * number for number in numbers]
+
+    @app.local_entrypoint()
+    def main(what: str):
+        if what == "size":
+            size.remote("x" * 3_000_000)
+        elif what == "spawned":
+            size.spawn("y" * 7).get()
+        else:
+            doubled.remote(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted"),
+    [
+        ("size", "ValueError: 3,000,000 characters"),
+        ("spawned", "ValueError: 7 characters"),
+        ("doubled", "ValueError: three"),
+    ],
+)
+def test_large_spawned_and_batched_inputs_run_again_too(home: Home, tmp_path: Path, what: str, wanted: str):
+    write(tmp_path, "large.py", LARGE)
+    done = home.ionian("run", "-q", "large.py", "--what", what, cwd=tmp_path)
+    found = re.search(r"ionian replay (in-\S+)", done.stdout)
+    assert found, done.stdout
+    again = home.ionian("replay", "--no-debug", found[1])
+    assert again.returncode == 1
+    assert again.stdout.rstrip().endswith(wanted)
