@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from tests.homes import Home, new_home
+from tests.homes import IONIAN, Home, new_home
 from tests.integration.messages import fails_with, said
 from tests.integration.seen import PROGRAMS
 
@@ -352,6 +352,59 @@ def test_two_first_deploys_at_once_are_two_versions_of_one_app(place: Home, tmp_
     with calls(place, "at-once") as stream:
         stream.until("")
         assert len(set(stream.end())) == 1
+
+
+def test_a_module_of_a_package_is_deployed_by_its_name(place: Home, tmp_path: Path):
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "words.py").write_text("WORD = 'from the package'\n")
+    text = """
+        import modal
+        from .words import WORD
+
+        service = modal.App("packaged")
+
+        @service.function()
+        def word():
+            return WORD
+    """
+    (package / "service.py").write_text(dedent(text))
+    done = place.ionian("deploy", "-m", "shop.service::service", "--name", "renamed", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    with one_call(place, "renamed", "word") as call:
+        assert result(call) == "from the package"
+
+
+def test_a_deploy_can_stay_and_show_what_the_app_prints(place: Home, tmp_path: Path):
+    file = tmp_path / "app.py"
+    text = """
+        import modal
+        app = modal.App("talking")
+
+        @app.function()
+        def say(word):
+            print("said", word)
+    """
+    file.write_text(dedent(text))
+    with subprocess.Popen(
+        [IONIAN, "deploy", "--stream-logs", file],
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as program:
+        try:
+            assert program.stdout is not None
+            while "Logs:" not in program.stdout.readline():
+                pass
+            with one_call(place, "talking", "say", "hello") as call:
+                assert result(call) == "None"
+            assert program.stdout.readline() == "said hello\n"
+            program.send_signal(signal.SIGINT)
+            assert program.wait(30) == 130
+        finally:
+            program.kill()
 
 
 def test_a_program_deploys_finds_and_stops_an_app(place: Home, tmp_path: Path):

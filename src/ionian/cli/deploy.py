@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -52,9 +54,10 @@ def command(
     with session.started(**options):
         app = reference.find_app(reference.load(wanted), wanted)
         deployed = deploy(app, name=name, tag=tag, strategy=strategy)
-        click.echo(next_steps(app, deployed))
-        if stream_logs:
-            _stream(deployed.app_id)
+        with _followed(deployed.app_id) if stream_logs else nullcontext():
+            click.echo(next_steps(app, deployed))
+            if stream_logs:
+                threading.Event().wait()
 
 
 def next_steps(app: App, deployed: Deployed) -> str:
@@ -78,7 +81,9 @@ def _local(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
 
 
-def _stream(app_id: str) -> None:
+@contextmanager
+def _followed(app_id: str) -> Generator[None]:
+    """Shows what the app prints."""
     from .. import link as links
     from ..client import output
     from ..protocol.apps import FollowApp
@@ -89,7 +94,7 @@ def _stream(app_id: str) -> None:
     ignore = report.listen(link)
     try:
         link.post(FollowApp(app_id))
-        threading.Event().wait()
+        yield
     finally:
         ignore()
         report.drain()
