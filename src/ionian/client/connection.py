@@ -30,6 +30,7 @@ from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
 from ..protocol.stream import LOCAL, ConnectionLost, Peer, Refused, dial, joined
 from ..protocol.wire import OUTPUTS
 from ..version import VERSION
+from .asking import Asking
 from .lane import Lane, Lanes
 
 log = logging.getLogger("ionian.client")
@@ -48,6 +49,8 @@ PATIENCE_S = 60.0
 
 BLOB_CHUNK = 1 << 20
 LANE_SWEEP_S = 1.0
+
+CLOSED = "the connection to the server is closed: this process is ending"
 
 Target = tuple[str, str]  # url, token
 
@@ -104,6 +107,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._handlers: dict[type, list[Callable[[Any, bytes], None]]] = {}
         self._follows: dict[str, FollowApp] = {}
+        self._asking = Asking(self._begin_request, self._wake)
         self._lanes = Lanes(find)
         self._url = ""
         self._up_at = self._trouble_at = self._pause = 0.0
@@ -125,7 +129,9 @@ class Connection:
         return self._submit(self._request(message, payload)).result()
 
     async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
-        return await asyncio.wrap_future(self._submit(self._request(message, payload)))
+        if self._closing:
+            raise exception.ConnectionError(CLOSED)
+        return await self._asking.ask(message, payload)
 
     def post(self, message: Any, payload: bytes = b"") -> None:
         if isinstance(message, FollowApp):
@@ -193,7 +199,7 @@ class Connection:
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         if self._closing:
             work.close()
-            raise exception.ConnectionError("the connection to the server is closed: this process is ending")
+            raise exception.ConnectionError(CLOSED)
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _shut(self) -> None:
@@ -205,12 +211,16 @@ class Connection:
 
     def _send(self, entry: bytes) -> None:
         self._outbox.append(entry)
+        self._wake()
+
+    def _wake(self) -> None:
         if not self._draining:
             self._draining = True
             self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         self._draining = False
+        self._asking.begin()
         stream = self._stream
         if stream is None:
             self._outbox.clear()  # calls are sent again when a connection is back
@@ -361,6 +371,9 @@ class Connection:
         self._up.set()
 
     # --- requests and blobs
+
+    def _begin_request(self, message: Any, payload: bytes) -> asyncio.Future[tuple[Any, bytes]]:
+        return self._loop.create_task(self._request(message, payload))
 
     async def _request(self, message: Any, payload: bytes) -> tuple[Any, bytes]:
         while True:
