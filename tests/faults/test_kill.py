@@ -17,6 +17,7 @@ import pytest
 from tests.homes import Home, new_home
 
 PROGRAM = Path(__file__).with_name("counting.py")
+SPAWNING = Path(__file__).with_name("spawning.py")
 INPUTS = 10_000
 RUNS = int(os.environ.get("IONIAN_FAULT_RUNS", "1"))
 """Runs of each point; each is killed later than the one before. CI makes few, a release fifty."""
@@ -31,11 +32,11 @@ def fresh() -> Iterator[Home]:
         yield home
 
 
-def outcome(home: Home, point: str, count: int) -> dict[str, Any]:
+def outcome(home: Home, point: str, count: int, program: Path = PROGRAM) -> dict[str, Any]:
     """Runs the program with a kill armed at the `count`-th time that a process reaches the point."""
     once = home.folder / "killed"
     environment = {"IONIAN_FAULT": f"{point}:{count}", "IONIAN_FAULT_ONCE": str(once)}
-    done = home.ionian("python", "-q", PROGRAM, str(INPUTS), environment=environment)
+    done = home.ionian("python", "-q", program, str(INPUTS), environment=environment)
     assert done.returncode == 0, done.stdout
     if point.startswith("container."):  # each container is killed at its `count`-th time
         assert "why=signal" in (home.folder / "logs" / "worker.log").read_text()
@@ -79,3 +80,25 @@ def test_a_killed_container_costs_no_input_and_only_its_own_run_again(
     assert found["right"], found
     assert not found["missing"]
     assert len(found["twice"]) <= 10 * 256, "more ran again than the killed containers had claimed"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize(
+    "point", ["durable.received", "durable.committed", "durable.recorded", "server.run", "server.confirm"]
+)
+def test_a_killed_server_loses_no_spawned_input_and_runs_none_twice(
+    fresh: Home, point: str, run: int
+) -> None:
+    found = outcome(fresh, point, 15 + 11 * run % 100 if point != "server.confirm" else 1 + run % 8, SPAWNING)
+    assert found == {"right": True, "results": INPUTS, "missing": [], "twice": []}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", ["worker.run", "worker.result", "container.ran"])
+def test_a_killed_worker_or_container_loses_no_spawned_input(fresh: Home, point: str, run: int) -> None:
+    found = outcome(fresh, point, 20 + 7 * run if point != "container.ran" else 500 + 7 * run, SPAWNING)
+    assert found["right"], found
+    assert not found["missing"]
+    assert len(found["twice"]) <= 10 * 256, "more ran again than the killed containers had"

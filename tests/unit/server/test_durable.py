@@ -254,6 +254,37 @@ def test_a_worker_that_outlives_the_server_runs_nothing_twice(state: StateFolder
     in_world(state, after)
 
 
+def test_results_that_were_recorded_and_not_confirmed_are_confirmed_and_not_run_again(
+    state: StateFolder,
+) -> None:
+    async def before(world: World) -> tuple[str, TestWorker]:
+        _, function_id = await world.function()
+        worker = await world.worker(hold=True)
+        call_id = await world.client.spawn(function_id, b"0", b"1", last=False)
+        await world.client.spawn(function_id, b"2", call_id=call_id, start=2)
+        await worker.until(lambda: bool(worker.held))
+        first = worker.held.pop(0)
+        worker.answer(first)
+        sent = dict(worker.unconfirmed)
+        for index in first.index:
+            await world.client.outputs(call_id, index)
+        worker.unconfirmed = sent  # the confirmation did not reach it
+        return call_id, worker
+
+    call_id, old = in_world(state, before)
+
+    async def after(world: World) -> None:
+        worker = await world.worker(old)
+        worker.let_go()
+        for index in range(3):
+            _, batch = await world.client.outputs(call_id, index)
+            assert batch is not None
+        await worker.until(lambda: not worker.unconfirmed)
+        assert sorted(worker.ran) == [(call_id, index) for index in range(3)]
+
+    in_world(state, after)
+
+
 def test_results_are_confirmed_once_they_are_recorded_and_not_before(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

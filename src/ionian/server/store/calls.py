@@ -100,7 +100,7 @@ class Calls:
     def write(self, group: Sequence[Write]) -> None:
         """Carries out a group of writes, all or none; it is on disk when this returns."""
         inputs = [one for one in group if isinstance(one, NewInputs)]
-        results = [one for one in group if isinstance(one, NewResults)]
+        results = [one for one in group if isinstance(one, NewResults) and len(one.batch)]
         with self._database.write() as session:
             connection, now = session.connection(), time.time()
             if inputs:
