@@ -267,6 +267,11 @@ class Server:
         container = self.engine.containers.find(container_id)
         return container.actor.environment if container is not None else None
 
+    @property
+    def knows_containers(self) -> bool:
+        """Whether all workers of before have come back, or have had the time to."""
+        return self.engine.dispatcher.core.settled
+
     def end_container(self, container_id: str, graceful: bool) -> bool:
         """Ends a container."""
         return self.engine.end_container(container_id, graceful)

@@ -59,6 +59,10 @@ class RecordingEngine:
     def environment_of_container(self, container_id: str) -> str | None:
         return "main" if self.app_of_container(container_id) else None
 
+    @property
+    def knows_containers(self) -> bool:
+        return True
+
     def end_container(self, container_id: str, graceful: bool) -> bool:
         self.ended.append((container_id, graceful))
         return True

@@ -60,6 +60,11 @@ class Engine(Protocol):
         """The environment of a container that is there now."""
         ...
 
+    @property
+    def knows_containers(self) -> bool:
+        """Whether the workers have said, since the server's start, which containers there are."""
+        ...
+
     def end_container(self, container_id: str, graceful: bool) -> bool:
         """Ends a container; what it runs may end first, or runs elsewhere. False: it is not there."""
         ...

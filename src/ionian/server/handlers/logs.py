@@ -72,7 +72,8 @@ def _over(app_id: str, container_id: str, context: Context) -> Callable[[], Awai
     """Whether nothing more will be written."""
 
     async def over() -> bool:
-        if container_id and context.engine.environment_of_container(container_id) is None:
+        engine = context.engine
+        if container_id and engine.environment_of_container(container_id) is None and engine.knows_containers:
             return True
         app = await in_thread(context.store.apps.find, app_id)
         return app is None or (app.state == "stopped" and not context.engine.containers_of(app_id))
