@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.homes import Home
+from tests.homes import Home, new_home
 from tests.integration.seen import seen_by
 from tests.integration.test_command_line import write
 
@@ -162,3 +163,168 @@ def test_a_method_is_run_by_its_name_with_the_parameters_of_its_class(home: Home
     assert "--times" in done.stdout
     done = home.ionian("run", "app.py::Model.missing", cwd=tmp_path)
     assert "has nothing named 'Model.missing' to run; it has Model.predict" in done.stdout, done.stdout
+
+
+# --- a deployed class, from another program
+
+DEPLOYED = """
+    import os
+    import modal
+
+    app = modal.App("shop")
+
+    @app.cls()
+    class Model:
+        size: int = modal.parameter(default=1)
+        name: str = modal.parameter()
+
+        @modal.enter()
+        def load(self):
+            self.loaded = self.size * 10
+
+        @modal.method()
+        def predict(self, n: int):
+            return [n * self.loaded, self.name, os.environ.get("TINT", "")]
+
+        @modal.method()
+        def stream(self, n: int):
+            yield from range(n)
+
+    @app.function()
+    def plain():
+        return 1
+"""
+
+CALLER = """
+    import asyncio, json, modal
+
+    Model = modal.Cls.from_name("shop", "Model")
+
+    def ended_by(call):
+        try:
+            return f"none: {call()!r}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+    red = Model.with_options(env={"TINT": "red"}, max_containers=1)
+    settings = Model(name="a").update_autoscaler(max_containers=4)
+    print("SEEN " + json.dumps({
+        "parameters": [Model(name="a").predict.remote(1), Model(name="b", size=3).predict.remote(1)],
+        "stream": list(Model(name="a").stream.remote_gen(3)),
+        "spawned": Model(name="a").predict.spawn(4).get(),
+        "aio": asyncio.run(Model(name="a").predict.remote.aio(2)),
+        "options": [red(name="a").predict.remote(1), red.with_concurrency(max_inputs=3)(name="a").predict.remote(1)],
+        "settings": [settings.max_containers, settings.min_containers],
+        "no method": ended_by(lambda: Model(name="a").missing.remote()),
+        "no parameter": ended_by(lambda: Model(size=1).predict.remote(1)),
+        "no class": ended_by(lambda: modal.Cls.from_name("shop", "Modle")().predict.remote(1)),
+        "no app": ended_by(lambda: modal.Cls.from_name("shp", "Model")().predict.remote(1)),
+        "a function": ended_by(lambda: modal.Cls.from_name("shop", "plain")().predict.remote(1)),
+        "here": ended_by(lambda: Model(name="a").predict.local(1)),
+    }))
+"""
+
+
+@pytest.fixture(scope="module")
+def by_name(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("by-name")
+    write(folder, "shop.py", DEPLOYED)
+    write(folder, "caller.py", CALLER)
+    with new_home() as home:  # one of its own: a deployed app stays
+        deployed = home.ionian("deploy", "shop.py", cwd=folder)
+        assert deployed.returncode == 0, deployed.stdout
+        done = home.ionian("python", "caller.py", cwd=folder)
+    found = [line for line in done.stdout.splitlines() if line.startswith("SEEN ")]
+    assert len(found) == 1, done.stdout
+    return json.loads(found[0][5:])
+
+
+def test_a_class_found_by_name_is_called_as_one_that_is_defined(by_name: dict[str, Any]):
+    assert by_name["parameters"] == [[10, "a", ""], [30, "b", ""]]
+    assert by_name["stream"] == [0, 1, 2]
+    assert by_name["spawned"] == [40, "a", ""]
+    assert by_name["aio"] == [20, "a", ""]
+
+
+def test_a_class_found_by_name_takes_other_options(by_name: dict[str, Any]):
+    assert by_name["options"] == [[10, "a", "red"], [10, "a", "red"]]
+    assert by_name["settings"] == [4, 0]
+
+
+def test_what_a_class_found_by_name_lacks_is_said_with_what_it_has(by_name: dict[str, Any]):
+    assert by_name["no method"] == "NotFoundError: Model has no method 'missing'; it has predict, stream"
+    assert "expected the parameter name" in by_name["no parameter"]
+    assert (
+        by_name["no class"]
+        == "NotFoundError: app 'shop' has no function or class 'Modle'; there are: Model, plain"
+    )
+    assert by_name["no app"].startswith("NotFoundError: app 'shp' is neither deployed nor running")
+    assert "write modal.Function.from_name('shop', 'plain')" in by_name["a function"]
+    assert "was defined elsewhere and can't be called here" in by_name["here"]
+
+
+# --- the life of a container
+
+
+def test_exit_hooks_run_where_a_container_is_stopped_while_it_is_busy(home: Home, tmp_path: Path):
+    text = """
+        import time
+        import modal
+        app = modal.App("busy")
+
+        @app.cls(max_containers=1)
+        @modal.concurrent(max_inputs=2)
+        class Model:
+            @modal.enter()
+            def open(self):
+                self.waits = False
+
+            @modal.exit()
+            def close(self):
+                print("closed", flush=True)
+
+            @modal.method()
+            def wait(self):
+                self.waits = True
+                time.sleep(600)
+
+            @modal.method()
+            def until_it_waits(self):
+                while not self.waits:
+                    time.sleep(0.01)
+
+        @app.local_entrypoint()
+        def main():
+            model = Model()
+            model.wait.spawn()
+            model.until_it_waits.remote()
+    """
+    write(tmp_path, "app.py", text)
+    done = home.ionian("run", "app.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "closed" in [line.rpartition("| ")[2] for line in done.stdout.splitlines()], done.stdout
+
+
+def test_an_enter_that_takes_too_long_is_a_failed_start(home: Home, tmp_path: Path):
+    text = """
+        import time
+        import modal
+        app = modal.App("slow")
+
+        @app.cls(startup_timeout=1)
+        class Model:
+            @modal.enter()
+            def load(self):
+                time.sleep(600)
+
+            @modal.method()
+            def f(self): ...
+
+        @app.local_entrypoint()
+        def main():
+            Model().f.remote()
+    """
+    write(tmp_path, "app.py", text)
+    done = home.ionian("run", "app.py", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "or its @enter to run; raise startup_timeout" in done.stdout, done.stdout

@@ -69,11 +69,19 @@ class ConcurrentRunner:
                 self._claimed(slot, packet)
             if self._on_loop:
                 loop.run(self._serve_on_loop())
-            for _ in range(0 if self._stopping else self._most):
-                self._free.get()  # when all slots are back, all inputs have ended
+            self._drain()
         except KeyboardInterrupt:
             if not self._stopping:
                 raise
+
+    def _drain(self) -> None:
+        """Waits until all inputs have ended: then all slots are back. stop() ends the wait."""
+        self._waiting = True
+        try:
+            for _ in range(0 if self._stopping else self._most):
+                self._free.get()
+        finally:
+            self._waiting = False
 
     # --- claims
 
@@ -169,12 +177,11 @@ class ConcurrentRunner:
     async def _serve_on_loop(self) -> None:
         self._ended = loop.get().create_future()
         self._look()
+        if self._stopping:
+            self._stop_on_loop()
         await self._ended
         self._read(False)
-        tasks = [job.task for job in self._jobs.values() if job.task is not None]
-        if self._stopping:
-            for task in tasks:
-                task.cancel()
+        tasks = self._tasks()
         if tasks:
             import asyncio
 
@@ -267,9 +274,16 @@ class ConcurrentRunner:
         self._stopping = True
         if self._on_loop:
             loop.get().call_soon_threadsafe(self._stop_on_loop)
-        elif self._waiting:
+        if self._waiting:
             raise KeyboardInterrupt("the container is stopped")
 
     def _stop_on_loop(self) -> None:
-        if self._ended is not None and not self._ended.done():
+        if self._ended is None:
+            return  # the loop begins, and looks whether it shall end
+        if not self._ended.done():
             self._ended.set_result(None)
+        for task in self._tasks():
+            task.cancel()
+
+    def _tasks(self) -> list[Any]:
+        return [job.task for job in self._jobs.values() if job.task is not None]
