@@ -81,11 +81,19 @@ class BatchedRunner:
                     return
                 if not self._begin(number, jobs):
                     self._free.put(number)
-            for _ in range(self._most):
-                self._free.get()  # when all are back, all batches have ended
+            self._drain()
         except BaseException as error:
             if not self._stopping or not (isinstance(error, KeyboardInterrupt) or loop.is_cancelled(error)):
                 raise
+
+    def _drain(self) -> None:
+        """Waits until all batches have ended: then all numbers are back. stop() ends the wait."""
+        self._waiting = True
+        try:
+            for _ in range(0 if self._stopping else self._most):
+                self._free.get()
+        finally:
+            self._waiting = False
 
     # --- collecting
 
@@ -256,8 +264,11 @@ class BatchedRunner:
                 jobs = await self._collect_on_loop()
                 number = next(n for n in range(self._most) if n not in self._groups)
         finally:
-            if tasks:
-                await asyncio.wait(tasks)
+            while tasks:
+                try:
+                    await asyncio.wait(tasks)
+                except asyncio.CancelledError:
+                    pass  # by stop(), which has cancelled them as well: they clean up
 
     async def _collect_on_loop(self) -> list[Job]:
         steps = self._collect()

@@ -235,3 +235,39 @@ def test_a_stop_ends_a_container_that_waits() -> None:
                 assert await container.process.wait() == 0
 
     play(scene)
+
+
+@pytest.mark.parametrize("function", ["hold", "cleaning_async"])
+def test_a_stop_ends_what_still_runs_after_the_end_of_the_feed(function: str) -> None:
+    async def scene() -> None:
+        async with running(function, most=2) as container:
+            container.give(new_id("fc"), {0: "a"})
+            await container.has_begun()
+            container.feed.end()
+            container.process.send_signal(signal.SIGTERM)
+            assert await container.process.wait() == 0
+            if function == "cleaning_async":
+                assert [await container.sign(), await container.sign()] == ["i", "f"]
+            container.feed.drain()
+            assert container.rows == []
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("function", "most"), [("listed", 1), ("listed", 2), ("listed_async", 1), ("listed_async", 2)]
+)
+def test_a_stop_ends_batches_after_the_end_of_the_feed(function: str, most: int) -> None:
+    async def scene() -> None:
+        async with running(function, most=most, size=1) as container:
+            container.give(new_id("fc"), {0: "hold"})
+            await container.has_begun()
+            container.feed.end()
+            container.process.send_signal(signal.SIGTERM)
+            assert await container.process.wait() == 0
+            if function == "listed_async":
+                assert [await container.sign(), await container.sign()] == ["i", "f"]
+            container.feed.drain()
+            assert container.rows == []
+
+    play(scene)
