@@ -18,9 +18,10 @@ PROGRAMS = Path(__file__).parent / "programs"
         ("run", "calls.py", "--times", "100", "--loud"),
         ("run", "classes.py"),
         ("run", "inputs.py"),
+        ("run", "spawned.py", "--times", "2000"),
         ("python", "script.py"),
     ],
-    ids=["calls", "classes", "inputs", "script"],
+    ids=["calls", "classes", "inputs", "spawned", "script"],
 )
 def test_a_program_written_for_modal_runs_unmodified(command: tuple[str, ...], home: Home) -> None:
     done = home.ionian(*command, cwd=PROGRAMS, timeout_s=280)

@@ -70,7 +70,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     "container": frozenset(
         {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
-            *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph"),
+            *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
