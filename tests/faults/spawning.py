@@ -67,7 +67,7 @@ if __name__ == "__main__":
                 threads.submit(spawn, call_id, [number], 0, True)
         right = results(large, half) == [2 * number for number in range(half)]
         with ThreadPoolExecutor(32) as threads:
-            got = list(threads.map(lambda call_id: results(call_id, 1), singles))
+            got = list(threads.map(results, singles, [1] * len(singles)))
         right = right and got == [[2 * number] for number in range(half, count)]
         runs = collections.Counter(recorded.remote())
     print(
