@@ -12,7 +12,10 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-from .. import execution, link
+# faults reads its variable at its import: below, user code gets an environment of its own.
+from .. import execution, faults, link  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    link,
+)
 from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Begin, Failed, Leaving, Ready
 from ..protocol.slots import Slots
 from ..serialization import dump_failure
@@ -92,9 +95,7 @@ def _runner(begin: Begin, callables: lifecycle.Callables) -> Any:
         from .batched import BatchedRunner
 
         size, most = (1, 1) if begin.single_use else (begin.batch_size, begin.max_inputs)
-        return BatchedRunner(
-            packets, Slots(cell), results, callables, size, begin.batch_wait_ms, most
-        )
+        return BatchedRunner(packets, Slots(cell), results, callables, size, begin.batch_wait_ms, most)
     if begin.max_inputs > 1 and not begin.single_use:
         from .concurrent import ConcurrentRunner
 
