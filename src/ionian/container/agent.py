@@ -14,8 +14,6 @@ from typing import Any, NoReturn
 
 # faults reads its variable at its import: below, user code gets an environment of its own.
 from .. import execution, faults, link  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    link,
-)
 from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Begin, Failed, Leaving, Ready
 from ..protocol.slots import Slots
 from ..serialization import dump_failure
