@@ -72,12 +72,12 @@ def test_apps_of_one_name_are_found_newest_first(store: Store) -> None:
     assert store.apps.live_named("dev", "same") == []
 
 
-def test_the_apps_that_end_with_a_client_are_its_live_attached_ones(store: Store) -> None:
+def test_the_apps_that_end_with_a_client_are_its_live_ones_detached_or_not(store: Store) -> None:
     mine, detached, over = new_app(store), new_app(store, detach=True), new_app(store)
     new_app(store, client="cl-2")
     store.functions.publish(detached, [])
     store.apps.stop(over, "")
-    assert [app.app_id for app in store.apps.live_of("cl-1")] == [mine]
+    assert [app.app_id for app in store.apps.live_of("cl-1")] == [mine, detached]
 
 
 def test_functions_come_back_as_they_were_published(store: Store) -> None:

@@ -62,8 +62,8 @@ class Apps:
             return list(session.scalars(select(App).where(App.state.in_(LIVE)).order_by(App.app_id)))
 
     def live_of(self, client: str) -> list[App]:
-        """The apps of a client that end with its session: those that are neither stopped nor detached."""
-        query = select(App).where(App.client == client, App.state.in_(LIVE), App.state != "detached")
+        """The apps of a client that are not stopped: they end with its session, detached ones when their calls have."""
+        query = select(App).where(App.client == client, App.state.in_(LIVE))
         with self._database.read() as session:
             return list(session.scalars(query.order_by(App.app_id)))
 
