@@ -293,3 +293,36 @@ def test_a_client_that_comes_while_the_server_ends_gets_the_next_one(fresh: Home
         os.kill(facts["pid"], signal.SIGTERM)
         with program(fresh, script) as second:
             read_until(second, "result 7")
+
+
+def test_a_detached_app_ends_by_itself_once_its_spawned_calls_have(fresh: Home, tmp_path: Path):
+    text = """
+        import ionian as modal
+        app = modal.App("left-alone")
+
+        @app.function()
+        def f(seconds):
+            import time
+            time.sleep(seconds)
+            return seconds
+
+        @app.local_entrypoint()
+        def main():
+            print("call", f.spawn(3).object_id)
+    """
+    path = write(tmp_path, "left.py", text)
+    soon = {"IONIAN_CLIENT_GONE_S": "0.5"}  # the server begins with it
+    done = fresh.ionian("run", "--detach", path, environment=soon)
+    call_id = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("call "))
+    read = f"""
+        import ionian as modal
+        print("result", modal.FunctionCall.from_id("{call_id}").get(timeout=60))
+    """
+    assert "result 3" in fresh.ionian("python", write(tmp_path, "read.py", read)).stdout
+    state = ""
+    for _ in range(100):
+        (app,) = json.loads(fresh.ionian("app", "list", "--json").stdout)
+        state = app["State"]
+        if state == "stopped":
+            break
+    assert state == "stopped"
