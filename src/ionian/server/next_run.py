@@ -13,6 +13,8 @@ from ..protocol.spec import Schedule
 CRON_FIELDS = 5
 LEAST_PERIOD_S = 1.0
 """A shorter period than this would be a busy loop of calls."""
+ROUNDING_S = 1e-5
+"""Times of this century are floats a fraction of a microsecond apart, and datetimes whole microseconds."""
 
 
 class BadSchedule(ValueError):
@@ -64,6 +66,6 @@ def _next_period(schedule: Schedule, after: float) -> float:
     except (OverflowError, ValueError):
         raise BadSchedule("Period: expected a length that ends before the year 9999") from None
     due = moment.timestamp() + schedule.seconds
-    if due - after < LEAST_PERIOD_S:
+    if due - after < LEAST_PERIOD_S - ROUNDING_S:
         raise BadSchedule(f"Period: expected at least {LEAST_PERIOD_S:g} second, got {due - after:g} s")
     return due

@@ -93,6 +93,11 @@ def test_a_period_is_counted_by_the_calendar(period: Schedule, after: str, expec
     assert next_run(period, at(after)) == at(expected)
 
 
+@given(after=st.floats(1.7e9, 1.9e9))
+def test_the_shortest_period_is_taken_at_any_moment(after: float) -> None:
+    assert next_run(Schedule(seconds=1), after) == pytest.approx(after + 1, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
