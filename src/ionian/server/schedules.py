@@ -9,6 +9,7 @@ import pickle
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+from .. import faults
 from ..protocol.batch import Batch
 from ..protocol.calls import Spawn
 from ..protocol.ids import ulid_of
@@ -91,6 +92,8 @@ class Scheduler:
     async def _begin(self, due: Due) -> bool:
         """Whether a call was begun, or never can be."""
         call_id = call_id_of(due.function_id, due.at)
+        if faults.ARMED:
+            faults.reach("schedule.due")
         try:
             await self._begin_call(call_id, due)
             log.info("scheduled function=%s app=%s call=%s", due.tag, due.app_id, call_id)
@@ -99,7 +102,11 @@ class Scheduler:
         except Exception:
             log.exception("scheduled function=%s app=%s", due.tag, due.app_id)
             return False
+        if faults.ARMED:
+            faults.reach("schedule.begun")
         await asyncio.to_thread(self._rows.ran, due.function_id, due.at, self._behind(due))
+        if faults.ARMED:
+            faults.reach("schedule.noted")
         return True
 
     def _behind(self, due: Due) -> float:

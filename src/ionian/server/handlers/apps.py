@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+from ionian import faults
 from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, Deploy, PublishApp, StopApp
 from ionian.protocol.calls import AppFunctions
 from ionian.protocol.stream import Refused
@@ -94,9 +95,15 @@ async def _deploy(
     """The next version of a deployed app, unless it is what runs."""
     check_version_tag(deploy.tag)
     check_tags(deploy.tags or {})
+    if faults.ARMED:
+        faults.reach("deploy.received")
     done = await in_thread(context.store.versions.publish, app.app_id, message.functions, deploy, digests)
+    if faults.ARMED:
+        faults.reach("deploy.stored")
     if done.changed:
         await context.engine.publish(done.app, done.specs, recreate=deploy.strategy == "recreate")
+    if faults.ARMED:
+        faults.reach("deploy.published")
     functions = {spec.tag: spec.function_id for spec in done.specs}
     due = await in_thread(context.store.schedules.next_by_function, app.app_id)
     next_runs = {tag: due[function_id] for tag, function_id in functions.items() if function_id in due}
