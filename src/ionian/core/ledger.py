@@ -70,13 +70,13 @@ class Ledger:
 
     def indexes(self, state: int) -> list[int]:
         """Every input in this state, in order."""
-        return [
-            number * PAGE + at
-            for number, page in sorted(self._pages.items())
-            if page is not _FULL
-            for at, value in enumerate(page)
-            if value == state
-        ]
+        found: list[int] = []
+        for number, page in sorted(self._pages.items()):
+            at = page.find(state)
+            while at >= 0:
+                found.append(number * PAGE + at)
+                at = page.find(state, at + 1)
+        return found
 
     @property
     def pages(self) -> int:
