@@ -19,7 +19,9 @@ from ionian.protocol.apps import AppHistory
 volume = modal.Volume.from_name("side-effects", create_if_missing=True)
 image = modal.Image.debian_slim()
 Recorder = modal.Function[Any, Any, Any]
-Call = Callable[[Recorder, list[int]], list[list[int]]]
+Numbers = list[int]
+Answers = list[list[int]]
+"""For each number the release that answered, and the number."""
 
 
 def release(number: int) -> modal.App:
@@ -44,8 +46,8 @@ def release(number: int) -> modal.App:
 class Callers:
     """Threads that call the function by its name, each in its own way, until they are told to end."""
 
-    def __init__(self, calls: list[Call]) -> None:
-        self.function = modal.Function.from_name("releases", "record")
+    def __init__(self, function: Recorder, calls: list[Callable[[Recorder, Numbers], Answers]]) -> None:
+        self.function = function
         self.deployed = 1  # calls from here on are answered by this release, or a later one
         self.wrong: list[str] = []
         self.called = 0
@@ -67,7 +69,7 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, which: int, call: Call) -> None:
+    def _run(self, which: int, call: Callable[[Recorder, Numbers], Answers]) -> None:
         while not self._over:
             with self._change:
                 numbers = [next(self._numbers) for _ in range(8)]
@@ -88,15 +90,15 @@ class Callers:
                 self._change.notify()
 
 
-def one_by_one(function: Recorder, numbers: list[int]) -> list[list[int]]:
+def one_by_one(function: Recorder, numbers: Numbers) -> Answers:
     return [function.remote(number) for number in numbers]
 
 
-def mapped(function: Recorder, numbers: list[int]) -> list[list[int]]:
+def mapped(function: Recorder, numbers: Numbers) -> Answers:
     return list(function.map(numbers))
 
 
-def spawned(function: Recorder, numbers: list[int]) -> list[list[int]]:
+def spawned(function: Recorder, numbers: Numbers) -> Answers:
     calls = [function.spawn(number) for number in numbers]
     return [call.get(timeout=60) for call in calls]
 
@@ -104,7 +106,7 @@ def spawned(function: Recorder, numbers: list[int]) -> list[list[int]]:
 if __name__ == "__main__":
     releases = int(sys.argv[1])
     release(1).deploy()
-    callers = Callers([one_by_one, mapped, spawned])
+    callers = Callers(modal.Function.from_name("releases", "record"), [one_by_one, mapped, spawned])
     for number in range(2, releases + 1):
         release(number).deploy()
         callers.deployed = number

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import select
 import subprocess
 import time
@@ -66,6 +68,17 @@ def running(
             yield Program(process)
         finally:
             process.kill()
+
+
+def server_of(home: Home) -> int:
+    """The process of a home's server."""
+    return json.loads((home.folder / "run" / "server.json").read_text())["pid"]
+
+
+def worker_of(home: Home) -> int:
+    """The process of a home's worker, the one that was started last."""
+    started = re.findall(r"worker started pid=(\d+)", (home.folder / "logs" / "server.log").read_text())
+    return int(started[-1])
 
 
 def there(home: Home) -> set[int]:
@@ -134,4 +147,4 @@ def _read(pid: int, name: str) -> str:
         return ""
 
 
-__all__ = ["Program", "containers", "gone", "running", "there"]
+__all__ = ["Program", "containers", "gone", "running", "server_of", "there", "worker_of"]
