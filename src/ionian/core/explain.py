@@ -124,7 +124,8 @@ class Explainer:
             return "its image is being built"
         if most and len(function.containers) >= most:
             return _capped(function, most)
-        if most and not self.core.settled:
+        nobody = not any(worker.present for worker in self.core.workers.values())
+        if (most or nobody) and not self.core.settled:
             return self._restarted(now)
         if function.failures or (function.crashes and now < function.retry_at):
             again = (
@@ -135,7 +136,7 @@ class Explainer:
         if function in self.line.line:
             return self._no_room(function)
         live = sum(not c.retired and c.state is not State.STOPPING for c in function.containers)
-        if not any(worker.present for worker in self.core.workers.values()):
+        if nobody:
             return "no worker is connected: start one with `ionian worker`"
         return f"it waits for its turn: {count(live, 'container')} of it {'is' if live == 1 else 'are'} busy"
 

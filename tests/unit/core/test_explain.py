@@ -134,6 +134,13 @@ def test_no_worker() -> None:
     assert only(rig).reason == "no worker is connected: start one with `ionian worker`"
 
 
+def test_containers_that_are_wanted_while_workers_of_before_are_awaited() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER}, join=False, scaling=Scaling(min_containers=2))
+    ((_, count, reason),) = rig.dispatcher.wanted(rig.now)
+    assert count == 2
+    assert "the server was restarted" in reason
+
+
 def test_a_container_that_does_not_start() -> None:
     rig = Rig()
     rig.open()
