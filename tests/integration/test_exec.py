@@ -124,6 +124,14 @@ def test_a_program_that_is_not_there_is_said_with_127(held: Held):
     assert done.stderr == b"no-such-program: No such file or directory\n"
 
 
+def test_two_dashes_may_stand_before_the_command_and_belong_to_it_behind_its_name(held: Held):
+    done = held.exec("--", "sh", "-c", "echo $0 $*", "--", "-c")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"-- -c\n", b"")
+    done = held.exec("--")
+    assert done.returncode == 2
+    assert b"expected a command behind --" in done.stderr
+
+
 def test_what_a_program_leaves_running_ends_with_it(held: Held):
     done = held.exec("sh", "-c", "setsid sleep 4321 >/dev/null 2>&1 & echo gone")
     assert done.stdout == b"gone\n"

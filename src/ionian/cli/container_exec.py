@@ -8,7 +8,7 @@ import click
 @click.command(
     "exec",
     short_help="Run a program in a container.",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 @click.option(
     "--pty/--no-pty", default=None, help="Give it a terminal; as this command has one, unless said."
@@ -19,11 +19,16 @@ import click
 def container_exec(ctx: click.Context, pty: bool | None, container_id: str, command: tuple[str, ...]) -> None:
     """Runs COMMAND in the container CONTAINER (ta-…) as its function runs: with its files, variables, user and limits.
 
+    A `--` before COMMAND is left out.
+
     Exits with the program's own code, or 128 and its signal.
     """
     from ..protocol.apps import StartExec
     from ..protocol.ids import new_id
     from .terminal import on_terminal, run, size
 
+    words = list(command[1:] if command[0] == "--" else command)
+    if not words:
+        raise click.UsageError("expected a command behind --, as in: ionian container exec ta-… -- python")
     on = on_terminal() if pty is None else pty
-    ctx.exit(run(StartExec(new_id("ex"), container_id, list(command), on, *size()), pty=on))
+    ctx.exit(run(StartExec(new_id("ex"), container_id, words, on, *size()), pty=on))
