@@ -68,6 +68,12 @@ class Answers:
         worker = self.core.workers.get(worker_id)
         return worker is not None and (number in worker.containers or self.guests.has(worker_id, number))
 
+    def may_begin(self, worker_id: str, number: int) -> bool:
+        """Whether a container that was asked for is wanted still."""
+        worker = self.core.workers.get(worker_id)
+        container = worker.containers.get(number) if worker is not None else None
+        return container is not None and container.state is State.STARTING
+
     def why_never(self, resources: Resources) -> str:
         """Why no known worker could ever hold a container of these: a sentence, or ""."""
         return why_never([worker.node.capacity for worker in self.core.workers.values()], resources)

@@ -259,13 +259,14 @@ class Dispatcher(Answers):
         capacity: Capacity,
         containers: list[Running] | None = None,
         name: str = "",
+        ending: dict[int, list[str]] | None = None,
     ) -> None:
         """A worker is connected. Its unconfirmed results are to follow, then the ends of containers.
 
-        `name`: what people call it.
+        `name`: what people call it. `ending`: containers that end by themselves, with the devices that they have.
         """
         self._at(now)
-        self.recovery.joined(now, worker_id, capacity, containers or [])
+        self.recovery.joined(now, worker_id, capacity, containers or [], ending or {})
         self.core.workers[worker_id].name = name or worker_id
 
     def worker_gone(self, now: float, worker_id: str, *, dead: bool = False) -> None:
@@ -280,6 +281,8 @@ class Dispatcher(Answers):
         worker = self.core.workers.get(worker_id)
         container = worker.containers.get(state.number) if worker is not None else None
         if container is None:
+            if worker is not None and state.state == "ended" and worker.stranger_ended(state.number):
+                self.fleet.room(now)
             return
         if state.state == "ready":
             self.fleet.ready(now, container)

@@ -99,6 +99,7 @@ def _check_workers(core: Core) -> None:
     for worker in core.workers.values():
         node = worker.node
         taken = [container.reservation for container in worker.containers.values()]
+        taken += worker.strangers.values()
         assert node.cpu_milli == node.capacity.cpu_milli - sum(r.cpu_milli for r in taken)
         assert node.memory_mib == node.capacity.memory_mib - sum(r.memory_mib for r in taken)
         devices = [name for reservation in taken for name in reservation.devices]

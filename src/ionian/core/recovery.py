@@ -92,8 +92,15 @@ class Recovery:
 
     # Workers
 
-    def joined(self, now: float, worker_id: str, capacity: Capacity, containers: list[Running]) -> None:
-        """A worker is connected and says what it has."""
+    def joined(
+        self,
+        now: float,
+        worker_id: str,
+        capacity: Capacity,
+        containers: list[Running],
+        ending: dict[int, list[str]],
+    ) -> None:
+        """A worker is connected and says what it has; `ending`: the devices of containers that end by themselves."""
         worker = self.core.workers.get(worker_id)
         lost: dict[int, Container] = {}
         if worker is None:
@@ -105,6 +112,9 @@ class Recovery:
             worker.node.change(capacity, [c.reservation for c in worker.containers.values()])
         worker.present = True
         worker.joins += 1
+        worker.strangers.clear()
+        for number, devices in ending.items():
+            worker.takes_stranger(number, devices)
         reported = {running.number: running for running in containers}
         for container in list(worker.containers.values()):
             self._compare(now, container, reported.pop(container.number, None))
@@ -189,10 +199,10 @@ class Recovery:
         old = all(attempt < self.core.first_attempt for held in running.held for attempt in held.attempt)
         if function is None or (before is None and not old):
             self.core.actions.append(Stop(worker.id, running.number, 0.0, "the server does not know it"))
+            worker.takes_stranger(running.number, running.devices)
             return
-        reservation = worker.node.find(function.spec.resources)
-        if reservation is None:  # more than there is: it runs all the same
-            reservation = Reservation(function.spec.resources.cpu_milli, function.spec.resources.memory_mib)
+        asked = function.spec.resources  # perhaps more than there is: it runs all the same
+        reservation = Reservation(asked.cpu_milli, asked.memory_mib, list(running.devices))
         container = Container(worker, running.number, running.container_id, function, reservation)
         container.adopted = True
         self.fleet.adopt(container)

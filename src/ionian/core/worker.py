@@ -56,6 +56,7 @@ class Worker:
         "name",
         "node",
         "present",
+        "strangers",
         "unconfirmed",
     )
 
@@ -68,6 +69,19 @@ class Worker:
         self.gone_at = 0.0
         self.unconfirmed: set[int] = set()  # batches of results that the callers have not confirmed yet
         self.images: set[str] = set()
+        self.strangers: dict[int, Reservation] = {}  # containers that end there, and are no function's
+
+    def takes_stranger(self, number: int, devices: list[str]) -> None:
+        """A container is to end that nothing is known of: until it has, its devices are not free."""
+        reservation = self.strangers[number] = Reservation(devices=devices)
+        self.node.take(reservation)
+
+    def stranger_ended(self, number: int) -> bool:
+        """It has ended. False: there is no such stranger."""
+        reservation = self.strangers.pop(number, None)
+        if reservation is not None:
+            self.node.give_back(reservation)
+        return reservation is not None
 
 
 class Container:

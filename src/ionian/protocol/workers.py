@@ -48,6 +48,7 @@ class Running:
     held: list[Held] = field(default_factory=list[Held])
     version: int = 0  # of the function that it runs
     age_s: float = 0.0
+    devices: list[str] = field(default_factory=list[str])
 
 
 @dataclass
@@ -58,6 +59,9 @@ class Inventory:
     name: str
     capacity: Capacity
     containers: list[Running] = field(default_factory=list[Running])
+    ending: dict[int, list[str]] = field(
+        default_factory=dict[int, list[str]]
+    )  # containers that end and are no server's any more, by number: their devices are taken until they have
 
 
 @dataclass

@@ -22,7 +22,7 @@ from ..protocol.workers import ContainerState, Inventory, StartContainer, StopCo
 from .auth import Actor
 from .call_records import CallRecords, Record
 from .containers import Containers
-from .durable_windows import STORE
+from .durable import STORE
 from .execs import Execs
 from .failures import no_function
 from .news import News
@@ -86,7 +86,7 @@ class Engine:
             key for key, (_, app, _) in self.specs.items() if app == app_id and key not in wanted
         ]:
             spec = self.specs.pop(function_id)[0]
-            self.server.durable.function_removed(function_id, spec.tag)
+            self.server.durable.ends.function_removed(function_id, spec.tag)
             self.dispatcher.remove_function(now, function_id)
         before = {key: self.specs[key][0] for key in wanted & self.specs.keys() if self._has_containers(key)}
         self.add(app_id, environment, specs)
@@ -213,7 +213,7 @@ class Engine:
         self.server.remember_worker(session.actor, inventory.name)
         self.containers.found(worker_id, inventory.containers)
         self.dispatcher.worker_joined(
-            _now(), worker_id, inventory.capacity, inventory.containers, inventory.name
+            _now(), worker_id, inventory.capacity, inventory.containers, inventory.name, inventory.ending
         )
         self.server.durable.worker_joined()
         self.pump()
@@ -404,4 +404,9 @@ class Engine:
             self.container_state(start.worker_id, ended, b"")
             self.pump()
             return
-        self._tell(start.worker_id, message)
+        if self.dispatcher.may_begin(start.worker_id, start.number):
+            self._tell(start.worker_id, message)
+            return
+        # Meanwhile it was told to end, and its worker, which had never heard of it, could not answer.
+        self.container_state(start.worker_id, ContainerState(start.number, "ended", "stopped"), b"")
+        self.pump()

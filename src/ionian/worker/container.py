@@ -93,6 +93,7 @@ class Container:
             held,
             self.ask.function.version,
             time.monotonic() - self._started,
+            self.ask.devices,
         )
 
     def insides(self) -> Insides | None:

@@ -109,12 +109,14 @@ class Worker:
 
     def connected(self, stream: Peer) -> None:
         """A server listens: what it has to know comes first, in the order in which it happened."""
-        containers = [c.running() for c in self._containers.values() if not c.ended and c.ask.replay is None]
+        alive = [c for c in self._containers.values() if not c.ended]
+        containers = [c.running() for c in alive if c.ask.replay is None]
+        ending = {c.number: c.ask.devices for c in alive if c.ask.replay is not None}
         self.held.clear()
         self._end_replays("")
         self.execs.kill_all()
         stream.send(
-            Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers)
+            Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers, ending)
         )
         for entry in self._unconfirmed.values():
             stream.send_entry(entry)

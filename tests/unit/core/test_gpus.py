@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ionian.core.actions import Start, Stop
 from ionian.core.dispatcher import Dispatcher
 from ionian.core.placement import model_matches, pick_devices
-from ionian.protocol.spec import GpuRequest, Resources
-from ionian.protocol.workers import Capacity, Device
+from ionian.protocol.spec import GpuRequest, Resources, Scaling
+from ionian.protocol.workers import Capacity, Device, Running
+
+from .rig import WORKER, Rig
 
 
 def cards(*models: str) -> list[Device]:
@@ -100,3 +103,54 @@ def test_it_is_cut_to_a_worker_that_has_the_gpu() -> None:
 
 def test_without_workers_nothing_is_cut() -> None:
     assert dispatcher().fitted(Resources(memory_mib=65536)).memory_mib == 65536
+
+
+# --- who has which card
+
+
+def test_a_restarted_server_knows_which_cards_its_containers_have() -> None:
+    rig = Rig(
+        epoch=2,
+        known_workers={WORKER},
+        resources=asking(GpuRequest("A100")),
+        scaling=Scaling(min_containers=2),
+        join=False,
+    )
+    there = Running(7, "ta-7", "fu-1", "ap-1", ready=True, devices=["nvidia.com/gpu=1"])
+    rig.join(Capacity(4000, 4096, cards("A100-40GB", "A100-40GB")), [there])
+    rig.wait(1.0)
+    assert [start.devices for start in rig.get(Start)] == [["nvidia.com/gpu=0"]]
+
+
+def test_the_card_of_a_container_that_nobody_knows_is_free_once_it_has_ended() -> None:
+    rig = Rig(
+        resources=asking(GpuRequest("A100")), worker=Capacity(4000, 4096, cards("A100-40GB")), join=False
+    )
+    unknown = Running(7, "ta-7", "fu-gone", "ap-2", ready=True, devices=["nvidia.com/gpu=0"])
+    rig.join(Capacity(4000, 4096, cards("A100-40GB")), [unknown])
+    assert [stop.number for stop in rig.get(Stop)] == [7]
+    rig.open()
+    rig.put(0)
+    rig.wait(1.0)
+    assert rig.get(Start) == []
+    rig.ended(7, "stopped")
+    rig.wait(1.0)
+    assert [start.devices for start in rig.get(Start)] == [["nvidia.com/gpu=0"]]
+
+
+def test_the_card_of_a_replay_is_free_once_it_has_ended_although_its_worker_came_back_before() -> None:
+    rig = Rig(resources=asking(GpuRequest("A100")), worker=Capacity(4000, 4096, cards("A100-40GB")))
+    guest = rig.dispatcher.guests.take(asking(GpuRequest("A100")), "")
+    assert guest is not None
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.dispatcher.guests.all_leave(WORKER)
+    held = {guest.number: guest.reservation.devices}
+    capacity = Capacity(4000, 4096, cards("A100-40GB"))
+    rig.dispatcher.worker_joined(rig.now, WORKER, capacity, [], ending=held)
+    rig.open()
+    rig.put(0)
+    rig.wait(1.0)
+    assert rig.get(Start) == []
+    rig.ended(guest.number, "stopped")
+    rig.wait(1.0)
+    assert len(rig.get(Start)) == 1
