@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..client.output.words import shown
 from ..protocol.apps import ContainerInfo, ContainerList, EndContainer, ListContainers
 from . import logs as log_lines
 from .container_exec import container_exec
@@ -38,7 +39,7 @@ def _row(info: ContainerInfo) -> tuple[str, ...]:
         info.container_id,
         info.app_id,
         info.app_name,
-        info.tag,
+        shown(info.tag),
         info.state,
         moment(now() - info.age_s) if info.container_id else "Pending",
         str(info.inputs),

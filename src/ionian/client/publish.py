@@ -41,7 +41,7 @@ from ..protocol.spec import (
 from ..protocol.variants import without_minimum
 from . import no_gpu
 from .entry import import_name
-from .output.words import count, duration, size
+from .output.words import count, duration, shown, size
 from .source import source_files
 
 if TYPE_CHECKING:
@@ -291,7 +291,9 @@ class Publication:
         if report is None:
             return
         report.expect([spec.tag for spec in specs])
-        made = [spec.tag for spec in specs[:5]] + ([f"{len(specs) - 5} more"] if len(specs) > 5 else [])
+        made = [shown(spec.tag) for spec in specs[:5]] + (
+            [f"{len(specs) - 5} more"] if len(specs) > 5 else []
+        )
         parts = [", ".join(made)] if made else []
         parts += [f"volume {name}" for _, name in self._volumes]
         if self._uploader.files_sent:

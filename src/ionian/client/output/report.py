@@ -14,7 +14,7 @@ from ...protocol.lines import LineAssembler
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
 from .waiting import PATIENCE_S, Waiting
-from .words import count, duration
+from .words import count, duration, shown
 
 if TYPE_CHECKING:
     from ...link import Link
@@ -89,7 +89,7 @@ class Report:
             states[message.container_id] = message.state
             if message.state in ("gone", "failed"):
                 self._flush(message.container_id)
-                failure = f"{message.function}: {message.detail}"
+                failure = f"{shown(message.function)}: {message.detail}"
                 if message.detail and message.state == "failed" and failure not in self._failures:
                     self._failures.add(failure)  # a start that is tried again fails in the same words
                     self.say(failure, "yellow", always=True)
@@ -144,8 +144,9 @@ class Report:
         return MapProgress(self.screen, f"map {next(self._numbers)}", tag, lambda: self.alive(tag))
 
     def alive(self, function: str) -> int:
-        """The containers of a function that are there now."""
-        states = self._containers.get(function, {})
+        """The containers of a function, or of a method's class, that are there now."""
+        service = f"{function.rpartition('.')[0]}.*"
+        states = self._containers.get(function) or self._containers.get(service, {})
         return sum(state == "ready" for state in list(states.values()))
 
     def summary(self, seconds: float, usage: AppUsage) -> None:
@@ -188,7 +189,7 @@ class Report:
     def _prefix(self, function: str, container: str) -> str:
         parts: list[str] = []
         if len(self._functions) > 1:
-            parts.append(function)
+            parts.append(shown(function))
         if len(self._containers.get(function, ())) > 1:
             parts.append(container[-4:])
         stamp = now_text() if self.timestamps else ""
