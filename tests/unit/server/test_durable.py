@@ -23,7 +23,7 @@ from ionian.protocol.calls import (
 )
 from ionian.protocol.ids import input_id, new_id
 from ionian.protocol.stream import Refused
-from ionian.server import durable_windows
+from ionian.server.durable import feeding, reading
 from ionian.server.server import Server
 
 
@@ -171,8 +171,8 @@ def wrong(what: str, function_id: str) -> tuple[Spawn, bytes]:
 def test_much_waits_in_the_store_and_all_of_it_ends(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durable_windows, "WINDOW", 100)
-    monkeypatch.setattr(durable_windows, "CALLS_READ", 16)
+    monkeypatch.setattr(feeding, "WINDOW", 100)
+    monkeypatch.setattr(reading, "CALLS_READ", 16)
 
     async def story(world: World) -> None:
         _, function_id = await world.function()
@@ -324,8 +324,8 @@ def test_new_inputs_are_refused_where_the_disk_is_nearly_full_and_results_are_ke
         worker = await world.worker(hold=True)
         call_id = await world.client.spawn(function_id, b"x")
         durable = world.server.durable
-        monkeypatch.setattr(durable, "_look_for_room", lambda: False)
-        durable._looked_at = 0.0  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(durable.intake, "_look_for_room", lambda: False)
+        durable.intake._looked_at = 0.0  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(Refused, match="nearly full"):
             await world.client.spawn(function_id, b"y")
         await worker.until(lambda: bool(worker.held))
@@ -457,7 +457,7 @@ def test_a_call_graph_has_the_calls_that_inputs_made(state: StateFolder) -> None
 def test_why_a_call_waits_is_said_and_what_is_done(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durable_windows, "WINDOW", 4)
+    monkeypatch.setattr(feeding, "WINDOW", 4)
 
     async def story(world: World) -> None:
         _, function_id = await world.function()

@@ -1,5 +1,5 @@
 """Spawned calls: GetOutputs, GetCallInfo, CancelCall, GetCallGraph, ExplainCall. Spawn itself goes straight to
-`server/durable.py`, which answers thousands at once."""
+`server/durable/`, which answers thousands at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ionian.protocol.wire import OUTPUTS
 from ..auth import Actor, Target, authorise
 from ..call_graph import call_graph
 from ..containers import THE_SERVER, digests
-from ..durable_windows import Kept
+from ..durable import Kept
 from ..retention import KEEP_RESULTS_S
 from ..store.schema import Call
 from .context import Context, in_thread
@@ -80,7 +80,7 @@ async def cancel_call(actor: Actor, message: CancelCall, _: bytes, context: Cont
     """Ends a call; of one that has ended nothing changes."""
     call = await _call(actor, message.call_id, context, "CancelCall")
     if isinstance(call, Kept) or call.finished_at is None:
-        await context.durable.cancel(call.call_id, terminate=message.terminate_containers)
+        await context.durable.ends.cancel(call.call_id, terminate=message.terminate_containers)
     return Done(), b""
 
 

@@ -10,9 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from .. import faults
-from .store.calls import Calls, EndCall, EndCalls, NewInputs, NewResults, Write
-from .store.database import StoreError
+from ... import faults
+from ..store.calls import Calls, EndCall, EndCalls, NewInputs, NewResults, Write
+from ..store.database import StoreError
 
 log = logging.getLogger("ionian.server")
 

@@ -7,15 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.ledger import ENDED
-from ..protocol.batch import Batch
-from .store.call_reads import Results
-from .store.calls import rows_of
-from .store.schema import Call
+from ...core.ledger import ENDED
+from ...protocol.batch import Batch
+from ..store.call_reads import Results
+from ..store.calls import rows_of
+from ..store.schema import Call
 
 if TYPE_CHECKING:
+    from .calls import Kept
     from .durable import Durable
-    from .durable_windows import Kept
 
 ANSWER_BYTES = 4 << 20
 """About so much goes into one answer; a single longer result goes alone."""

@@ -1,0 +1,139 @@
+"""Inputs on their way to the store: checked, and refused where the disk has no room for them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...protocol.batch import Batch
+from ...protocol.calls import Spawn
+from ...protocol.stream import Refused
+from ...protocol.wire import INPUTS, entries
+from ..auth import Actor
+from ..handlers.names import check_id
+from ..store.calls import NewInputs
+from ..store.database import sqlite_folder
+
+if TYPE_CHECKING:
+    from ..server import Server
+    from .writer import Writer
+
+RESERVE_BYTES = 64 << 20
+RESERVE_SHARE = 0.02
+"""With less free than this, or than this share of the disk where that is less, inputs are refused and results kept."""
+
+QUEUE_BYTES = 512 << 20
+"""So much may wait for the disk; then inputs are refused."""
+
+LOOK_EVERY_S = 0.5
+"""How often the room on the disk is looked at, while inputs come."""
+
+TICK = 1e-6
+"""Two calls are made this far apart at least: the order of calls is that of these times."""
+
+MOST_INPUTS = 100_000_000
+"""Inputs of one call: what is under way of it is noted in a byte an input."""
+
+Answer = Callable[[Any], None]
+
+
+def _unheard(_: Any) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Spawning(NewInputs):
+    """Inputs on their way to the disk, and who hears of it."""
+
+    answer: Answer = _unheard
+    caller: str = ""
+
+
+class Intake:
+    """What may be spawned."""
+
+    def __init__(self, server: Server, newest: float) -> None:
+        self._server = server
+        self._newest = newest  # when the newest call was made
+        self._looked_at = 0.0
+        self._has_room = True
+        self.closed: set[str] = set()  # apps that are ending
+
+    def checked(self, message: Spawn, batch: Batch, actor: Actor, writer: Writer, answer: Answer) -> Spawning:
+        """The inputs of a message, to be written. Raises Refused."""
+        found = self._server.engine.specs.get(message.function_id)
+        if found is None or actor.environment not in ("", found[2]) or found[1] in self.closed:
+            raise Refused(
+                "NotFoundError",
+                f"there is no function {message.function_id[:80]!r}: its app was stopped; run the app again",
+            )
+        spec, app_id, environment = found
+        if spec.is_generator:
+            raise Refused("InvalidError", f"expected a function that returns, got the generator {spec.tag}")
+        self._check_room(writer)
+        self._newest = max(time.time(), self._newest + TICK)
+        return Spawning(
+            message.call_id,
+            message.function_id,
+            app_id,
+            environment,
+            (message.tag or spec.tag)[:255],
+            message.parent[:255],
+            self._newest,
+            batch,
+            message.last,
+            answer=answer,
+            caller=actor.id,
+        )
+
+    def _check_room(self, writer: Writer) -> None:
+        if writer.waiting_bytes > QUEUE_BYTES:
+            raise Refused(
+                "ResourceExhaustedError", "the server's disk can't keep up with spawned inputs; try again"
+            )
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_EVERY_S:
+            self._looked_at, self._has_room = now, self._look_for_room()
+        if not self._has_room:
+            raise Refused(
+                "ResourceExhaustedError",
+                "the disk of the server's database is nearly full, so it keeps no new inputs; free some space there, "
+                "then try again",
+            )
+
+    def _look_for_room(self) -> bool:
+        database = self._server.store.database
+        if not database.is_sqlite:
+            return True
+        folder = sqlite_folder(database.engine.url.render_as_string(hide_password=False))
+        if folder is None:
+            return True
+        disk = shutil.disk_usage(folder)
+        return disk.free > min(RESERVE_BYTES, disk.total * RESERVE_SHARE)
+
+
+def inputs_of(message: Spawn, payload: bytes) -> Batch:
+    """The inputs of a Spawn, checked. Raises Refused."""
+    check_id("fc", message.call_id)
+    for name in ("tag", "parent"):
+        if "\0" in getattr(message, name):
+            raise Refused("InvalidError", f"expected a {name} without NUL characters in a Spawn")
+    found = list(entries(payload))
+    if len(found) != 1 or found[0][0] != INPUTS:
+        raise Refused("InvalidError", f"expected one entry of inputs in a Spawn, got {len(found)} entries")
+    batch = Batch.unpack(found[0][1], bytes(found[0][2]))
+    if batch.call_id != message.call_id:
+        raise Refused(
+            "InvalidError", f"expected inputs of call {message.call_id}, got some of {batch.call_id}"
+        )
+    index = batch.index
+    if len(index) > 1 and list(index) != list(range(index[0], index[0] + len(index))):
+        raise Refused("InvalidError", "expected inputs of consecutive indexes in a Spawn, got gaps")
+    if len(index) and index[-1] >= MOST_INPUTS:
+        raise Refused(
+            "InvalidError", f"expected up to {MOST_INPUTS:,} inputs in a call, got one {index[-1]:,}"
+        )
+    return batch
