@@ -323,8 +323,11 @@ class Function(Generic[P, R, L]):
         """An input as bytes. `what` names it where it can't be pickled. Raises SerializationError."""
         from .serialization import dumps
 
-        value = (args, kwargs, self.method) if self.method else (args, kwargs)
-        return dumps(value, what or f"an argument of {self.tag}")
+        return dumps(self.given(args, kwargs), what or f"an argument of {self.tag}")
+
+    def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What is pickled of an input: what it is called with, and the method where there are several."""
+        return (args, kwargs, self.method) if self.method else (args, kwargs)
 
     def _find(self) -> None:
         """In a container: asks for the id by the name in the caller's own app."""

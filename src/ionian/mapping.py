@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import link as links
 from .call import Call, Waiter
+from .serialization import dumps
 from .spill import Spill
 
 if TYPE_CHECKING:
@@ -64,9 +65,8 @@ class _Map:
         self.most = CHUNK  # inputs in a chunk, by their size
         self.chunk = 1  # inputs that the next reading takes
         self._tag = function.tag
-        self._payload = function.payload
+        self._behind = function.given((), kwargs)[1:]  # of each input, behind its positional arguments
         self.failure: BaseException | None = None  # of the user's iterator
-        self._kwargs = kwargs
         self._star = star
         self._ordered = ordered
         self._exceptions = exceptions
@@ -96,9 +96,9 @@ class _Map:
     def send(self, items: list[Any]) -> None:
         """Sends inputs; an item is the tuple of positional arguments."""
         if items:
-            payload, kwargs = self._payload, self._kwargs
+            behind = self._behind
             try:
-                payloads = [payload(tuple(item) if self._star else item, kwargs) for item in items]
+                payloads = [dumps((tuple(item) if self._star else item, *behind)) for item in items]
             except Exception:
                 payloads = self._until_failure(items)
             if payloads:
@@ -113,7 +113,7 @@ class _Map:
         for item in items:
             try:
                 what = f"the argument of {self._tag}, number {self._sent + len(payloads)} of its inputs (from 0),"
-                payloads.append(self._payload(tuple(item) if self._star else item, self._kwargs, what))
+                payloads.append(dumps((tuple(item) if self._star else item, *self._behind), what))
             except Exception as error:
                 self.failure = error
                 self.reading = False

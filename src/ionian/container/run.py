@@ -126,7 +126,7 @@ class Runner:
         self._cell[CELL_CALL_AT : CELL_CALL_AT + len(call_id)] = call_id.encode()
         if faults.ARMED:
             faults.reach("container.claimed")
-        cell, rows = self._cell, self._rows
+        cell, rows, kinds = self._cell, self._rows, self._kinds
         held_since = _now()
         for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
             if rows:
@@ -134,10 +134,23 @@ class Runner:
             started = _now()
             _cell.pack_into(cell, 0, started, index)
             execution.set_input(call_id, index)
+            items = 0
             try:
-                result, code, items = self._outcome(index, attempt, payload)
+                try:
+                    given = loads(payload)
+                    function, kind = kinds.of(given)
+                    if kind == PLAIN:
+                        self._open = True
+                        value = function(*given[0], **given[1])
+                        self._open = False
+                        result, code = dumps(value, "the result of the function"), OK
+                    else:
+                        result, code, items = self._outcome(index, attempt, function, kind, given)
+                except BaseException as error:
+                    self._open = False
+                    result, code = self._failure(error, index), ERROR
             except (InputCancellation, KeyboardInterrupt) as error:  # it came as the input ended
-                result, code, items = self._failure(error, index), ERROR, 0
+                result, code = self._failure(error, index), ERROR
             if faults.ARMED:
                 faults.reach("container.ran")
             ended = _now()
@@ -150,23 +163,14 @@ class Runner:
         _cell.pack_into(cell, 0, 0, 0)
         self._flush()
 
-    def _outcome(self, index: int, attempt: int, payload: bytes) -> tuple[bytes, int, int]:
-        """Runs an input; returns its result as bytes, the code of it, and how many items it yielded."""
-        try:
-            given = loads(payload)
-            function, kind = self._kinds.of(given)
-            if kind == PLAIN:
-                self._open = True
-                value = function(*given[0], **given[1])
-                self._open = False
-            elif kind == ASYNC:
-                value = self._wait(function(*given[0], **given[1]))
-            else:
-                return b"", DONE, self._generate(index, attempt, kind, function, given)
+    def _outcome(
+        self, index: int, attempt: int, function: Callable[..., Any], kind: int, given: tuple[Any, ...]
+    ) -> tuple[bytes, int, int]:
+        """Runs an input that is no plain call; returns its result, the code of it, and how many items it yielded."""
+        if kind == ASYNC:
+            value = self._wait(function(*given[0], **given[1]))
             return dumps(value, "the result of the function"), OK, 0
-        except BaseException as error:
-            self._open = False
-            return self._failure(error, index), ERROR, 0
+        return b"", DONE, self._generate(index, attempt, kind, function, given)
 
     def _failure(self, error: BaseException, index: int) -> bytes:
         self._open = False
