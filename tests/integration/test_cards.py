@@ -1,0 +1,60 @@
+"""Many functions, classes and variants of them on the cards of one machine: who has which, and never two the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.homes import Home, new_home
+from tests.integration.cards import NODES, number_of, offer
+from tests.integration.processes import Program, containers, running, server_of, worker_of
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+pytestmark = pytest.mark.timeout(300)
+
+GIVEN = {
+    "one": [[1, "0"]],
+    "another": [[1, "0"]],
+    "two": [[2, "0,1"]],
+    "three": [[3, "0,1,2"]],
+    "four": [[4, "0,1,2,3"]],
+    "fewer": [[2, "0,1"]],
+}
+"""How many cards each sees in all its containers, and CUDA_VISIBLE_DEVICES."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[tuple[Home, dict[str, str]]]:
+    """A home of its own and the environment in which its worker has four cards."""
+    with new_home() as home:
+        yield home, offer(tmp_path, *["A100-80GB"] * 4)
+
+
+def seen(run: Program) -> dict[str, Any]:
+    assert run.end() == 0, run.text
+    (line,) = [line for line in run.said if line.startswith("SEEN ")]
+    return json.loads(line[5:])
+
+
+def test_no_card_has_two_containers_whoever_is_killed(machine: tuple[Home, dict[str, str]]) -> None:
+    home, environment = machine
+    with running(home, "run", "-q", "cards.py", cwd=PROGRAMS, environment=environment) as run:
+        run.until("done ")
+        os.kill(server_of(home), signal.SIGKILL)
+        run.until("done ")
+        os.kill(worker_of(home), signal.SIGKILL)
+        run.until("done ")
+        there = containers(home)
+        for pid, descriptor in there.items():
+            os.close(descriptor)
+            os.kill(pid, signal.SIGKILL)
+        found = seen(run)
+    assert found["shared"] == []
+    assert found["found"] == GIVEN
+    assert set(found["numbers"]) == {number_of(node) for node in NODES}
