@@ -36,7 +36,10 @@ FULL = """
     @app.function(max_containers=1)
     def slow(n):
         print("slow begins", n, flush=True)
-        time.sleep(600)
+        try:
+            time.sleep(600)
+        finally:
+            print("slow cleans up", n, flush=True)
 
     @app.local_entrypoint()
     def main():
@@ -137,6 +140,7 @@ def test_inputs_that_wait_are_listed_with_the_reason_and_run_elsewhere_when_thei
         assert "max_containers=1" in wanted["Reason"]
         (busy,) = containers(lone, "full", "ready")
         assert lone.ionian("container", "stop", busy["Container ID"], "-y").returncode == 0
+        run.until("slow cleans up 0")
         run.until("slow begins 0")
         (other,) = containers(lone, "full", "ready")
         assert other["Container ID"] != busy["Container ID"]

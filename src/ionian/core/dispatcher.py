@@ -34,8 +34,8 @@ from .recovery import Recovery
 from .results import Results
 from .retries import Retries
 from .state import Core, Settings
-from .versions import Versions
-from .worker import rows_of
+from .versions import INTERRUPT_S, Versions
+from .worker import State, rows_of
 
 
 class Dispatcher(Answers):
@@ -290,14 +290,18 @@ class Dispatcher(Answers):
             self.endings.ended(now, container, state, payload)
 
     def end_container(self, now: float, container_id: str, *, graceful: bool) -> bool:
-        """Ends a container whose inputs then run elsewhere; `graceful`: what it runs may end first. False: not there."""
+        """Ends a container whose inputs then run elsewhere; `graceful`: what it runs may end first. False: not there.
+
+        What it runs is interrupted as by Ctrl-C, and has its cleanup; who asks once more ends it at once.
+        """
         for worker in self.core.workers.values():
             for container in worker.containers.values():
                 if container.id == container_id:
                     if graceful:
                         self.fleet.retire(now, container, "it was told to end")
                     else:
-                        self.fleet.stop(now, container, 0.0, "it was told to end")
+                        grace_s = 0.0 if container.state is State.STOPPING else INTERRUPT_S
+                        self.fleet.stop(now, container, grace_s, "it was told to end")
                     self.fleet.wake(now, container.function)
                     return True
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ionian.core.actions import Start, Stop, Take
+from ionian.core.versions import INTERRUPT_S
 from ionian.protocol.batch import LOST, OK
 from ionian.protocol.spec import Concurrency, RetryPolicy, Scaling
 
@@ -179,3 +180,15 @@ def test_a_container_that_is_told_to_end_gracefully_gets_nothing_more() -> None:
     rig.results(number, 1)
     assert [stop.number for stop in rig.get(Stop)] == [number]
     assert not rig.dispatcher.end_container(rig.now, "ta-none", graceful=False)
+
+
+def test_a_container_that_is_told_to_end_is_interrupted_and_ended_at_once_if_asked_again() -> None:
+    rig = Rig()
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    (id,) = [container.id for container in rig.dispatcher.core.functions["fu-1"].containers]
+    rig.actions.clear()
+    for _ in range(2):
+        assert rig.dispatcher.end_container(rig.now, id, graceful=False)
+        rig.after()
+    assert [(stop.number, stop.grace_s) for stop in rig.get(Stop)] == [(number, INTERRUPT_S), (number, 0.0)]
