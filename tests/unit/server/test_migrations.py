@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from ionian.machine.state import StateFolder
 from ionian.server.store import Store, StoreError
+from ionian.server.store.database import Database
 from ionian.server.store.migrate import HEAD, configuration
 from ionian.server.store.schema import Row
 
@@ -39,6 +41,32 @@ def test_a_database_of_a_newer_version_is_refused_with_both_named(url: str) -> N
     store.close()
     with pytest.raises(StoreError, match=f"schema 9001, made by a newer Ionian.* up to {HEAD}"):
         Store.open(url)
+
+
+def test_what_an_earlier_version_kept_is_there_after_its_migration(url: str) -> None:
+    database = Database(url)
+    with database.writing_connection() as connection, connection.begin():
+        command.upgrade(configuration(connection), "0001")
+        connection.execute(text("INSERT INTO environments VALUES ('main', 1.0)"))
+        connection.execute(
+            text("INSERT INTO apps VALUES ('ap-1', 'main', 'old', true, 'cl-1', 'detached', 2.0, NULL, '')")
+        )
+        row = {
+            "spec": '{"function_id": "fu-1", "tag": "f", "module": "m", "qualname": "f", "image_id": "im-1"}'
+        }
+        connection.execute(text("INSERT INTO functions VALUES ('fu-1', 'ap-1', 'main', 'f', :spec)"), row)
+        connection.execute(text("INSERT INTO blob_grants VALUES ('ap-1', 'aa', 'main', 3.0)"))
+        connection.execute(text("INSERT INTO volumes VALUES ('vo-1', 'main', 'data', 4.0)"))
+    database.close()
+    store = Store.open(url)
+    (app,) = store.apps.live()
+    assert (app.app_id, app.version, app.deployed_at, app.tags) == ("ap-1", 0, None, "{}")
+    (spec,) = store.functions.of("ap-1")
+    assert (spec.function_id, spec.retries, spec.concurrency.max_inputs, spec.version) == ("fu-1", None, 1, 0)
+    assert store.volumes.missing("main", {"vo-1", "vo-2"}) == {"vo-2"}
+    with store.database.read() as session:
+        assert session.execute(text("SELECT digest FROM blob_grants")).scalar() == "aa"
+    store.close()
 
 
 def test_servers_that_start_at_once_migrate_once(url: str) -> None:
