@@ -154,6 +154,7 @@ class Engine:
             self._unknown.pop(session.actor.id, None)
             self.dispatcher.caller_gone(_now(), session.actor.id)
             self.server.apps.client_gone(session.actor.id)
+            self.server.durable.unsent.caller_gone(session.actor.id)
         self.news.unfollow(session)
         self.execs.client_gone(session)
 
@@ -184,6 +185,7 @@ class Engine:
         """A caller, a container, has ended."""
         self._unknown.pop(caller, None)
         self.dispatcher.drop_caller(_now(), caller)
+        self.server.durable.unsent.caller_over(caller)
 
     def put(self, batch: Batch, caller: str) -> None:
         """Inputs of a caller."""

@@ -279,7 +279,9 @@ class Server:
     async def stop_app(self, app_id: str, reason: str) -> None:
         """Ends the calls and containers of an app, and waits until their usage is in the store."""
         app = await asyncio.to_thread(self.store.apps.find, app_id)
-        await self.durable.ends.end_app(app_id, ephemeral=app is not None and not app.detach and not app.version)
+        await self.durable.ends.end_app(
+            app_id, ephemeral=app is not None and not app.detach and not app.version
+        )
         await self.engine.stop_app(app_id)
         self.durable.ends.app_ended(app_id)
         await self.scheduler.drop(app_id)

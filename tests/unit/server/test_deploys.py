@@ -322,7 +322,7 @@ def test_a_variant_is_made_once_and_told_to_the_engine(server: Server) -> None:
     assert (found.tag, found.app_id) == ("f", app_id)
     assert server.engine.added[0].timeout_s == 5.0
     assert server.ask(BindFunction(f.function_id, overrides)) == found
-    assert server.store.variants.of(app_id) == [(f.function_id, overrides)]
+    assert server.store.variants.of(app_id) == [(f.function_id, overrides, None)]
     assert server.ask(BindFunction(f.function_id, Overrides())).function_id == f.function_id
 
 

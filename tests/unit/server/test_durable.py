@@ -12,6 +12,7 @@ from ionian.machine.state import StateFolder
 from ionian.protocol.apps import StopApp
 from ionian.protocol.batch import LOST
 from ionian.protocol.calls import (
+    BindFunction,
     CancelCall,
     ExplainCall,
     GetCallGraph,
@@ -22,6 +23,7 @@ from ionian.protocol.calls import (
     UpdateAutoscaler,
 )
 from ionian.protocol.ids import input_id, new_id
+from ionian.protocol.spec import Overrides
 from ionian.protocol.stream import Refused
 from ionian.server.durable import feeding, reading
 from ionian.server.server import Server
@@ -492,6 +494,28 @@ def test_the_settings_of_the_autoscaler_outlive_the_server(state: StateFolder) -
     async def after(world: World) -> None:
         settings, _ = await world.client.request(UpdateAutoscaler(function_id, scaledown_window_s=9))
         assert (settings.scaling.buffer_containers, settings.scaling.scaledown_window_s) == (1, 9)
+
+    in_world(state, after)
+
+
+def test_the_settings_of_a_variant_outlive_the_server_and_whoever_asks_for_it_again(
+    state: StateFolder,
+) -> None:
+    overrides = Overrides(timeout_s=5.0)
+
+    async def before(world: World) -> str:
+        _, function_id = await world.function()
+        variant, _ = await world.client.request(BindFunction(function_id, overrides))
+        await world.client.request(UpdateAutoscaler(variant.function_id, max_containers=7))
+        await world.client.request(BindFunction(function_id, overrides))
+        assert world.server.engine.specs[variant.function_id][0].scaling.max_containers == 7
+        return variant.function_id
+
+    variant_id = in_world(state, before)
+
+    async def after(world: World) -> None:
+        settings, _ = await world.client.request(UpdateAutoscaler(variant_id, buffer_containers=1))
+        assert (settings.scaling.buffer_containers, settings.scaling.max_containers) == (1, 7)
 
     in_world(state, after)
 

@@ -25,6 +25,7 @@ from .calls import STORE, Kept
 from .ends import Ends, stopped
 from .intake import Answer, Intake, Spawning, inputs_of
 from .outputs import Outputs
+from .unsent import Unsent
 from .windows import Windows
 from .writer import Writer
 
@@ -51,6 +52,7 @@ class Durable:
         self.reads = server.store.call_reads
         self.outputs = Outputs(self)
         self.ends = Ends(self)
+        self.unsent = Unsent(self)
         self.intake = Intake(server, time.time())
         self.windows = Windows(self.engine, self.reads, time.time())
         self._writer: Writer | None = None
@@ -69,10 +71,12 @@ class Durable:
                 self.windows.resume(function_id, newest)
             else:
                 self.put(EndCalls(stopped(), function_id=function_id))
+        await self.unsent.start()
 
     async def stop(self) -> None:
         """Writes what is to be written."""
         self.windows.stop()
+        self.unsent.stop()
         for task in self._tasks:
             task.cancel()
         if self._writer is not None:
@@ -183,6 +187,7 @@ class Durable:
         else:
             one.answer(Done())
             if one.outcome != "known" and one.app_id not in self.intake.closed:
+                self.unsent.came(one)
                 self.windows.arrived(one)
                 kept = self.windows.calls.get(one.call_id)
                 if kept is not None and kept.finished:

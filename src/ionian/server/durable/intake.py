@@ -49,7 +49,6 @@ class Spawning(NewInputs):
     """Inputs on their way to the disk, and who hears of it."""
 
     answer: Answer = _unheard
-    caller: str = ""
 
 
 class Intake:

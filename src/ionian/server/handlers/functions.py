@@ -140,14 +140,16 @@ async def _keep(app: App, base_id: str, overrides: Overrides, context: Context) 
         raise Refused(
             "NotFoundError", f"app {app.name} was stopped or deployed anew; look the function up again"
         )
-    await in_thread(
+    scaling = await in_thread(
         context.store.variants.put,
         variant_id(base_id, overrides),
         base_id=base_id,
         app_id=app.app_id,
         overrides=overrides,
     )
-    await context.engine.add(now[0], [vary(now[1], overrides)])
+    spec = vary(now[1], overrides)
+    spec.scaling = scaling or spec.scaling
+    await context.engine.add(now[0], [spec])
 
 
 def variants_of(app: App, specs: Sequence[FunctionSpec], context: Context) -> list[FunctionSpec]:
@@ -157,11 +159,12 @@ def variants_of(app: App, specs: Sequence[FunctionSpec], context: Context) -> li
     """
     bases = {spec.function_id: spec for spec in specs}
     made: list[FunctionSpec] = []
-    for base_id, overrides in context.store.variants.of(app.app_id):
+    for base_id, overrides, scaling in context.store.variants.of(app.app_id):
         base = bases.get(base_id)
         if base is None:
             continue
         spec = vary(base, overrides)
+        spec.scaling = scaling or spec.scaling
         try:
             check_spec(spec)
             check_references(app, [spec], context)

@@ -33,6 +33,18 @@ class Waiting:
     spans: list[Span]  # the first of its inputs, at most `SPANS`
 
 
+@dataclass(slots=True)
+class UnsentCall:
+    """An unfinished call that lacks inputs, and how many it has."""
+
+    call_id: str
+    function_id: str
+    app_id: str
+    environment: str
+    caller: str
+    received: int = 0
+
+
 SPANS = 256
 """Descriptions of kept inputs that are read at a time."""
 
@@ -81,6 +93,17 @@ class CallReads:
         )
         with self._database.read() as session:
             return int(session.scalar(query) or 0)
+
+    def unsent(self) -> list[UnsentCall]:
+        """The unfinished calls that take more inputs, or lack some between others."""
+        received = func.coalesce(func.sum(CallInputs.stop - CallInputs.start), 0)
+        had = select(received).where(CallInputs.call_id == Call.call_id).scalar_subquery()
+        query = select(Call.call_id, Call.function_id, Call.app_id, Call.environment, Call.caller, had).where(
+            Call.finished_at.is_(None),
+            Call.complete.is_(False) | ((Call.total > 1) & (had < Call.total)),
+        )
+        with self._database.read() as session:
+            return [UnsentCall(*row) for row in session.execute(query)]
 
     # --- to run
 

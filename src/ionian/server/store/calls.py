@@ -47,6 +47,7 @@ class NewInputs:
     outcome: Outcome = ""
     total: int = 0  # of the call, after the commit
     complete: bool = False
+    caller: str = ""
 
     @property
     def start(self) -> int:
@@ -210,6 +211,7 @@ def _call_row(one: NewInputs, finished_at: float | None) -> dict[str, Any]:
         "done": 0,
         "cancelled": False,
         "finished_at": finished_at,
+        "caller": one.caller,
     }
 
 

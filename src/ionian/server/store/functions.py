@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ionian.protocol.spec import FunctionSpec, Scaling
 
 from .database import Database
-from .schema import App, Function
+from .schema import App, Function, Variant
 
 
 class AppIsOver(Exception):
@@ -56,13 +56,15 @@ class Functions:
         return None if row is None else (row[0], spec_from_json(row[1]))
 
     def set_scaling(self, function_id: str, scaling: Scaling) -> None:
-        """Changes how many containers a function has, until its app is published again. Variants have no row here."""
+        """Changes how many containers a function, or a variant, has, until its app is published again."""
         with self._database.write() as session:
             row = session.get(Function, function_id)
             if row is not None:
                 spec = spec_from_json(row.spec)
                 spec.scaling = scaling
                 row.spec = spec_to_json(spec)
+            elif (variant := session.get(Variant, function_id)) is not None:
+                variant.scaling = msgspec.json.encode(scaling).decode()
 
     def tagged(self, app_id: str, tag: str) -> FunctionSpec | None:
         """The function of an app by its name there."""
@@ -91,6 +93,7 @@ def check_ids(session: Session, app_id: str, specs: Sequence[FunctionSpec]) -> N
 def replace_functions(session: Session, app: App, specs: Sequence[FunctionSpec]) -> None:
     """Makes these the functions of an app."""
     session.execute(delete(Function).where(Function.app_id == app.app_id))
+    session.execute(update(Variant).where(Variant.app_id == app.app_id).values(scaling=None))
     session.add_all(
         Function(spec.function_id, app.app_id, app.environment, spec.tag, spec_to_json(spec))
         for spec in specs

@@ -83,6 +83,9 @@ class Variant(Row):
     base_id: Mapped[str] = mapped_column(index=True)
     app_id: Mapped[str] = mapped_column(ForeignKey("apps.app_id", ondelete="CASCADE"), index=True)
     overrides: Mapped[str] = mapped_column(Text)  # a protocol.spec.Overrides as JSON
+    scaling: Mapped[str | None] = mapped_column(
+        Text, default=None
+    )  # what update_autoscaler made of it, as JSON
 
 
 class Scheduled(Row):
@@ -113,6 +116,7 @@ class Call(Row):
     done: Mapped[int] = mapped_column(Integer, default=0)  # inputs that have a result
     cancelled: Mapped[bool] = mapped_column(default=False)
     finished_at: Mapped[float | None] = mapped_column(default=None, index=True)
+    caller: Mapped[str] = mapped_column(default="")  # whose inputs they are: a client or a container
 
 
 class CallInputs(Row):

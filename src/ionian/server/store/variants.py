@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import select
 
-from ionian.protocol.spec import Overrides
+from ionian.protocol.spec import Overrides, Scaling
 
 from .database import Database, once_more
 from .schema import Variant
@@ -18,12 +18,15 @@ class Variants:
         self._database = database
 
     @once_more
-    def put(self, function_id: str, *, base_id: str, app_id: str, overrides: Overrides) -> None:
-        """Keeps a variant, unless it is there already."""
+    def put(self, function_id: str, *, base_id: str, app_id: str, overrides: Overrides) -> Scaling | None:
+        """Keeps a variant, unless it is there already; returns what `update_autoscaler` made of it, if it did."""
         with self._database.write() as session:
-            if session.get(Variant, function_id) is None:
+            row = session.get(Variant, function_id)
+            if row is None:
                 text = msgspec.json.encode(overrides).decode()
                 session.add(Variant(function_id, base_id, app_id, text))
+                return None
+            return _scaling(row)
 
     def find(self, function_id: str) -> tuple[str, Overrides] | None:
         """The function that a variant varies, and how."""
@@ -31,11 +34,17 @@ class Variants:
             row = session.get(Variant, function_id)
         return None if row is None else (row.base_id, _decoder.decode(row.overrides))
 
-    def of(self, app_id: str) -> list[tuple[str, Overrides]]:
-        """The variants of an app's functions: what each varies, and how."""
+    def of(self, app_id: str) -> list[tuple[str, Overrides, Scaling | None]]:
+        """The variants of an app's functions: what each varies and how, and what `update_autoscaler` made of it."""
         query = select(Variant).where(Variant.app_id == app_id).order_by(Variant.function_id)
         with self._database.read() as session:
-            return [(row.base_id, _decoder.decode(row.overrides)) for row in session.scalars(query)]
+            return [
+                (row.base_id, _decoder.decode(row.overrides), _scaling(row)) for row in session.scalars(query)
+            ]
+
+
+def _scaling(row: Variant) -> Scaling | None:
+    return None if row.scaling is None else msgspec.json.decode(row.scaling, type=Scaling)
 
 
 _decoder = msgspec.json.Decoder(Overrides)
