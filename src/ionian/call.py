@@ -16,7 +16,7 @@ from . import link as links
 from .protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .protocol.ids import new_id
 from .protocol.wire import INPUTS, MAX_INLINE
-from .serialization import load_failure, loads
+from .serialization import FAILED_INPUT, load_failure, loads
 from .spill import Inbox
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ def lost(payload: bytes) -> BaseException:
 
     failure = json.loads(payload)
     kind = getattr(exception, failure["type"], exception.RemoteError)
-    return kind(failure["message"])
+    error = kind(failure["message"])
+    setattr(error, FAILED_INPUT, failure.get("input", ""))
+    return error
 
 
 def _is_detached(function: AnyFunction) -> bool:

@@ -183,3 +183,63 @@ def test_large_spawned_and_batched_inputs_run_again_too(home: Home, tmp_path: Pa
     again = home.ionian("replay", "--no-debug", found[1])
     assert again.returncode == 1
     assert again.stdout.rstrip().endswith(wanted)
+
+
+ENDED = """
+    import modal
+
+    app = modal.App("ended")
+
+    @app.function(timeout=1)
+    def long():
+        import time
+
+        print("version {version}", flush=True)
+        if "{version}" == "1":
+            time.sleep(600)
+
+    @app.function()
+    def dying():
+        import os
+
+        os.kill(os.getpid(), 9)
+"""
+
+
+def deploy(home: Home, folder: Path, name: str, text: str) -> None:
+    """Deploys a program."""
+    write(folder, name, text)
+    done = home.ionian("deploy", name, cwd=folder)
+    assert done.returncode == 0, done.stdout
+
+
+def failed_call(home: Home, folder: Path, tag: str) -> str:
+    """Calls a deployed function; returns the id of the input that failed, from the line below the failure."""
+    write(
+        folder,
+        "caller.py",
+        f"""
+        import modal
+        modal.Function.from_name("ended", "{tag}").remote()
+    """,
+    )
+    done = home.ionian("python", "caller.py", cwd=folder)
+    found = re.search(r"^ionian replay (in-\S+)$", done.stdout, re.MULTILINE)
+    assert found, done.stdout
+    return found[1]
+
+
+def test_what_ran_too_long_or_died_runs_again_in_the_version_that_failed(home: Home, tmp_path: Path):
+    deploy(home, tmp_path, "ended.py", ENDED.replace("{version}", "1"))
+    long, dying = failed_call(home, tmp_path, "long"), failed_call(home, tmp_path, "dying")
+    deploy(home, tmp_path, "ended.py", ENDED.replace("{version}", "2"))
+    done = home.ionian("replay", dying)
+    assert done.returncode == 137, done.stdout
+    assert "dying of ended v1 failed: RemoteError: dying: its process was ended by signal 9" in done.stdout
+    with terminal(home, "replay", long) as person:
+        said = person.wait_for("\nversion 1")
+        assert "long of ended v1 failed: FunctionTimeoutError" in said
+        assert "version: this is version 1 of the app; version 2 is deployed" in said
+        person.type("\x03")
+        assert person.process.wait(30) == 130
+    assert home.ionian("app", "stop", "ended", "-y").returncode == 0

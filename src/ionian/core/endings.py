@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..protocol.batch import ERROR, LOST
+from ..protocol.ids import input_id
 from ..protocol.workers import ContainerState, Held
 from . import failures
 from .call import Call
@@ -85,12 +86,14 @@ class Endings:
         if self.retries.again_held(now, container, call, index):
             return True
         if state.ended == "timeout":
-            self._fail(now, container, call, index, failures.timed_out(spec))
+            self._fail(now, container, call, index, failures.timed_out(spec, input_id(call.id, index)))
             return True
         deaths = call.deaths[index] = call.deaths.get(index, 0) + 1
         if deaths >= DEATHS or (spec.retries is not None and spec.retries.max_retries):
             times = max(deaths, call.retries.get(index, 0) + 1)
-            self._fail(now, container, call, index, failures.died(spec, state, times))
+            self._fail(
+                now, container, call, index, failures.died(spec, state, times, input_id(call.id, index))
+            )
         return True
 
     def _suspect(self, container: Container, running: list[Held]) -> None:

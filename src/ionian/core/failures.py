@@ -8,21 +8,24 @@ from ..protocol.spec import FunctionSpec
 from ..protocol.workers import ContainerState
 
 
-def failure(type: str, message: str) -> bytes:
-    """The payload of a LOST result."""
-    return json.dumps({"type": type, "message": message}).encode()
+def failure(type: str, message: str, input_id: str = "") -> bytes:
+    """The payload of a LOST result. `input_id`: the input is kept, and can be run again by `ionian replay`."""
+    return json.dumps(
+        {"type": type, "message": message, **({"input": input_id} if input_id else {})}
+    ).encode()
 
 
-def timed_out(spec: FunctionSpec) -> bytes:
+def timed_out(spec: FunctionSpec, input_id: str) -> bytes:
     """An input ran longer than its function may."""
     return failure(
         "FunctionTimeoutError",
         f"{spec.tag} ran longer than its timeout of {spec.timeout_s:g} s and was ended."
         f" Raise it with @app.function(timeout=…).",
+        input_id,
     )
 
 
-def died(spec: FunctionSpec, state: ContainerState, times: int) -> bytes:
+def died(spec: FunctionSpec, state: ContainerState, times: int, input_id: str) -> bytes:
     """An input whose containers died of it again and again."""
     again = f" It was tried {times} times." if times > 1 else ""
     if state.ended == "memory":
@@ -31,9 +34,10 @@ def died(spec: FunctionSpec, state: ContainerState, times: int) -> bytes:
             "ResourceExhaustedError",
             f"{spec.tag} ran out of memory: its container reached its limit of {limit} MiB.{again}"
             f" Raise it with @app.function(memory=(request, limit)), in MiB.",
+            input_id,
         )
     detail = state.detail or ("it was ended by a signal" if state.ended == "signal" else "its process ended")
-    return failure("RemoteError", f"{spec.tag}: {detail} while it ran this input.{again}")
+    return failure("RemoteError", f"{spec.tag}: {detail} while it ran this input.{again}", input_id)
 
 
 def not_started(spec: FunctionSpec, state: ContainerState, times: int) -> bytes:

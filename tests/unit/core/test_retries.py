@@ -7,6 +7,7 @@ import pytest
 from ionian.core.actions import ConfirmResults, Failed, Run, Start
 from ionian.core.retries import delay_s
 from ionian.protocol.batch import ERROR, LOST, OK
+from ionian.protocol.ids import input_id
 from ionian.protocol.spec import RetryPolicy, Scaling
 from ionian.protocol.workers import Capacity
 
@@ -110,6 +111,7 @@ def test_a_death_counts_as_a_failure_where_there_are_retries() -> None:
     failure = rig.failures()[1]
     assert failure["type"] == "ResourceExhaustedError"
     assert "tried 2 times" in failure["message"]
+    assert failure["input"] == input_id(CALL, 1)  # kept for `ionian replay`
 
 
 def test_what_is_stopped_by_us_or_lost_with_its_worker_is_not_counted() -> None:
