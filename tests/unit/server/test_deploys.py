@@ -384,3 +384,16 @@ def test_a_deploy_makes_variants_from_what_functions_are_now(server: Server) -> 
         (7.0, 1, 2),
         (7.0, 2, 2),
     ]
+
+
+def test_a_variant_that_refers_to_what_is_gone_is_left_out_and_the_others_stay(server: Server) -> None:
+    from ionian.server.handlers.functions import variants_of
+
+    app_id = server.new_app()
+    server.ask(PublishApp(app_id, [f := function()]))
+    good = server.ask(BindFunction(f.function_id, Overrides(timeout_s=5.0))).function_id
+    gone = Overrides(secret_ids=["st-gone"])
+    server.store.variants.put("fu-gone", base_id=f.function_id, app_id=app_id, overrides=gone)
+    app = server.store.apps.find(app_id)
+    assert app is not None
+    assert [spec.function_id for spec in variants_of(app, [f], server.context)] == [good]

@@ -161,15 +161,24 @@ def variants_of(app: App, specs: Sequence[FunctionSpec], context: Context) -> li
     made: list[FunctionSpec] = []
     for base_id, overrides, scaling in context.store.variants.of(app.app_id):
         base = bases.get(base_id)
-        if base is None:
-            continue
-        spec = vary(base, overrides)
-        spec.scaling = scaling or spec.scaling
-        try:
-            check_spec(spec)
-            check_references(app, [spec], context)
-        except Refused as refused:
-            log.warning("variant=%s of function=%s: %s", spec.function_id, base_id, refused.message)
-        else:
+        if base is not None:
+            spec = vary(base, overrides)
+            spec.scaling = scaling or spec.scaling
             made.append(spec)
-    return made
+    try:
+        check_references(app, made, context)  # of all together: a class may have a variant for each of many users
+    except Refused:
+        return [spec for spec in made if _is_good(app, spec, context, references=True)]
+    return [spec for spec in made if _is_good(app, spec, context)]
+
+
+def _is_good(app: App, spec: FunctionSpec, context: Context, *, references: bool = False) -> bool:
+    """Whether a variant can run; says what hinders it."""
+    try:
+        check_spec(spec)
+        if references:
+            check_references(app, [spec], context)
+    except Refused as refused:
+        log.warning("variant=%s of function=%s: %s", spec.function_id, spec.base_id, refused.message)
+        return False
+    return True
