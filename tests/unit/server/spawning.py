@@ -211,9 +211,9 @@ def unpacked(payload: bytes) -> Batch | None:
 
 
 @asynccontextmanager
-async def world(state: StateFolder) -> AsyncGenerator[World]:
+async def world(state: StateFolder, database: str = "") -> AsyncGenerator[World]:
     """A server on this state, stopped at the end."""
-    server = Server(state)
+    server = Server(state, database=database)
     url = await server.start("127.0.0.1", 0)
     client = await dial(url, Client)
     await client.request(Hello("client", local_token(state, "client"), VERSION, "cl-" + "0" * 26))
@@ -224,11 +224,11 @@ async def world(state: StateFolder) -> AsyncGenerator[World]:
         await server.stop()
 
 
-def in_world(state: StateFolder, story: Callable[[World], Awaitable[T]]) -> T:
+def in_world(state: StateFolder, story: Callable[[World], Awaitable[T]], database: str = "") -> T:
     """Runs a story in a world of its own."""
 
     async def run() -> T:
-        async with world(state) as made:
+        async with world(state, database) as made:
             return await asyncio.wait_for(story(made), 60)
 
     return asyncio.run(run())

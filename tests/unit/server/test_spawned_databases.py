@@ -1,0 +1,178 @@
+"""Spawned calls on each kind of database, SQLite and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from tests.unit.server.spawning import TestWorker, World, in_world
+
+from ionian.machine.state import StateFolder
+from ionian.protocol.batch import LOST, OK, Batch
+from ionian.protocol.calls import CancelCall, GetCallGraph, Spawn
+from ionian.protocol.ids import input_id, new_id
+from ionian.protocol.stream import Refused
+from ionian.server.durable import reading
+from ionian.server.store import Store
+from ionian.server.store.calls import EndCall, NewInputs, NewResults
+
+
+def new_inputs(call_id: str, start: int, *values: bytes, last: bool = True, made: float = 1.0) -> NewInputs:
+    index = range(start, start + len(values))
+    batch = Batch(call_id, list(index), [len(value) for value in values], b"".join(values))
+    return NewInputs(call_id, "fu-1", "ap-1", "main", "f", "", made, batch, last, caller="cl-1")
+
+
+def new_results(call_id: str, *rows: tuple[int, bytes]) -> NewResults:
+    index, values = [row[0] for row in rows], [row[1] for row in rows]
+    batch = Batch(call_id, index, [len(value) for value in values], b"".join(values))
+    batch.code, batch.micros, batch.attempt = [OK] * len(rows), [1] * len(rows), [0] * len(rows)
+    return NewResults(batch)
+
+
+def test_inputs_are_kept_and_what_came_of_each_is_said(store: Store) -> None:
+    call_id, other = new_id("fc"), new_id("fc")
+    group = [
+        new_inputs(call_id, 0, b"a", b"b", last=False, made=1.0),
+        new_inputs(call_id, 2, b"c", made=2.0),
+        new_inputs(call_id, 0, b"a", b"b", last=False, made=3.0),
+        new_inputs(call_id, 3, b"d", made=4.0),
+        new_inputs(other, 0, b"x", made=5.0),
+    ]
+    store.calls.write(group)
+    assert [one.outcome for one in group] == ["new", "more", "known", "closed", "new"]
+    again = [new_inputs(call_id, 0, b"a", b"b", last=False), new_inputs(call_id, 2, b"c")]
+    foreign = new_inputs(other, 1, b"y")
+    foreign.function_id = "fu-2"
+    store.calls.write([*again, foreign])
+    assert [one.outcome for one in (*again, foreign)] == ["known", "known", "foreign"]
+    waiting = store.call_reads.waiting("fu-1", 0.0, 10)
+    assert [(one.call.call_id, one.call.total, one.call.caller) for one in waiting] == [
+        (call_id, 3, "cl-1"),
+        (other, 1, "cl-1"),
+    ]
+    assert store.call_reads.waiting_inputs("fu-1") == 4
+    batches = store.call_reads.inputs([(call_id, 0), (call_id, 2), (other, 0)])
+    assert {key: batch.payloads() for key, batch in batches.items()} == {
+        (call_id, 0): [b"a", b"b"],
+        (call_id, 2): [b"c"],
+        (other, 0): [b"x"],
+    }
+
+
+def test_a_call_is_finished_by_its_last_result_or_by_its_last_input(store: Store) -> None:
+    first, second = new_id("fc"), new_id("fc")
+    store.calls.write([new_inputs(first, 0, b"a", b"b"), new_inputs(second, 0, b"x", last=False, made=2.0)])
+    store.calls.write([new_results(first, (1, b"B")), new_results(second, (0, b"X"))])
+    assert store.call_reads.has_unfinished("ap-1")
+    store.calls.write([new_results(first, (0, b"A")), new_inputs(second, 1)])
+    assert not store.call_reads.has_unfinished("ap-1")
+    found = store.call_reads.results(first, 0, 10, 1 << 20)
+    assert found is not None
+    assert found.batch is not None
+    assert found.batch.payloads() == [b"A", b"B"]
+
+
+def test_a_call_that_lacks_inputs_is_found_with_its_caller(store: Store) -> None:
+    open_call, gap, whole = new_id("fc"), new_id("fc"), new_id("fc")
+    store.calls.write(
+        [
+            new_inputs(open_call, 0, b"a", last=False, made=1.0),
+            new_inputs(gap, 0, b"a", last=False, made=2.0),
+            new_inputs(gap, 2, b"c", made=3.0),
+            new_inputs(whole, 0, b"a", b"b", made=4.0),
+        ]
+    )
+    found = {call.call_id: (call.caller, call.received) for call in store.call_reads.unsent()}
+    assert found == {open_call: ("cl-1", 1), gap: ("cl-1", 2)}
+
+
+def test_an_ended_call_keeps_its_results_and_all_else_of_it_has_the_failure(store: Store) -> None:
+    call_id = new_id("fc")
+    store.calls.write([new_inputs(call_id, 0, b"a", b"b", b"c")])
+    store.calls.write([new_results(call_id, (1, b"B")), EndCall(call_id, b"why")])
+    found = store.call_reads.results(call_id, 0, 10, 1 << 20)
+    assert found is not None
+    assert found.batch is not None
+    assert found.batch.payloads() == [b"why", b"B", b"why"]
+    assert list(found.batch.code) == [LOST, OK, LOST]
+
+
+def test_old_results_go_in_the_order_in_which_their_calls_ended(store: Store) -> None:
+    calls = [new_id("fc") for _ in range(4)]
+    for number, call_id in enumerate(calls):
+        store.calls.write([new_inputs(call_id, 0, b"x" * 100, made=float(number + 1))])
+        store.calls.write([new_results(call_id, (0, b"y" * 100))])
+    old = store.old_calls
+    assert old.kept_bytes(0.0) == 800
+    ended = old.ended(0.0, time.time() + 1, 10)
+    assert [call_id for call_id, _ in ended] == calls
+    while old.delete_payloads(calls[:2], 1):
+        pass
+    assert old.kept_bytes(0.0) == 400
+    found = store.call_reads.results(calls[0], 0, 1, 1 << 20)
+    assert found is not None
+    assert found.expired
+    assert old.delete_calls(ended[1][1], 10) == 2
+    assert store.call_reads.find(calls[0]) is None
+    assert store.call_reads.find(calls[2]) is not None
+
+
+def test_a_whole_server_keeps_calls_over_its_restart(
+    state: StateFolder, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CALLS_READ", 4)
+
+    async def before(world: World) -> tuple[list[str], TestWorker]:
+        _, function_id = await world.function()
+        worker = await world.worker()
+        done = await world.client.spawn(function_id, b"done")
+        await world.client.outputs(done)
+        worker.hold = True
+        singles = [await world.client.spawn(function_id, b"%d" % n) for n in range(20)]
+        large = await world.client.spawn(function_id, *[b"%d" % n for n in range(50)], last=False)
+        await world.client.spawn(function_id, *[b"x"] * 50, call_id=large, start=50)
+        nested = await world.client.spawn(function_id, b"n", parent=input_id(done, 0))
+        return [done, large, nested, *singles], worker
+
+    calls, old = in_world(state, before, url)
+    old.held.clear()  # it ended with its containers
+    old.containers.clear()
+
+    async def after(world: World) -> None:
+        await world.worker(old)
+        done, large, nested, *singles = calls
+        old.ran.clear()
+        for n, call_id in enumerate(singles):
+            _, batch = await world.client.outputs(call_id)
+            assert batch is not None
+            assert batch.payloads() == [b"%d" % n]
+        _, batch = await world.client.outputs(large, 99)
+        assert batch is not None
+        await world.client.outputs(nested)
+        graph, _ = await world.client.request(GetCallGraph(done))
+        assert [node.status for node in graph.inputs] == ["success", "success"]
+        await world.server.retention.sweep(time.time(), keep_bytes=0)
+        assert (await world.client.outputs(done))[0].expired
+
+    in_world(state, after, url)
+
+
+def test_cancelling_and_refusing_are_the_same_on_each(state: StateFolder, url: str) -> None:
+    async def story(world: World) -> None:
+        _, function_id = await world.function()
+        worker = await world.worker(hold=True)
+        call_id = await world.client.spawn(function_id, b"x", b"y")
+        await worker.until(lambda: bool(worker.held))
+        await world.client.request(CancelCall(call_id))
+        _, batch = await world.client.outputs(call_id, 1)
+        assert batch is not None
+        assert list(batch.code) == [LOST]
+        innocent = asyncio.ensure_future(world.client.spawn(function_id, b"z"))
+        with pytest.raises(Refused, match="without NUL characters"):
+            await world.client.request(Spawn(new_id("fc"), function_id, tag="a\0b"), b"")
+        worker.let_go()
+        assert (await world.client.outputs(await innocent))[1] is not None
+
+    in_world(state, story, url)
