@@ -166,7 +166,7 @@ def variants_of(app: App, specs: Sequence[FunctionSpec], context: Context) -> li
             spec.scaling = scaling or spec.scaling
             made.append(spec)
     try:
-        check_references(app, made, context)  # of all together: a class may have a variant for each of many users
+        check_references(app, made, context)  # together: a class may have a variant for each of many users
     except Refused:
         return [spec for spec in made if _is_good(app, spec, context, references=True)]
     return [spec for spec in made if _is_good(app, spec, context)]
