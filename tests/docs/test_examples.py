@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +14,8 @@ from tests.homes import Home
 
 EXAMPLES = ROOT / "examples"
 
-ENTRY_POINTS = ["embed_documents.py"]
-"""Each has a test below; what else lies in examples/ is imported by these."""
+ENTRY_POINTS = ["embed_documents.py", "fine_tune.py", "nightly_report.py", "search_service.py"]
+"""Each has a test below; what else lies in examples/ is imported or called by these."""
 
 TEXT = """
 A baker mixes flour, water, salt and yeast, lets the dough rise for some hours in a warm place, and bakes the bread
@@ -39,3 +43,53 @@ def test_documents_of_a_folder_are_embedded_and_the_nearest_is_found(home: Home,
     assert "Embedded 3 documents" in done.stdout
     answer = done.stdout.partition("last lines of a file")[2].strip().splitlines()[1]
     assert "The tail command" in answer, done.stdout
+
+
+@pytest.mark.container
+@pytest.mark.timeout(400)
+def test_a_deployed_class_is_filled_and_asked_by_another_program(home: Home) -> None:
+    deployed = home.ionian("deploy", EXAMPLES / "search_service.py", timeout_s=390)
+    assert deployed.returncode == 0, deployed.stdout
+    done = subprocess.run(
+        (sys.executable, EXAMPLES / "ask_search_service.py"),
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    bread, log = done.stdout.split("How do I watch a log file?")
+    assert "bakes the bread" in bread
+    assert "tail command" in log
+    assert home.ionian("app", "stop", "search-service", "--yes").returncode == 0
+
+
+@pytest.mark.container
+@pytest.mark.timeout(400)
+def test_the_nightly_report_is_written_once_and_is_due_at_half_past_two(home: Home) -> None:
+    first = home.ionian("run", EXAMPLES / "nightly_report.py", timeout_s=390)
+    assert first.returncode == 0, first.stdout
+    assert re.search(r"written: \['\d{4}-\d\d-\d\d'\]", first.stdout), first.stdout
+    second = home.ionian("run", EXAMPLES / "nightly_report.py")
+    assert "written: nothing was missing" in second.stdout, second.stdout
+    deployed = home.ionian("deploy", EXAMPLES / "nightly_report.py")
+    assert deployed.returncode == 0, deployed.stdout
+    apps = json.loads(home.ionian("app", "list", "--json").stdout)
+    (next_run,) = [
+        row["Next run"] for row in apps if row["Description"] == "nightly-report" and row["Version"]
+    ]
+    assert re.search(r"T? ?0[01]:30:00", next_run), next_run  # in UTC, by the season of Berlin
+    assert home.ionian("app", "stop", "nightly-report", "--yes").returncode == 0
+
+
+@pytest.mark.container
+@pytest.mark.timeout(400)
+def test_a_training_whose_container_was_killed_ends_as_one_that_was_not(home: Home) -> None:
+    program = EXAMPLES / "fine_tune.py"
+    killed = home.ionian("run", program, "--run", "killed", "--steps", "60", "--kill-at", "50", timeout_s=390)
+    assert killed.returncode == 0, killed.stdout
+    assert "going on at step 40" in killed.stdout
+    whole = home.ionian("run", program, "--run", "whole", "--steps", "60")
+    assert "going on" not in whole.stdout
+    losses = [re.findall(r"60 steps on fine_tune.py, loss (.+)", done.stdout) for done in (killed, whole)]
+    assert losses[0] == losses[1] != [], (killed.stdout, whole.stdout)
