@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import later
+from . import config, later
 from .arguments import wrong
 from .exception import InvalidError
 from .function import Function
@@ -94,9 +94,9 @@ class Variant(Function[..., Any, Any]):
     def __init__(self, base: AnyFunction, given: Given) -> None:
         earlier: Any = base
         if isinstance(earlier, Variant):
-            base, given = earlier.base, given.over(earlier.given)
+            base, given = earlier.base, given.over(earlier.otherwise)
         self.base: AnyFunction = base
-        self.given = given
+        self.otherwise = given
         super().__init__(base.raw, base._app, base.tag, base.options, is_generator=False)
         self.method = base.method
         self._bound_to = ""  # the id of the function that `function_id` is a variant of
@@ -128,7 +128,7 @@ class Variant(Function[..., Any, Any]):
     def _overrides(self, found: FunctionDescription) -> Overrides:
         from .protocol.spec import Batching, Concurrency, Overrides
 
-        names, options = self.given.names, self.given.options
+        names, options = self.otherwise.names, self.otherwise.options
         changes = Overrides()
         if names & set(RESOURCES):
             changes.resources = self._resources(found.resources)
@@ -151,17 +151,17 @@ class Variant(Function[..., Any, Any]):
         return changes
 
     def _resources(self, of_base: Resources) -> Resources:
-        options, names = self.given.options, self.given.names
+        options, names = self.otherwise.options, self.otherwise.names
         if "cpu" in names:
             of_base.cpu_milli, of_base.cpu_limit_milli = options.cpu_milli, options.cpu_limit_milli
         if "memory" in names:
             of_base.memory_mib, of_base.memory_limit_mib = options.memory_mib, options.memory_limit_mib
         if "gpu" in names:
-            of_base.gpus = options.gpus
+            of_base.gpus = [] if config.get("gpu") == "ignore" else options.gpus
         return of_base
 
     def _scaling(self, of_base: Scaling) -> Scaling:
-        options, names = self.given.options, self.given.names
+        options, names = self.otherwise.options, self.otherwise.names
         for name in SCALING:
             if name in names:
                 (field,) = FIELDS[name]
@@ -171,7 +171,7 @@ class Variant(Function[..., Any, Any]):
         return of_base
 
     def __repr__(self) -> str:
-        return f"<Function {self.tag} with other {', '.join(sorted(self.given.names))}>"
+        return f"<Function {self.tag} with other {', '.join(sorted(self.otherwise.names))}>"
 
 
 def with_concurrency(base: AnyFunction, max_inputs: int, target_inputs: int | None) -> Variant:
