@@ -172,11 +172,12 @@ def parent_input() -> str:
 def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Runs one input and returns its result, or raises its exception."""
     payload = function.payload(args, kwargs)
+    function_id = function.hydrate().function_id  # its app may not run: no server is started before
     link = links.current()
     lane = link.take_lane() if len(payload) <= MAX_INLINE and not _is_detached(function) else None
     if lane is not None:
         try:
-            code, result = lane.run(function.hydrate().function_id, parent_input(), payload)
+            code, result = lane.run(function_id, parent_input(), payload)
         finally:
             link.give_lane(lane)
         return result_of(link, code, result)

@@ -268,7 +268,8 @@ class Function(Generic[P, R, L]):
         from .protocol.calls import GetFunctionStats
         from .scaling import FunctionStats
 
-        answer, _ = link.current().request(GetFunctionStats(self.hydrate().function_id))
+        message = GetFunctionStats(self.hydrate().function_id)
+        answer, _ = link.current().request(message)
         return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
 
     # --- what it is

@@ -311,14 +311,13 @@ def _rows(call_id: str, start: int, limit: int, timeout: float | None) -> Steps[
 
 def _value(code: int, payload: bytes) -> Steps[Any]:
     """What a result stands for. Raises what the function raised."""
+    from . import link
     from .call import result_of
     from .protocol.batch import BLOB
     from .steps import Blocking
 
     if code & BLOB:  # read from the blob store, which takes a while
-        return (yield Blocking(lambda link: result_of(link, code, payload)))
-    from . import link
-
+        return (yield Blocking(lambda: result_of(link.current(), code, payload)))
     return result_of(link.current(), code, payload)
 
 

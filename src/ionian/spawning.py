@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import function_call
+from . import link as links
 from .call import ENTRY_BYTES, pack_inputs, parent_input
 from .mapping import aiterator
 from .protocol.batch import BLOB
@@ -43,7 +44,7 @@ class Spawning:
         codes = [0] * len(payloads)
         for at, payload in enumerate(payloads):
             if len(payload) > MAX_INLINE:
-                digest = yield Blocking(lambda link, content=payload: link.store_blob(content))
+                digest = yield Blocking(lambda content=payload: links.current().store_blob(content))
                 payloads[at], codes[at] = f"{digest} {len(payload)}".encode(), BLOB
         index = range(self.sent, self.sent + len(payloads))
         message = Spawn(
@@ -55,7 +56,7 @@ class Spawning:
     def hydrate(self) -> Steps[None]:
         """The function has its id."""
         if not self._function.function_id:
-            yield Blocking(lambda link: self._function.hydrate())
+            yield Blocking(self._function.hydrate)
         self._function.hydrate()
 
     def made(self) -> FunctionCall[Any]:

@@ -25,7 +25,7 @@ class Blocking:
 
     __slots__ = ("work",)
 
-    def __init__(self, work: Callable[[Link], Any]) -> None:
+    def __init__(self, work: Callable[[], Any]) -> None:
         self.work = work
 
 
@@ -40,10 +40,7 @@ def run(steps: Steps[T]) -> T:
             return end.value
         answer = failure = None
         try:
-            if isinstance(step, Blocking):
-                answer = step.work(links.current())
-            else:
-                answer = links.current().request(*_parts(step))
+            answer = step.work() if isinstance(step, Blocking) else links.current().request(*_parts(step))
         except Exception as error:
             failure = error
 
@@ -61,11 +58,10 @@ async def run_async(steps: Steps[T]) -> T:
             return end.value
         answer = failure = None
         try:
-            link = await current()
             if isinstance(step, Blocking):
-                answer = await asyncio.to_thread(step.work, link)
+                answer = await asyncio.to_thread(step.work)
             else:
-                answer = await link.request_async(*_parts(step))
+                answer = await (await current()).request_async(*_parts(step))
         except Exception as error:
             failure = error
 
