@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from tests.unit.server.spawning import TestWorker, World, in_world, inputs
@@ -314,6 +315,49 @@ def test_results_are_confirmed_once_they_are_recorded_and_not_before(
         _, batch = await world.client.outputs(call_id)
         assert batch is not None
         await worker.until(lambda: not worker.unconfirmed)
+
+    in_world(state, story)
+
+
+@pytest.mark.parametrize("what", ["inputs", "results"])
+def test_what_the_database_never_takes_costs_nobody_else_anything(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def story(world: World) -> None:
+        from ionian.server.store.calls import EndCalls
+
+        _, function_id = await world.function()
+        worker = await world.worker()
+        calls = world.server.store.calls
+        write, tries = calls.write, 0
+
+        def refuse(group: list[Any]) -> None:
+            nonlocal tries
+            tries += 1
+            kinds = {type(one).__name__ for one in group if not isinstance(one, EndCalls)}
+            kind = "Spawning" if what == "inputs" else "_Numbered"
+            if kind in kinds and any(b"poison" in bytes(one.batch.payload) for one in group):
+                raise OverflowError("too large")
+            write(group)
+
+        monkeypatch.setattr(calls, "write", refuse)
+        values = [b"poison" if n == 37 else b"%d" % n for n in range(100)]
+        spawned = [world.client.spawn(function_id, value) for value in values]
+        found = await asyncio.gather(*spawned, return_exceptions=True)
+        for value, call_id in zip(values, found, strict=True):
+            if what == "inputs" and value == b"poison":
+                assert isinstance(call_id, Refused)
+                assert "OverflowError: too large" in call_id.message
+                continue
+            assert isinstance(call_id, str)
+            _, batch = await world.client.outputs(call_id)
+            assert batch is not None
+            if value == b"poison":
+                assert b"could not be stored: OverflowError" in batch.payloads()[0]
+            else:
+                assert batch.payloads() == [value]
+        await worker.until(lambda: not worker.unconfirmed)
+        assert tries < 150, "what is never written was tried again and again"
 
     in_world(state, story)
 

@@ -9,10 +9,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from ... import faults
+from ...core.failures import failure
+from ...protocol.batch import LOST, Batch
 from ..store.calls import Calls, EndCall, EndCalls, NewInputs, NewResults, Write
-from ..store.database import StoreError
+from ..store.database import StoreError, StoreRefused
 
 log = logging.getLogger("ionian.server")
 
@@ -33,7 +36,8 @@ class Writer:
     """`put` from the event loop; `committed` is called there, with groups in the order in which they were put.
 
     Inputs that can't be written are handed back with the error. Results and ends are tried until they are written:
-    whoever gave them still has them, and may forget them only then.
+    whoever gave them still has them, and may forget them only then. What the database will never take is found in its
+    group, so that it costs the others nothing; results of that kind are replaced by a failure that says so.
     """
 
     def __init__(self, calls: Calls, committed: Committed) -> None:
@@ -76,8 +80,11 @@ class Writer:
                 self._tell(group, None)
                 kept, pause_s = [], FIRST_PAUSE_S
                 continue
-            self._tell([one for one in group if isinstance(one, NewInputs)], error)
-            kept = [one for one in group if not isinstance(one, NewInputs)]
+            if isinstance(error, StoreRefused):
+                kept = self._apart(group, error)
+            else:
+                self._tell([one for one in group if isinstance(one, NewInputs)], error)
+                kept = [one for one in group if not isinstance(one, NewInputs)]
             if not kept:
                 continue
             if self._ending:
@@ -109,7 +116,7 @@ class Writer:
             return error
         except Exception as error:
             log.exception("spawned calls and results can't be written")
-            return StoreError(f"{type(error).__name__}: {error}")
+            return StoreRefused(f"{type(error).__name__}: {error}")
         if faults.ARMED:
             if any(isinstance(one, NewInputs) for one in group):
                 faults.reach("durable.committed")
@@ -117,11 +124,51 @@ class Writer:
                 faults.reach("durable.recorded")
         return None
 
+    def _apart(self, group: list[Write], error: StoreError) -> list[Write]:
+        """Writes a group in which something is refused, but for that. Returns what is to be tried again."""
+        if len(group) == 1:
+            self._refused(group[0], error)
+            return []
+        left: list[Write] = []
+        half = len(group) // 2
+        for part in (group[:half], group[half:]):
+            if left:  # the database is gone meanwhile
+                left += part
+                continue
+            failed = self._write(part)
+            if failed is None:
+                self._tell(part, None)
+            elif isinstance(failed, StoreRefused):
+                left += self._apart(part, failed)
+            else:
+                left += part
+        return left
+
+    def _refused(self, one: Write, error: StoreError) -> None:
+        if isinstance(one, NewInputs):
+            self._tell([one], error)
+            return
+        log.error("what is never written is given up: %s: %s", type(one).__name__, error)
+        if isinstance(one, NewResults):
+            instead = replace(one, batch=_lost(one.batch, error))
+            if self._write([instead]) is None:
+                one = instead
+        self._tell([one], None)
+
     def _tell(self, group: list[Write], error: StoreError | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._committed, group, error)
         except RuntimeError:
             log.info("the server ended before it heard of a commit")
+
+
+def _lost(batch: Batch, error: StoreError) -> Batch:
+    """Failures in the place of results."""
+    said = failure("InternalFailure", f"the result of this input could not be stored: {error}"[:1000])
+    count = len(batch)
+    lost = Batch(batch.call_id, batch.index, [len(said)] * count, said * count)
+    lost.code, lost.micros, lost.attempt = [LOST] * count, batch.micros, batch.attempt
+    return lost
 
 
 def size_of(write: Write) -> int:

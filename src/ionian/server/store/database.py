@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 P = ParamSpec("P")
@@ -26,6 +26,10 @@ class StoreError(Exception):
 
 class StoreFull(StoreError):
     """The disk of the database has no room."""
+
+
+class StoreRefused(StoreError):
+    """The database takes no such value; to try it again is in vain."""
 
 
 class Database:
@@ -145,6 +149,8 @@ def explained(engine: Engine) -> Generator[None]:
             raise StoreFull(
                 f"the disk of the database {where} is full; free some space there, then try again"
             ) from None
+        if isinstance(error, DataError):
+            raise StoreRefused(f"the database {where} does not take a value: {reason}") from None
         raise StoreError(f"can't use the database {where}: {reason}") from None
 
 
