@@ -33,12 +33,14 @@ class NamedFunction(Function[..., Any, Any]):
         name, which says what there is."""
         later.refuse("Function.hydrate", client=client)
         if not self.function_id:
-            from . import link
+            from . import config, link
             from .protocol.calls import FindFunction
 
             app_name, where = self._where
             try:
-                found, _ = link.current().request(FindFunction(app_name, self.tag, where))
+                found, _ = link.current().request(
+                    FindFunction(app_name, self.tag, where or config.get("environment"))
+                )
             except NotFoundError as error:
                 raise NotFoundError(
                     f"function {self.tag!r} of app {app_name!r} can't be found: {error}"

@@ -83,13 +83,15 @@ class RemoteClass:
         return found
 
     def _find(self) -> Facts:
-        from . import link
+        from . import config, link
         from .exception import InvalidError
         from .protocol.calls import FindFunction
 
         assert self._lookup is not None, self.name
-        app_name, environment = self._lookup
-        found, _ = link.current().request(FindFunction(app_name, self.name, environment))
+        app_name, where = self._lookup
+        found, _ = link.current().request(
+            FindFunction(app_name, self.name, where or config.get("environment"))
+        )
         if not found.is_class:
             raise InvalidError(
                 f"{self.name} of the app {app_name} is a function; write modal.Function.from_name({app_name!r}, {self.name!r})"
