@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -19,6 +20,14 @@ from pathlib import Path
 import pytest
 from tests.homes import IONIAN, Home
 from tests.integration.test_command_line import write
+
+from ionian.machine.state import StateFolder
+from ionian.protocol.apps import KillExec, StartExec
+from ionian.protocol.ids import new_id
+from ionian.protocol.messages import Hello
+from ionian.protocol.stream import Peer, dial
+from ionian.server.auth import local_token
+from ionian.version import VERSION
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.container]
 
@@ -154,6 +163,22 @@ def test_a_program_ends_with_its_person(held: Held):
         assert b"8642" in all_programs(held)
         person.kill()
     eventually(lambda: b"8642" not in all_programs(held))
+
+
+def test_a_program_whose_person_goes_while_it_starts_ends_too(held: Held):
+    async def story() -> None:
+        state = StateFolder(held.home.folder)
+        url = json.loads((state.runtime / "server.json").read_text())["url"]
+        person = await dial(url, Peer)
+        await person.request(Hello("client", local_token(state), VERSION, new_id("cl")))
+        exec_id = new_id("ex")
+        asked = person.request(StartExec(exec_id, held.container_id, ["sleep", "9753"], True, -1, 1 << 20))
+        person.send(KillExec(exec_id))
+        await asked
+        person.disconnect()
+
+    asyncio.run(story())
+    eventually(lambda: b"9753" not in all_programs(held))
 
 
 def eventually(true: object, within_s: float = 20) -> None:

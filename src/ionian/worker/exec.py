@@ -75,7 +75,7 @@ class Exec:
 
     def resize(self, rows: int, columns: int) -> None:
         """The person's terminal has another size."""
-        self._inside.resize(min(max(rows, 1), 9999), min(max(columns, 1), 9999))
+        self._inside.resize(*_bounded(rows, columns))
 
     # --- what it writes
 
@@ -162,6 +162,8 @@ class Execs:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._running: dict[str, Exec] = {}
+        self._starting: set[str] = set()
+        self._unwanted: set[str] = set()  # of those that start: their persons went away already
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, stream: Peer, message: StartExec, request: int) -> None:
@@ -179,15 +181,24 @@ class Execs:
 
     async def run(self, exec_id: str, sandbox: Sandbox, program: Program) -> asyncio.Task[None]:
         """Runs a program in a sandbox; the task ends with it. Raises SandboxError, or Refused."""
-        if len(self._running) >= MOST:
+        if len(self._running) + len(self._starting) >= MOST:
             raise Refused(
                 "ResourceExhaustedError",
                 f"{MOST} programs are run in containers of this worker already; end some of them",
             )
         if program.pty:
             program.env.setdefault("TERM", "xterm-256color")
-        inside = await sandbox.enter(program)
+        program.rows, program.columns = _bounded(program.rows, program.columns)
+        self._starting.add(exec_id)
+        try:
+            inside = await sandbox.enter(program)
+        finally:
+            self._starting.discard(exec_id)
+            unwanted = exec_id in self._unwanted
+            self._unwanted.discard(exec_id)
         running = self._running[exec_id] = Exec(exec_id, inside, self._worker.say)
+        if unwanted:
+            running.kill()
         task = asyncio.ensure_future(running.live())
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(exec_id, task))
@@ -197,6 +208,8 @@ class Execs:
         """What the server says about one of them. It may have ended meanwhile."""
         running = self._running.get(message.exec_id)
         if running is None:
+            if isinstance(message, KillExec) and message.exec_id in self._starting:
+                self._unwanted.add(message.exec_id)
             return
         match message:
             case ExecData():
@@ -212,6 +225,7 @@ class Execs:
 
     def kill_all(self) -> None:
         """Their persons can't be reached any more: the server was lost."""
+        self._unwanted |= self._starting
         for running in list(self._running.values()):
             running.kill()
 
@@ -220,6 +234,11 @@ class Execs:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("exec=%s", exec_id, exc_info=task.exception())
+
+
+def _bounded(rows: int, columns: int) -> tuple[int, int]:
+    """A terminal's size as the kernel takes it."""
+    return min(max(rows, 1), 9999), min(max(columns, 1), 9999)
 
 
 Insides = tuple[Sandbox, Mapping[str, str], str]
