@@ -19,7 +19,10 @@ def offer(folder: Path, *models: str) -> dict[str, str]:
     devices = [
         {
             "name": str(number),
-            "annotations": {"ionian.dev/model": model, "ionian.dev/memory-mib": "40960"},
+            "annotations": {
+                "ionian.dev/model": model,
+                "ionian.dev/memory-mib": "40960" if "40GB" in model else "81920",
+            },
             "containerEdits": {"deviceNodes": [{"path": f"/dev/nvidia{number}", "hostPath": node}]},
         }
         for number, (model, node) in enumerate(zip(models, NODES, strict=False))

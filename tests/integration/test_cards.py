@@ -13,6 +13,7 @@ import pytest
 from tests.homes import Home, new_home
 from tests.integration.cards import NODES, number_of, offer
 from tests.integration.processes import Program, containers, running, server_of, worker_of
+from tests.integration.seen import seen_by
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -58,3 +59,25 @@ def test_no_card_has_two_containers_whoever_is_killed(machine: tuple[Home, dict[
     assert found["shared"] == []
     assert found["found"] == GIVEN
     assert set(found["numbers"]) == {number_of(node) for node in NODES}
+
+
+def test_each_gets_a_card_of_the_kind_that_it_names_or_is_told_what_there_is(tmp_path: Path) -> None:
+    environment = offer(tmp_path, "H100", "H200", "A100-80GB", "A100-40GB")
+    with new_home() as home:
+        found, _ = seen_by(home, "kinds_of_cards.py", environment=environment)
+        without, said = seen_by(home, "kinds_of_cards.py", environment=environment | {"IONIAN_GPU": "ignore"})
+    refused, any_one = found.pop("refused"), found.pop("any")
+    assert len(any_one) == 1
+    assert found == {
+        "exact": ["nvidia0"],
+        "smaller": ["nvidia3"],
+        "larger": ["nvidia2"],
+        "fallback": ["nvidia1"],
+        "variant": ["nvidia1"],
+    }
+    assert refused == (
+        "Model can't run: it asks for the GPU A100-80GB:2, and the workers have A100-40GB (up to 1), A100-80GB (up to 1), "
+        "H100 (up to 1), H200 (up to 1); `--no-gpu` runs it on the CPU"
+    )
+    assert set(map(str, without.values())) == {"[]"}
+    assert "Without the GPU that they ask for (--no-gpu): exact, smaller, larger, fallback, Model" in said

@@ -115,7 +115,7 @@ class Engine:
             resources = checked.functions[tag] = self.dispatcher.fitted(asked)
             reason = self.dispatcher.why_never(resources)
             if reason:
-                raise Refused("ResourceExhaustedError", f"{tag} can't run: {reason}")
+                raise Refused("ResourceExhaustedError", f"{tag.removesuffix('.*')} can't run: {reason}")
             if resources.gpus and self.dispatcher.ignores_gpu(resources):
                 checked.without_gpu.append(tag)
         return checked

@@ -89,7 +89,8 @@ class News:
         for function_id in [id for id in self._told if id not in self._engine.specs]:
             del self._told[function_id]
         for app_id, followers in self._followers.items():
-            for function_id in self._engine.functions_of(app_id).values():
+            # Variants, too: what waits may be one.
+            for function_id in [id for id, (_, of, _) in self._engine.specs.items() if of == app_id]:
                 state = self._engine.dispatcher.state_of(function_id)
                 if state is None or self._told.get(function_id) == state:
                     continue

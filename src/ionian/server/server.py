@@ -15,13 +15,13 @@ from picows import WSUpgradeRequest
 from ..machine.identity import machine_id
 from ..machine.state import StateFolder
 from ..protocol.apps import ContainerInfo
-from ..protocol.spec import FunctionSpec
+from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused, listen, listen_local
 from ..protocol.workers import ContainerState
 from ..version import VERSION
 from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
-from .builds import Builds
+from .builds import WORKER_WAIT_S, Builds
 from .containers import Container
 from .durable import Durable
 from .engine import Engine
@@ -248,6 +248,11 @@ class Server:
     async def add(self, app: App, specs: Sequence[FunctionSpec]) -> None:
         """The app has these functions, too."""
         self.engine.add(app.app_id, app.environment, list(specs))
+
+    async def fitted(self, tag: str, resources: Resources) -> Resources:
+        """What workers can give a container, at most what is asked."""
+        await self.engine.any_worker(WORKER_WAIT_S)
+        return self.engine.check_resources({tag: resources}).functions[tag]
 
     def containers_of(self, app_id: str) -> int:
         """How many containers an app has."""

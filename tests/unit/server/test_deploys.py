@@ -31,12 +31,15 @@ from ionian.protocol.spec import (
     Concurrency,
     FileRef,
     FunctionSpec,
+    GpuRequest,
     MethodSpec,
     Overrides,
     ParameterSpec,
+    Resources,
     RetryPolicy,
     VolumeMount,
 )
+from ionian.protocol.stream import Refused
 from ionian.protocol.variants import variant_id
 from ionian.server.store import apps as store_apps
 from ionian.server.store import versions as store_versions
@@ -384,6 +387,24 @@ def test_a_deploy_makes_variants_from_what_functions_are_now(server: Server) -> 
         (7.0, 1, 2),
         (7.0, 2, 2),
     ]
+
+
+def test_a_variant_that_asks_for_more_than_there_is_gets_what_there_is_or_is_refused(server: Server) -> None:
+    app_id = server.new_app()
+    server.ask(PublishApp(app_id, [f := function()]))
+
+    async def fitted(tag: str, resources: Resources) -> Resources:
+        if resources.gpus:
+            raise Refused("ResourceExhaustedError", f"{tag} can't run: no worker has a GPU")
+        return replace(resources, memory_mib=min(resources.memory_mib, 4096))
+
+    server.engine.fitted = fitted  # type: ignore[method-assign]
+    server.ask(BindFunction(f.function_id, Overrides(resources=Resources(memory_mib=1 << 20))))
+    assert server.engine.added[-1].resources.memory_mib == 4096
+    asks = Overrides(resources=Resources(gpus=[GpuRequest("A100")]))
+    assert (
+        refused(server, BindFunction(f.function_id, asks), "no worker has a GPU") == "ResourceExhaustedError"
+    )
 
 
 def test_a_variant_that_refers_to_what_is_gone_is_left_out_and_the_others_stay(server: Server) -> None:

@@ -31,11 +31,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.states: dict[str, CallState | None] = {"fu-1": None, "fu-2": None}
-        self.specs = self.states
+        self.specs = {id: (None, id.replace("fu", "ap"), "main") for id in self.states}
         self.dispatcher = self
-
-    def functions_of(self, app_id: str) -> dict[str, str]:
-        return {"f": app_id.replace("ap", "fu")}
 
     def state_of(self, function_id: str) -> CallState | None:
         return self.states[function_id]

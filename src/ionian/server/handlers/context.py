@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from ionian.protocol.apps import ContainerInfo
-from ionian.protocol.spec import FunctionSpec
+from ionian.protocol.spec import FunctionSpec, Resources
 
 from ...machine.state import StateFolder
 from ..blobs import BlobStore
@@ -42,6 +42,11 @@ class Engine(Protocol):
 
     async def roll(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         """Publishes, and replaces the containers of what was not changed, too."""
+        ...
+
+    async def fitted(self, tag: str, resources: Resources) -> Resources:
+        """What workers can give each container of a function that asks for these. Raises Refused where none could
+        ever hold one."""
         ...
 
     def containers_of(self, app_id: str) -> int:

@@ -125,8 +125,10 @@ async def bind_function(
         return _found(app, base), b""
     if overrides.arguments is not None and base.class_spec is None:
         raise Refused("InvalidError", f"{base.tag} is a function, and takes no parameters of a class")
+    check_spec(vary(base, overrides))
+    if overrides.resources is not None:
+        overrides.resources = await context.engine.fitted(base.tag, overrides.resources)
     spec = vary(base, overrides)
-    check_spec(spec)
     await in_thread(check_references, app, [spec], context)
     async with context.app_lock(app.app_id):
         await _keep(app, base_id, overrides, context)
