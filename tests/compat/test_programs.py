@@ -22,9 +22,10 @@ PROGRAMS = Path(__file__).parent / "programs"
         ("run", "options.py::main"),
         ("run", "options.py::other", "--n", "4", "--name", "somebody", "--no-fast", "--ratio", "1.5"),
         ("run", "spawned.py", "--times", "2000"),
+        ("run", "varied.py"),
         ("python", "script.py"),
     ],
-    ids=["calls", "classes", "failures", "inputs", "options", "entrypoint", "spawned", "script"],
+    ids=["calls", "classes", "failures", "inputs", "options", "entrypoint", "spawned", "varied", "script"],
 )
 def test_a_program_written_for_modal_runs_unmodified(command: tuple[str, ...], home: Home) -> None:
     done = home.ionian(*command, cwd=PROGRAMS, timeout_s=280)
