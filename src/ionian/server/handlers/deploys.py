@@ -140,7 +140,8 @@ async def rollback_app(
         except NoSuchVersion:
             raise await _no_version(app, message.version, context) from None
         change = context.engine.roll if wanted == app.version else context.engine.publish
-        await change(done.app, done.specs, recreate=message.strategy == "recreate")
+        with context.telling(app.app_id):
+            await change(done.app, done.specs, recreate=message.strategy == "recreate")
     return AppRolled(done.app.version, wanted), b""
 
 
@@ -149,10 +150,8 @@ async def _no_version(app: App, wanted: int, context: Context) -> Refused:
     if wanted == -1 and len(versions) == 1:
         return Refused("NotFoundError", f"app {app.name} has one version only; there is none before it")
     named = f"v{wanted}" if wanted > 0 else f"{-wanted} versions back"
-    return Refused(
-        "NotFoundError",
-        f"app {app.name} has no version {named}; it has v{versions[-1]} to v{versions[0]}",
-    )
+    there = f"v{versions[-1]} to v{versions[0]}" if len(versions) > 1 else f"v{versions[0]} only"
+    return Refused("NotFoundError", f"app {app.name} has no version {named}; it has {there}")
 
 
 def _check_deployed(app: App) -> None:
