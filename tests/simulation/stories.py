@@ -16,7 +16,11 @@ from ionian.protocol.spec import (
 )
 from ionian.protocol.workers import Capacity, Device
 
-from .peers import SimCall, SimClient, SimWorker, Work
+from .clients import SimCall, SimClient
+from .containers import Work
+from .links import TO_PEER, TO_SERVER, Link
+from .store import SimSpawn, SimSpawner
+from .workers import SimWorker
 from .world import Event, World
 
 LIMIT_S = 3_000.0
@@ -34,6 +38,13 @@ class Faults:
     client_kills: int = 0
     deploys: int = 0  # changed versions, rollovers, recreations, other scalings
     removals: int = 0  # of a function
+    partitions: int = 0  # half of all are cut off for some seconds
+    deaf: int = 0  # connections that carry nothing one way, before they break
+    late: int = 0  # connections that carry something seconds late, or deliver it behind their end
+    repeats: int = 0  # what was said before is said again
+    leaps: int = 0  # of the server's clock
+    stalls: int = 0  # the server's process stands still
+    cancels: int = 0  # of a spawned call
     span_s: float = 10.0
 
 
@@ -48,7 +59,26 @@ KINDS = {
         cuts=8, long_cuts=2, server_kills=2, container_kills=2, worker_kills=1, client_kills=1, span_s=60.0
     ),
     "deploys while calls run": Faults(deploys=8, cuts=3),
+    "messages are late, lost and repeated": Faults(partitions=3, deaf=8, late=20, repeats=40, cuts=3),
+    "clocks leap and the server stands still": Faults(leaps=4, stalls=3, cuts=8, server_kills=1, span_s=30.0),
+    "spawned calls while the server is killed": Faults(
+        server_kills=5,
+        cuts=5,
+        container_kills=2,
+        worker_kills=1,
+        stalls=1,
+        cancels=2,
+        repeats=10,
+        span_s=15.0,
+    ),
     "everything at once": Faults(
+        partitions=1,
+        deaf=2,
+        late=5,
+        repeats=10,
+        leaps=1,
+        stalls=1,
+        cancels=1,
         cuts=5,
         long_cuts=1,
         server_kills=1,
@@ -88,7 +118,6 @@ class Story:
     ) -> None:
         """`specs`: the functions and what they do; else three at random. `capacities`: of the workers."""
         self.world = World(seed, check_every)
-        self.world.forgetful = bool(faults.long_cuts or faults.server_kills)
         self.random = self.world.random
         self.faults = faults
         self.work: dict[str, Work] = {}
@@ -98,7 +127,8 @@ class Story:
             self.world.server.add(spec)
         for number in range(workers):
             self.add_worker(capacities[number % len(capacities)] if capacities else None)
-        self.clients = [self._client(number, inputs // 3) for number in range(3)]
+        self.clients = [self._client(number, inputs // 4) for number in range(3)]
+        self.spawner = self._spawner(inputs // 4)
         self._plan()
 
     def _function(self, id: str) -> tuple[FunctionSpec, Work]:
@@ -149,6 +179,8 @@ class Story:
             devices = [Device(f"gpu={number}", "A100-40GB", 40960) for number in range(gpus)]
             capacity = Capacity(self.random.choice([2000, 8000]), 8192, devices)
         worker = SimWorker(self.world, f"wo-{len(self.workers)}", capacity, self.work)
+        if self.faults.leaps:
+            worker.clock = self.random.choice([1.0, 0.0, 3.0, 1e9])
         self.workers.append(worker)
         self.world.join(worker)
 
@@ -168,6 +200,18 @@ class Story:
         self.world.after(random.random() * 2, lambda: self.world.join(client))
         return client
 
+    def _spawner(self, inputs: int) -> SimSpawner:
+        random = self.random
+        able = [id for id, work in self.work.items() if not work.yields]
+        calls: list[SimSpawn] = []
+        while inputs > 0 and able:
+            count = min(inputs, random.choice([1, 10, 100, inputs]))
+            calls.append(SimSpawn(f"fc-s-{len(calls)}".ljust(29, "0"), random.choice(able), count))
+            inputs -= count
+        spawner = SimSpawner(self.world, "cl-s", calls)
+        self.world.after(random.random() * 2, lambda: self.world.join(spawner))
+        return spawner
+
     def _plan(self) -> None:
         random, faults = self.random, self.faults
 
@@ -175,24 +219,62 @@ class Story:
             for _ in range(count):
                 self.world.after(random.random() * faults.span_s, fault)
 
-        self.world.at(faults.span_s + 0.001, lambda: None)
+        self.world.after(faults.span_s + 0.001, lambda: None)
         at_random(faults.cuts, lambda: self._cut(random.choice([0.05, 1.0, 8.0])))
         at_random(faults.long_cuts, lambda: self._cut_worker(random.choice([15.0, 70.0, 100.0])))
+        at_random(faults.long_cuts, lambda: self._cut_client(random.choice([50.0, 62.0, 70.0, 100.0])))
         at_random(faults.server_kills, lambda: self.world.server.kill(random.choice([0.05, 2.0])))
         at_random(faults.container_kills, self._kill_container)
         at_random(faults.worker_kills, self._kill_worker)
         at_random(faults.deploys, self._deploy)
         at_random(faults.removals, self._remove)
+        at_random(faults.partitions, self._part)
+        at_random(faults.deaf, lambda: self._any_link().go_deaf(self._way(), random.choice([0.05, 2.0])))
+        at_random(faults.late, lambda: self._any_link().delay(self._way(), random.choice([0.2, 3.0])))
+        at_random(faults.late // 2, lambda: self._any_link().cut(random.choice([0.0, 0.1]), lingers=True))
+        at_random(faults.repeats, self._repeat)
+        at_random(faults.leaps, lambda: self.world.server.leap(random.choice([0.5, 5.0, 30.0, 70.0, 4000.0])))
+        at_random(faults.stalls, lambda: self.world.server.stall(random.choice([0.3, 3.0, 15.0, 70.0])))
+        at_random(faults.cancels, self._cancel)
         at_random(faults.client_kills, lambda: random.choice(self.clients).kill() if self._joined() else None)
 
     def _joined(self) -> bool:
         return all(client.id in self.world.links for client in self.clients)
 
+    def _any_link(self) -> Link:
+        return self.world.links[self.random.choice(list(self.world.links))]
+
+    def _way(self) -> int:
+        return self.random.choice([TO_SERVER, TO_PEER])
+
     def _cut(self, seconds: float) -> None:
-        self.world.links[self.random.choice(list(self.world.links))].cut(seconds)
+        self._any_link().cut(seconds)
+
+    def _part(self) -> None:
+        """The network is parted: about half of all don't reach the server."""
+        seconds = self.random.choice([0.5, 8.0])
+        for link in self.world.links.values():
+            if self.random.random() < 0.5:
+                link.cut(seconds + self.random.random())
+
+    def _repeat(self) -> None:
+        peer = self.random.choice([*self.workers, *self.clients])
+        if peer.alive and peer.id in self.world.links:
+            peer.repeat()
+
+    def _cancel(self) -> None:
+        spawner = self.spawner
+        if spawner.calls and spawner.id in self.world.links:
+            call = self.random.choice(list(spawner.calls.values()))
+            spawner.cancel(call, terminate=self.random.random() < 0.5)
 
     def _cut_worker(self, seconds: float) -> None:
         self.world.links[self.random.choice(self.workers).id].cut(seconds)
+
+    def _cut_client(self, seconds: float) -> None:
+        client = self.random.choice(self.clients)
+        if client.id in self.world.links:
+            self.world.links[client.id].cut(seconds)
 
     def _deploy(self) -> None:
         """A version of a function that differs, or the same again, or only other numbers of containers."""
@@ -218,10 +300,8 @@ class Story:
     def _remove(self) -> None:
         function_id = self.random.choice(list(self.work))
         server = self.world.server
-        if server.alive and len(server.dropped) < 2:
-            server.dropped.add(function_id)
-            server.functions.pop(function_id, None)
-            server.say(lambda d, now: d.remove_function(now, function_id))
+        if len(server.dropped) < 2:
+            server.remove(function_id)
 
     def _kill_container(self) -> None:
         worker = self.random.choice(self.workers)
@@ -243,11 +323,14 @@ class Story:
         for client in self.clients:
             if client.alive:
                 self._check_results(client)
+        self._check_kept()
         self.world.run(self._quiet, self.world.now + 400.0)
         self._check_nothing_left()
 
     def _served(self) -> bool:
-        return self._joined() and all(client.done for client in self.clients)
+        spawned = self.spawner.id in self.world.links and self.spawner.done
+        kept = all(kept.over or kept.finished for kept in self.world.server.store.calls.values())
+        return spawned and kept and self._joined() and all(client.done for client in self.clients)
 
     def _quiet(self) -> bool:
         core = self.world.server.dispatcher.core
@@ -283,7 +366,18 @@ class Story:
             for index, code in call.results.items():
                 self._check_result(call, index, code)
 
-    def _check_result(self, call: SimCall, index: int, code: int) -> None:
+    def _check_kept(self) -> None:
+        """What was acknowledged has its result in the store."""
+        kept = self.world.server.store.calls
+        for call in self.spawner.calls.values():
+            if call.cancelled or call.function_id in self.world.server.dropped:
+                continue
+            where = f"seed {self.world.seed}: {call.id}"
+            assert set(kept[call.id].results) == call.acknowledged == set(range(call.count)), where
+            for index, code in kept[call.id].results.items():
+                self._check_result(call, index, code)
+
+    def _check_result(self, call: SimCall | SimSpawn, index: int, code: int) -> None:
         work, server = self.work[call.function_id], self.world.server
         where = f"seed {self.world.seed}: {call.id}:{index}"
         removed = call.function_id in server.dropped
@@ -299,16 +393,17 @@ class Story:
         else:
             assert not dies, f"{where} can't have a result"
             assert not work.fails(index, 1 << 29), f"{where} can't have a result"
-        if code == DONE:
+        if code == DONE and isinstance(call, SimCall):
             assert call.items.get(index, 0) == work.yields, f"{where}: items are missing"
         self._check_retries(call, index, code, retries, where, certain=not removed and not dies)
 
     def _check_retries(
-        self, call: SimCall, index: int, code: int, retries: int, where: str, *, certain: bool
+        self, call: SimCall | SimSpawn, index: int, code: int, retries: int, where: str, *, certain: bool
     ) -> None:
         """Where nothing was killed, an input that raised was tried as often as its policy says, no more, no less."""
         faults, work = self.faults, self.work[call.function_id]
         harm = faults.container_kills + faults.worker_kills + faults.server_kills + faults.long_cuts
+        harm += faults.leaps + faults.stalls
         if not certain or harm or work.kills(index, 1):
             return
         failed = sum(run.failed and not run.lost for run in self.world.runs.get((call.id, index), ()))
@@ -321,7 +416,9 @@ class Story:
         """Whether an innocent input may fail: a generator whose container was lost; one that was killed often."""
         faults = self.faults
         lost = faults.long_cuts + faults.server_kills + faults.container_kills + faults.worker_kills
+        lost += faults.partitions + faults.deaf + faults.late + faults.leaps + faults.stalls
         ended = any(call.ends == "terminate" for client in self.clients for call in client.calls.values())
+        ended = ended or faults.cancels
         begun = lost or faults.cuts or faults.deploys or work.unlucky_every or ended
         return bool(work.yields and begun) or faults.container_kills >= 3
 

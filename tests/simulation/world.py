@@ -1,7 +1,7 @@
-"""A world for the dispatcher, from a seed: a clock, links that lag and break, a server that restarts.
+"""A world for the dispatcher, from a seed: a clock, who is there, and what everyone's deeds are checked against.
 
-Nothing here is random but by the world's own generator, so a seed replays exactly. The peers are in `peers.py`,
-the stories in `test_simulation.py`.
+Nothing here is random but by the world's own generator, so a seed replays exactly. Who is in it: `links.py`,
+`server.py`, `store.py`, `workers.py`, `containers.py`, `clients.py`. What happens to them: `stories.py`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import inf
 from typing import Protocol
 
-from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
-from ionian.core.dispatcher import Dispatcher
+from ionian.core.actions import Action
 from ionian.protocol.spec import FunctionSpec
+
+from .links import Link
+from .server import INVENTORY_WAIT_S, PATIENCE_S, Server
 
 Event = Callable[[], None]
 
-WORKER_LOST_AFTER_S = 60.0
-INVENTORY_WAIT_S = 10.0
+NEARLY = 0.99
+"""Of a time that must have passed: what is late on its way counts from when it was sent."""
+
+STUCK_S = 30.0
+"""No function waits so long while there is room for it and nothing is done for it; no input runs so long."""
+
+LOOK_EVERY_S = 5.0
 
 
 class Peer(Protocol):
@@ -41,7 +49,7 @@ class Peer(Protocol):
         ...
 
 
-@dataclass
+@dataclass(slots=True)
 class Run1:
     """One run of one input: where, when, and whether something happened that excuses a second one."""
 
@@ -56,7 +64,7 @@ class Run1:
 
 @dataclass
 class World:
-    """The clock and what everyone's deeds are checked against."""
+    """The clock and the checks."""
 
     seed: int
     check_every: int = 25
@@ -64,10 +72,12 @@ class World:
     events: int = 0
     runs: dict[tuple[str, int], list[Run1]] = field(default_factory=dict[tuple[str, int], list[Run1]])
     away: dict[str, list[list[float]]] = field(default_factory=dict[str, list[list[float]]])
-    """Per worker: when it was out of the server's reach, from and until."""
+    """Per peer: when it was out of the server's reach, from and until."""
+    leaps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """When the server's clock went ahead or its process stood still, and by how much."""
     specs: dict[str, FunctionSpec] = field(default_factory=dict[str, FunctionSpec])
     """Per container: the version of its function that it was started with."""
-    forgetful: bool = False  # workers are given up, or the server is killed: it can't know what they have
+    owners: dict[str, str] = field(default_factory=dict[str, str])  # of calls
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -75,21 +85,24 @@ class World:
         self._count = 0
         self.peers: dict[str, Peer] = {}
         self.links: dict[str, Link] = {}
+        self._out: set[str] = set()  # peers that are out of reach now
+        self._gave_up = False
         self.server = Server(self)
+        self.after(LOOK_EVERY_S, self._look)
+
+    @property
+    def where(self) -> str:
+        """For the message of a check."""
+        return f"seed {self.seed}, {self.now:.3f} s"
 
     def after(self, seconds: float, event: Event) -> None:
         """Does something later."""
-        self.at(self.now + seconds, event)
-
-    def at(self, when: float, event: Event) -> None:
-        """Does something at a time."""
         self._count += 1
-        heappush(self._heap, (when, self._count, event))
+        heappush(self._heap, (self.now + seconds, self._count, event))
 
     def run(self, done: Callable[[], bool], limit_s: float) -> None:
         """Lets time pass until `done`, which must be before `limit_s`."""
-        while not done():
-            assert self._heap, f"seed {self.seed}: nothing happens any more at {self.now:.3f} s"
+        while self.events % 8 or not done():
             when, _, event = heappop(self._heap)
             self.now = max(self.now, when)
             assert self.now < limit_s, f"seed {self.seed}: not done after {limit_s:g} s"
@@ -104,207 +117,92 @@ class World:
         self.links[peer.id] = Link(self, peer)
         self.links[peer.id].connect()
 
+    # Who was out of reach
+
+    def left(self, peer_id: str) -> None:
+        """A peer is out of reach from now on."""
+        self.away.setdefault(peer_id, []).append([self.now, inf])
+        self._out.add(peer_id)
+
+    def back(self, peer_id: str) -> None:
+        """The server has heard of a peer again."""
+        if peer_id in self._out and self.links[peer_id].up:
+            self._gave_up = self._gave_up or self._lost(peer_id, self.away[peer_id][-1])
+            self._out.discard(peer_id)
+            self.away[peer_id][-1][1] = self.now
+
+    def gave_up(self) -> bool:
+        """Whether the server was right to think at some time that a worker was gone, which was not."""
+        if not self._gave_up:
+            self._gave_up = any(self._lost(peer_id, self.away[peer_id][-1]) for peer_id in self._out)
+        return self._gave_up
+
+    def _lost(self, peer_id: str, period: list[float]) -> bool:
+        return peer_id.startswith("wo-") and self.peers[peer_id].alive and self._too_long(period)
+
+    def _too_long(self, period: list[float]) -> bool:
+        """Whether a peer was out of reach longer than the server has to wait for it."""
+        begin, end = period[0], min(period[1], self.now)
+        return self._server_s(begin, end) >= PATIENCE_S * NEARLY or any(
+            begin <= start and self._server_s(start, end) >= INVENTORY_WAIT_S * NEARLY
+            for start in self.server.starts[1:]
+        )
+
+    def _server_s(self, begin: float, end: float) -> float:
+        """How long a time was by the server's clock."""
+        return end - begin + sum(leap for when, leap in self.leaps if begin <= when <= end)
+
+    def excused(self, call_id: str, worker: str, since: float) -> bool:
+        """Whether an input may run again that began to run at this time on that worker."""
+        peers = (worker, self.owners.get(call_id, ""))
+        periods = (period for peer in peers for period in self.away.get(peer, ()) if period[1] >= since)
+        leapt = sum(leap for when, leap in self.leaps if when >= since)
+        return leapt >= INVENTORY_WAIT_S * NEARLY or any(map(self._too_long, periods))
+
     # What must hold
 
     def begin_run(self, call_id: str, index: int, attempt: int, container: str, worker: str) -> Run1:
         """An input begins to run: not twice in one attempt, and again only with an excuse."""
-        runs = self.runs.setdefault((call_id, index), [])
+        runs = self.runs.get((call_id, index))
+        if runs is None:
+            runs = self.runs[call_id, index] = []
         for run in runs:
-            where = f"seed {self.seed}, {self.now:.3f} s: {call_id}:{index} ran as {run.attempt} in {run.container}"
-            assert run.attempt != attempt, f"{where} and again in {container}"
-            assert run.lost or run.failed or self.was_away(run.worker, run.began), (
-                f"{where}, now as {attempt} in {container}"
-            )
+            where = f"{self.where}: {call_id}:{index} ran as {run.attempt} in {run.container}"
+            excused = self.excused(call_id, run.worker, run.began)
+            # A caller that was given up and comes back makes its calls anew, in the same epoch.
+            assert run.attempt != attempt or excused, f"{where} and again in {container}"
+            assert run.lost or run.failed or excused, f"{where}, now as {attempt} in {container}"
+        self.server.store.begins(call_id, index, worker, runs)
         run = Run1(container, worker, attempt, self.now)
         runs.append(run)
         return run
 
     def check_cap(self, function_id: str) -> None:
         """No more containers of a function than it may have, wherever they are."""
-        if self.forgetful or function_id in self.server.capped | self.server.dropped:
+        if function_id in self.server.capped | self.server.dropped:
             return
         most = self.server.spec(function_id).scaling.max_containers
-        if not most:
+        if not most or self.gave_up():
             return
         there = sum(worker.count(function_id) for worker in self.peers.values() if worker.alive)
-        assert there <= most, f"seed {self.seed}, {self.now:.3f} s: {there} containers of {function_id}"
+        assert there <= most, f"{self.where}: {there} containers of {function_id}"
 
-    def was_away(self, worker: str, since: float) -> bool:
-        """Whether a worker was out of reach longer than the server has to wait for it."""
-        patience = WORKER_LOST_AFTER_S if self.server.epoch == 1 else INVENTORY_WAIT_S
-        return any(
-            min(end, self.now) - begin >= patience * 0.99 and end >= since
-            for begin, end in self.away.get(worker, [])
-        )
-
-
-class Link:
-    """A connection between a peer and the server: in order, late, and lossy only by breaking."""
-
-    def __init__(self, world: World, peer: Peer) -> None:
-        self.world = world
-        self.peer = peer
-        self.up = False
-        self.known = False  # the server believes that it is up
-        self.generation = 0
-        self.lag = world.random.choice([0.0001, 0.001, 0.02])
-        self._arrivals = [0.0, 0.0]
-
-    def connect(self) -> None:
-        """The peer connects, if the server lives."""
-        world = self.world
-        if self.up or not self.peer.alive:
+    def _look(self) -> None:
+        """Nothing waits for long while there is room for it and nothing happens."""
+        self.after(LOOK_EVERY_S, self._look)
+        server = self.server
+        if not server.alive or server.stalled:
             return
-        if not world.server.alive:
-            world.after(0.05 + world.random.random() * 0.2, self.connect)
-            return
-        self.up = True
-        self.known = True
-        self.generation += 1
-        self._arrivals = [world.now, world.now]
-        for period in world.away.get(self.peer.id, [])[-1:]:
-            period[1] = min(period[1], world.now)
-        self.peer.connected()
-
-    def cut(self, down_s: float) -> None:
-        """The connection breaks; what is under way is lost. Each side notices in its own time."""
-        if not self.up:
-            return
-        world = self.world
-        self.up = False
-        self.generation += 1
-        generation = self.generation
-        world.away.setdefault(self.peer.id, []).append([world.now, float("inf")])
-
-        def notice() -> None:
-            if self.generation == generation and self.known and world.server.alive:
-                self.known = False
-                world.server.lost(self.peer)
-
-        world.after(world.random.random() * min(down_s, 2.0), notice)
-        world.after(down_s, self.connect)
-
-    def send(self, way: int, deliver: Event) -> None:
-        """A message, to the server (0) or to the peer (1)."""
-        if not self.up:
-            return
-        world, generation = self.world, self.generation
-        self._arrivals[way] = max(self._arrivals[way], world.now + self.lag * (0.5 + world.random.random()))
-
-        def arrive() -> None:
-            if self.generation == generation:
-                deliver()
-
-        world.after(self._arrivals[way] - world.now, arrive)
-
-
-class Server:
-    """The shell round the dispatcher: passes actions on, and can be killed."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.epoch = 0
-        self.functions: dict[str, FunctionSpec] = {}
-        self.dropped: set[str] = set()
-        self.capped: set[str] = set()  # functions whose maximum was lowered while they ran
-        self.alive = False
-        self.live_workers: set[str] = set()  # what the store says
-        self._tick_at = float("inf")
-        self.start()
-
-    def start(self) -> None:
-        """A new epoch."""
-        self.epoch += 1
-        self.alive = True
-        self._ids = 0
-        self._tick_at = float("inf")
-        self.dispatcher = Dispatcher(
-            epoch=self.epoch,
-            known_workers=set(self.live_workers),
-            worker_lost_after_s=WORKER_LOST_AFTER_S,
-            inventory_wait_s=INVENTORY_WAIT_S,
-            make_id=self._make_id,
-        )
-        for spec in self.functions.values():
-            self.dispatcher.add_function(self.world.now, spec, "ap-1", "main")
-        self.drain()
-
-    def _make_id(self, prefix: str) -> str:
-        self._ids += 1
-        return f"{prefix}-{self.epoch}-{self._ids}"
-
-    def add(self, spec: FunctionSpec) -> None:
-        """Publishes a function, or a version of it."""
-        self.functions[spec.function_id] = spec
-        if self.alive:
-            self.dispatcher.add_function(self.world.now, spec, "ap-1", "main")
-            self.drain()
-
-    def spec(self, function_id: str) -> FunctionSpec:
-        """The newest version of a function."""
-        return self.functions[function_id]
-
-    def say(self, event: Callable[[Dispatcher, float], object]) -> None:
-        """A person says something, if the server lives."""
-        if self.alive:
-            event(self.dispatcher, self.world.now)
-            self.drain()
-
-    def kill(self, down_s: float) -> None:
-        """The server dies and is started again."""
-        if not self.alive:
-            return
-        self.alive = False
-        for link in self.world.links.values():
-            link.cut(down_s + self.world.random.random() * 3)
-            link.known = False
-        self.world.after(down_s, self.start)
-
-    def lost(self, peer: Peer) -> None:
-        """A connection's loss is noticed."""
-        if peer.id.startswith("wo-"):
-            dead = not peer.alive and self.world.random.random() < 0.7
-            if dead:
-                self.live_workers.discard(peer.id)
-            self.dispatcher.worker_gone(self.world.now, peer.id, dead=dead)
-        else:
-            self.dispatcher.caller_gone(self.world.now, peer.id)
-        self.drain()
-
-    def hear(self, peer: Peer, event: Callable[[Dispatcher, float], object]) -> None:
-        """A peer sends an event."""
-
-        def deliver() -> None:
-            if self.alive:
-                event(self.dispatcher, self.world.now)
-                self.drain()
-
-        self.world.links[peer.id].send(0, deliver)
-
-    def drain(self) -> None:
-        """Passes on what the dispatcher decided, and sets the clock."""
-        for action in self.dispatcher.take():
-            self._send(action)
-        due = self.dispatcher.next_tick()
-        if due is not None and due < self._tick_at:
-            self._tick_at = due
-            self.world.at(due, self._tick)
-
-    def _tick(self) -> None:
-        if self.alive and self.world.now >= self._tick_at:
-            self._tick_at = float("inf")
-            self.dispatcher.tick(self.world.now)
-            self.drain()
-
-    def _send(self, action: Action) -> None:
-        match action:
-            case Start():
-                self.world.specs[action.container_id] = self.spec(action.function_id)
-                peer = self.world.peers[action.worker_id]
-            case Deliver():
-                peer = self.world.peers[action.caller]
-            case Failed():
-                return
-            case Run() | Stop() | Take() | Cancel() | ConfirmResults():
-                peer = self.world.peers[action.worker_id]
-        self.world.links[peer.id].send(1, lambda: peer.receive(action) if peer.alive else None)
+        core, line = server.dispatcher.core, server.dispatcher.fleet.line
+        now = server.clock()
+        for function in core.functions.values():
+            id = function.spec.function_id
+            most = function.spec.scaling.max_containers
+            busy = most and (len(function.containers) >= most or not core.settled)
+            others = any(other is not function for other in line.line)
+            if not function.queued or busy or now < function.retry_at or others:
+                server.active[id] = self.now
+            elif self.now - server.active.get(id, self.now) > STUCK_S:
+                resources = function.spec.resources
+                room = [w.id for w in core.workers.values() if w.present and w.node.find(resources)]
+                assert not room, f"{self.where}: {id} waits although there is room on {room[0]}"
