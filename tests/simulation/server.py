@@ -161,7 +161,7 @@ class Server:
             self.world.after(max(1e-6, self._tick_at - self.world.now), self._timer)
 
     def _timer(self) -> None:
-        if self.world.now >= self._tick_at:
+        if self.world.now >= self._tick_at - 1e-6:
             self._tick()
 
     def _tick(self) -> None:
