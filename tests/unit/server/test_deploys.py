@@ -110,6 +110,22 @@ def test_a_deploy_that_is_refused_changes_nothing(server: Server) -> None:
     assert [spec.tag for spec in server.store.functions.of(app_id)] == ["f"]
 
 
+def test_a_version_that_the_engine_did_not_hear_of_runs_when_it_is_deployed_again(server: Server) -> None:
+    app_id, f = created(server), function("f")
+    publish = server.engine.publish
+
+    async def fails(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    server.engine.publish = fails  # type: ignore[method-assign]
+    refused(server, PublishApp(app_id, [f], Deploy()), "No space left on device")
+    server.engine.publish = publish  # type: ignore[method-assign]
+    assert not deploy(server, app_id, f).changed
+    assert [[spec.tag for spec in specs] for _, specs in server.engine.published] == [["f"]]
+    assert not deploy(server, app_id, f).changed
+    assert len(server.engine.published) == 1
+
+
 @pytest.mark.parametrize("tag", ["x" * 51, "a b", "ä"])
 def test_a_version_needs_a_plain_tag(server: Server, tag: str) -> None:
     app_id = created(server)

@@ -100,8 +100,9 @@ async def _deploy(
     done = await in_thread(context.store.versions.publish, app.app_id, message.functions, deploy, digests)
     if faults.ARMED:
         faults.reach("deploy.stored")
-    if done.changed:
-        await context.engine.publish(done.app, done.specs, recreate=deploy.strategy == "recreate")
+    if done.changed or app.app_id in context.unheard:
+        with context.telling(app.app_id):
+            await context.engine.publish(done.app, done.specs, recreate=deploy.strategy == "recreate")
     if faults.ARMED:
         faults.reach("deploy.published")
     functions = {spec.tag: spec.function_id for spec in done.specs}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -92,12 +93,22 @@ class Context:
     uploads: Uploads = field(default_factory=Uploads)
     logbook: LogBook = field(init=False)
     durable: Durable = field(init=False)  # set by the server
+    unheard: set[str] = field(default_factory=set[str])
+    """Apps whose newest version is in the store, while the engine has not heard of it: that failed on the way, perhaps.
+    Who deploys again finds it there, and has it run."""
     _app_locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )
 
     def __post_init__(self) -> None:
         self.logbook = LogBook(self.state.app_logs)
+
+    @contextmanager
+    def telling(self, app_id: str) -> Generator[None]:
+        """While the engine is told of a version that the store has."""
+        self.unheard.add(app_id)
+        yield
+        self.unheard.discard(app_id)
 
     def app_lock(self, app_id: str) -> asyncio.Lock:
         """Held while an app changes, so that the engine hears of changes in the order in which the store did."""
