@@ -33,8 +33,8 @@ def test_a_run_says_why_nothing_runs_and_then_goes_on(home: Home, tmp_path: Path
     """
     write(tmp_path, "patient.py", text)
     with running(home, "run", "patient.py", cwd=tmp_path) as run:
-        run.until("Waiting: a container for it is starting")
+        run.until("f waits: a container for it is starting")
         run.until("it runs")
         assert run.end() == 0, run.text
-    assert run.text.count("Waiting:") == 1, run.text
+    assert run.text.count("f waits:") == 1, run.text
     assert "result 7" in run.text

@@ -34,6 +34,7 @@ class Answers:
             queued=function.queued,
             running=function.running,
             waiting_for=self.explainer.why(self.now, function)[1] if function.queued else "",
+            tag=function.spec.tag,
         )
 
     def explain(self, now: float, call_id: str) -> CallExplained | None:

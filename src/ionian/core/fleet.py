@@ -238,6 +238,7 @@ class Fleet:
         container.worker.node.starting -= 1
         container.state = State.READY
         container.since = now
+        self.core.building.discard(container.function.spec.image_id)
         function = container.function
         if function.pace_s >= 0:
             known = [c.pace_us for c in function.containers if c.pace_us >= 0]
@@ -256,6 +257,7 @@ class Fleet:
             container.worker.node.starting -= 1
         container.state = State.GONE
         container.worker.containers.pop(container.number, None)
+        self.core.building.discard(container.function.spec.image_id)  # it may have been its build that failed
         container.worker.node.give_back(container.reservation)
         container.function.forget(container)
         self.unneeded(container.function)

@@ -278,6 +278,7 @@ class CallState:
     queued: int
     running: int
     waiting_for: str = ""
+    tag: str = ""
 
 
 @dataclass

@@ -50,7 +50,10 @@ class Builds:
                 asyncio.get_running_loop().call_later(owners.CLIENT_GONE_S, self._give_up, message.image_id)
 
     def step(self, step: BuildStep) -> None:
-        """News from a worker."""
+        """News from a worker: of a build that clients wait for, or one for a container whose worker lacked the image."""
+        if step.state in ("start", "done"):
+            building = step.state == "start" or step.step < step.steps
+            self._server.engine.dispatcher.image_building(step.image_id, building)
         if step.image_id not in self._running:
             return
         self._history.setdefault(step.image_id, []).append(step)
@@ -67,6 +70,7 @@ class Builds:
         self._running.pop(image_id, None)
         self._history.pop(image_id, None)
         self._listeners.pop(image_id, None)
+        self._server.engine.dispatcher.image_building(image_id, False)
 
     async def _make(self, message: BuildImage, session: Session) -> ImageBuilt:
         started = time.monotonic()

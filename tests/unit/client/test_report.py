@@ -134,10 +134,10 @@ def test_a_reason_to_wait_is_shown_while_nothing_runs():
     screen = Rows()
     report = Report(screen, patience_s=0.0)
     for _ in range(3):
-        report.call_state(CallState("fu-1", 0, 0, 5, 0, "no worker has an H100"))
+        report.call_state(CallState("fu-1", 0, 0, 5, 0, "no worker has an H100", "Model.*"))
     (row,) = screen.current()
     assert row is not None
-    assert row.text == "Waiting: no worker has an H100"
+    assert row.text == "Model waits: no worker has an H100"
     report.call_state(CallState("fu-1", 1, 0, 5, 1, "all its containers are busy"))
     assert screen.current() == []
     Report(screen, show_progress=False, patience_s=0.0).call_state(CallState("fu-1", 0, 0, 5, 0, "no worker"))

@@ -120,7 +120,8 @@ class Report:
         """How a call's function is doing; a reason to wait is shown only while nothing runs."""
         del payload
         if self.show_progress:
-            self._waiting.update(message.function_id, "" if message.running else message.waiting_for)
+            why = "" if message.running else message.waiting_for
+            self._waiting.update(message.function_id, shown(message.tag), why)
 
     # -- what the runner and the call engine tell
 

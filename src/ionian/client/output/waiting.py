@@ -14,6 +14,9 @@ from .words import duration
 PATIENCE_S = 3.0
 """A cold start takes less, and needs no words."""
 
+SETTLE_S = 1.0
+"""Another reason is worth a line when it lasts this long: most follow one another within a moment."""
+
 
 @dataclass
 class _Reason:
@@ -32,11 +35,13 @@ class Waiting:
         self._screen = screen
         self._say = say
         self._patience_s = patience_s
+        self._settle_s = min(SETTLE_S, patience_s)
         self._reasons: dict[str, _Reason] = {}
         self._lock = threading.Lock()
 
-    def update(self, function_id: str, text: str) -> None:
+    def update(self, function_id: str, name: str, text: str) -> None:
         """Why inputs of a function wait now; "" where they don't."""
+        text = f"{name} waits: {text}" if text else ""
         with self._lock:
             reason = self._reasons.get(function_id)
             if not text:
@@ -45,8 +50,8 @@ class Waiting:
                 self._begin(function_id, _Reason(time.monotonic(), text))
             else:
                 reason.text = text
-                if reason.said and reason.said != _kind(text):
-                    self._tell(reason)
+                if reason.said and reason.said != _kind(text) and reason.timer is None:
+                    self._soon(self._settle_s, function_id, reason)
 
     def clear(self) -> None:
         """Nothing waits any more."""
@@ -59,7 +64,10 @@ class Waiting:
         if self._screen.live:
             self._screen.show(f"waiting {function_id}", lambda: self._row(reason))
             return
-        reason.timer = threading.Timer(self._patience_s, self._due, (function_id, reason))
+        self._soon(self._patience_s, function_id, reason)
+
+    def _soon(self, seconds: float, function_id: str, reason: _Reason) -> None:
+        reason.timer = threading.Timer(seconds, self._due, (function_id, reason))
         reason.timer.daemon = True
         reason.timer.start()
 
@@ -73,16 +81,14 @@ class Waiting:
 
     def _due(self, function_id: str, reason: _Reason) -> None:
         with self._lock:
-            if self._reasons.get(function_id) is reason:
-                self._tell(reason)
-
-    def _tell(self, reason: _Reason) -> None:
-        reason.said = _kind(reason.text)
-        self._say(f"Waiting: {reason.text}", "yellow")
+            reason.timer = None
+            if self._reasons.get(function_id) is reason and reason.said != _kind(reason.text):
+                reason.said = _kind(reason.text)
+                self._say(reason.text, "yellow")
 
     def _row(self, reason: _Reason) -> Row | None:
         waited = time.monotonic() - reason.since
-        return Row(f"Waiting: {reason.text}", detail=duration(waited)) if waited >= self._patience_s else None
+        return Row(reason.text, detail=duration(waited)) if waited >= self._patience_s else None
 
 
 def _kind(text: str) -> str:
