@@ -86,7 +86,7 @@ class Engine:
             key for key, (_, app, _) in self.specs.items() if app == app_id and key not in wanted
         ]:
             spec = self.specs.pop(function_id)[0]
-            self.server.durable.ends.function_removed(function_id, spec.tag)
+            self.server.durable.ends.function_removed(spec)
             self.dispatcher.remove_function(now, function_id)
         before = {key: self.specs[key][0] for key in wanted & self.specs.keys() if self._has_containers(key)}
         self.add(app_id, environment, specs)

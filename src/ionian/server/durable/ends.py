@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from ...core.failures import failure
+from ...core.failures import dropped, failure
+from ...protocol.spec import FunctionSpec
 from ..store.calls import EndCall, EndCalls, Write
 
 if TYPE_CHECKING:
@@ -50,17 +51,15 @@ class Ends:
         """The functions of an app are gone."""
         self._durable.intake.closed.discard(app_id)
 
-    def function_removed(self, function_id: str, tag: str) -> None:
+    def function_removed(self, spec: FunctionSpec) -> None:
         """A deploy dropped a function: what of it runs may end, and all else ends in a failure that says so."""
-        how = failure(
-            "NotFoundError", f"the function {tag} was removed by a deploy of its app before this input ended"
-        )
-        running = self._durable.windows.close_line(function_id, forget_calls=False)
+        how = dropped(spec)
+        running = self._durable.windows.close_line(spec.function_id, forget_calls=False)
         going_on = frozenset(kept.call_id for kept in running)
         for kept in running:
             self._failing[kept.call_id] = how
             self._end_failing(kept.call_id)
-        self._durable.put(EndCalls(how, function_id=function_id, but=going_on))
+        self._durable.put(EndCalls(how, function_id=spec.function_id, but=going_on))
 
     # --- what the writer says
 
