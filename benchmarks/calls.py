@@ -151,6 +151,48 @@ def packages_from_cache(scale: float) -> Result:
     return spread(taken[1:])
 
 
+def spawned(scale: float) -> Result:
+    """Inputs that are on the server's disk before their ids come back."""
+    from .noop import app
+    from .spawn import through_the_sdk
+
+    with app.run():
+        return dict(through_the_sdk(max(1000, int(100_000 * scale))))
+
+
+def deploy_from_the_prompt(scale: float) -> Result:
+    """`ionian deploy` of what is deployed already, the whole process."""
+    program = ROOT / "benchmarks" / "noop.py"
+
+    def deploy() -> float:
+        start = time.perf_counter()
+        done = subprocess.run(
+            (IONIAN, "deploy", "--name", "benchmark-deploy", program),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"expected a deploy, got: {done.stdout}{done.stderr}")
+        return 1e3 * (time.perf_counter() - start)
+
+    deploy()
+    return spread([deploy() for _ in range(max(3, int(15 * scale)))])
+
+
+def deploy_from_a_program(scale: float) -> Result:
+    """`app.deploy()` of what is deployed already, in a program that is connected."""
+    from .noop import app
+
+    def deploy() -> float:
+        start = time.perf_counter()
+        app.deploy(name="benchmark-deploy")
+        return 1e3 * (time.perf_counter() - start)
+
+    deploy()
+    return spread([deploy() for _ in range(max(3, int(15 * scale)))])
+
+
 def spread(taken_ms: list[float]) -> Result:
     return {"p50_ms": median(taken_ms), "p90_ms": percentile(taken_ms, 0.9), "runs": float(len(taken_ms))}
 
@@ -163,6 +205,9 @@ MEASUREMENTS: dict[str, Callable[[float], Result]] = {
     "changed-source": changed_source,
     "import": importing,
     "packages": packages_from_cache,
+    "spawn": spawned,
+    "deploy": deploy_from_the_prompt,
+    "deploy-inside": deploy_from_a_program,
 }
 
 

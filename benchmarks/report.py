@@ -64,6 +64,19 @@ def own_table(ours: dict[str, Result]) -> str:
             "1,000 ms",
         ),
         ('`pip_install("numpy")` on a new base, from cache', value("packages", "p50_ms", "ms"), "2,000 ms"),
+        (
+            "`.spawn_map` of 100,000 inputs, each on disk",
+            value("spawn", "per_s", "inputs/s"),
+            "10,000 inputs/s",
+        ),
+        (
+            "as many `await f.spawn.aio()` at once, each a call on disk",
+            value("spawn", "single_per_s", "calls/s"),
+            "10,000 calls/s",
+        ),
+        ("one blocking `.spawn()`, p50", value("spawn", "p50_us", "µs"), ""),
+        ("`ionian deploy` of an unchanged app, p50", value("deploy", "p50_ms", "ms"), "1,000 ms"),
+        ("the same in a connected program, p50", value("deploy-inside", "p50_ms", "ms"), ""),
     ]
     lines = [f"| {what} | {got} | {bound} |" for what, got, bound in rows]
     return "\n".join(["| | measured | to reach |", "|---|---|---|", *lines])

@@ -1,6 +1,9 @@
 """What durable inputs cost: how many a second one client spawns, each on disk before its id is returned.
 
-python -m benchmarks.spawn [--inputs 100000]     prints one line of JSON for single inputs and one for a call of many
+python -m benchmarks.spawn [--inputs 100000]     prints one line of JSON for each way
+
+The ways are those of the SDK (`spawn_map`, many `spawn.aio` under way, one blocking `spawn` after the other), and below
+them the bare messages: single inputs, and a call of many.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 import uvloop
 
+from ionian.function_call import FunctionCall
 from ionian.machine.state import StateFolder
 from ionian.protocol.batch import Batch
 from ionian.protocol.calls import GetOutputs, Spawn
@@ -24,6 +28,7 @@ from ionian.serialization import dumps
 from ionian.server.auth import local_token
 from ionian.version import VERSION
 
+from .measure import one_after_the_other
 from .noop import app, nothing
 
 IN_FLIGHT = 2000
@@ -31,6 +36,45 @@ IN_FLIGHT = 2000
 
 CHUNK = 1000
 """Inputs of a call that are sent together."""
+
+
+def through_the_sdk(count: int) -> dict[str, float]:
+    """Inputs a second in one call, in single ones that are under way together, and how long a blocking spawn takes.
+
+    Their results are waited for between the parts, outside the times.
+    """
+    nothing.remote(1)
+    start = time.perf_counter()
+    call = nothing.spawn_map(range(count))
+    in_one_s = time.perf_counter() - start
+    for expected, got in enumerate(call.iter()):
+        if expected != got:
+            raise AssertionError(f"expected result {expected}, got {got}")
+
+    async def together(single: int) -> float:
+        room = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(number: int) -> FunctionCall[int]:
+            async with room:
+                return await nothing.spawn.aio(number)
+
+        start = time.perf_counter()
+        calls = await asyncio.gather(*(one(number) for number in range(single)))
+        taken = time.perf_counter() - start
+        if await FunctionCall.gather.aio(*calls) != list(range(single)):
+            raise AssertionError("expected the results in the order of the calls")
+        return taken
+
+    single = max(100, count // 5)
+    together_s = uvloop.run(together(single))
+    one = one_after_the_other(nothing.spawn, max(20, count // 50))
+    return {
+        "inputs": float(count),
+        "per_s": count / in_one_s,
+        "single_per_s": single / together_s,
+        "p50_us": one["p50_us"],
+        "p99_us": one["p99_us"],
+    }
 
 
 async def connected() -> Peer:
@@ -120,7 +164,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=100_000)
     options = parser.parse_args()
     with app.run():
-        nothing.remote(1)
+        print(json.dumps({"name": "sdk", **through_the_sdk(options.inputs)}), flush=True)
         uvloop.run(measure(nothing.object_id, options.inputs))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from . import later
 from .arguments import flag, integer, number, wrong
@@ -149,10 +149,7 @@ class FunctionCall(Generic[R]):
             for reason in answer.reasons
         ]
 
-    if TYPE_CHECKING:
-
-        @staticmethod
-        def gather(*function_calls: FunctionCall[Any]) -> list[Any]: ...
+    gather: ClassVar[_Gather]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FunctionCall) and other._call_id == self._call_id
@@ -268,8 +265,7 @@ class _Gather:
                 task.cancel()
 
 
-if not TYPE_CHECKING:
-    FunctionCall.gather = _Gather()
+FunctionCall.gather = _Gather()
 
 
 # --- what is asked
