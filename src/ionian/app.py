@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from . import later, options
-from .arguments import flag, object_name, text, variables, wrong
+from .arguments import flag, integer, object_name, text, wrong
+from .arguments import tags as checked_tags
 from .deployment import Deployable
 from .exception import DeprecationError, InvalidError
 from .execution import is_importing, is_local, stop_import
 from .function import Function, check_made, check_raw
 from .image import Image
+from .local_entrypoint import LocalEntrypoint, check_entrypoint
 from .parameters import parameter
-from .partial_function import PartialFunction, concurrency_of, take, unwrapped
+from .partial_function import MOST_CONCURRENT, PartialFunction, concurrency_of, take, unwrapped
 from .schedule import check_scheduled
 from .secret import Secret, secret_list
 from .volume import Volume, check_distinct, volume_mounts
@@ -81,23 +83,6 @@ RETIRED = {
 """Parameters of Modal's past, and their names today."""
 
 
-class LocalEntrypoint(Generic[P, R]):
-    """A function of this machine that the command line can start: `ionian run app.py`."""
-
-    def __init__(self, raw: Callable[P, R], name: str, app: App) -> None:
-        self.raw = raw
-        self.name = name
-        self.app = app
-        self.__doc__ = raw.__doc__
-        self.__wrapped__ = raw
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.raw(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<LocalEntrypoint {self.name}>"
-
-
 @later.fill
 class App(Deployable):
     """Functions that are defined, run and deployed together. `image`, `secrets`, `volumes` and `include_source` are
@@ -131,7 +116,7 @@ class App(Deployable):
                 text("name", name)
             flag("include_source", include_source)
         self.name = name
-        self.tags: dict[str, str] = variables("tags", tags or {}) if local else {}
+        self.tags: dict[str, str] = checked_tags({} if tags is None else tags) if local else {}
         self.secrets: tuple[Secret, ...] = secret_list(secrets) if local else ()
         self.volumes: dict[str, Volume] = volume_mounts(volumes) if local else {}
         self.include_source = include_source
@@ -365,6 +350,8 @@ class App(Deployable):
             text("name", name)
 
         def decorate(raw: Callable[P, R]) -> LocalEntrypoint[P, R]:
+            if is_local():
+                check_entrypoint(raw)
             tag = name or raw.__qualname__
             if tag in self._entrypoints and is_local():
                 raise InvalidError(f"the app has two local entrypoints named {tag!r}; give one another name")
@@ -419,7 +406,10 @@ class App(Deployable):
             later.refuse(decorator, **{refused[0]: True})
         settings = options.checked(given)
         if given["allow_concurrent_inputs"] is not None:
-            take(settings, concurrency_of(given["allow_concurrent_inputs"], None), None)
+            most = integer(
+                "allow_concurrent_inputs", given["allow_concurrent_inputs"], least=1, most=MOST_CONCURRENT
+            )
+            take(settings, concurrency_of(most, None), None)
         if given["include_source"] is None:
             settings.include_source = self.include_source
         settings.secrets = (*self.secrets, *settings.secrets)
@@ -478,7 +468,7 @@ def _take_retired(given: dict[str, Any]) -> None:
             continue
         if given[new] is not None:
             raise InvalidError(f"{old} is the retired name of {new}; give {new} alone")
-        given[new] = given[old]
+        given[new] = options.scaling_argument(new, given[old], old)
         _warn(f"{old}= is retired; write {new}={given[old]!r}")
     if given["max_inputs"] is not None:
         if given["max_inputs"] != 1:

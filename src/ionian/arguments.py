@@ -14,22 +14,30 @@ from .exception import InvalidError
 NAME = r"(?![a-z]{2}-[A-Za-z0-9]{22,26}$)[A-Za-z0-9\-_.]{1,64}"
 """A name of an object, and not what looks like an id."""
 
+GREATEST = 2**31 - 1
+"""Of whole numbers that have no limit of their own: what the protocol and the database hold for sure."""
+
+TAG = r"[A-Za-z0-9\-_.]{1,63}"
+"""The key, and the value, of a tag of an app."""
+
 
 def wrong(name: str, expected: str, got: Any) -> InvalidError:
     """The error for an argument."""
     return InvalidError(f"{name}: expected {expected}, got {got!r}")
 
 
-def integer(name: str, value: Any, *, least: int, unit: str = "") -> int:
-    """A whole number of at least `least`."""
+def integer(name: str, value: Any, *, least: int, most: int = GREATEST, unit: str = "") -> int:
+    """A whole number from `least` to `most`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise wrong(name, f"a whole number{_of(unit)}, {least} or more", value)
+    if value > most:
+        raise wrong(name, f"at most {most}{f' {unit}' if unit else ''}", value)
     return value.__index__()
 
 
 def number(name: str, value: Any, *, least: float, most: float, unit: str = "") -> float:
     """A number within a range."""
-    expected = f"a number{_of(unit)} from {least:g} to {most:g}"
+    expected = f"a number{_of(unit)} from {least:.12g} to {most:.12g}"
     if isinstance(value, (bool, str, bytes, complex)):
         raise wrong(name, expected, value)
     try:
@@ -105,6 +113,17 @@ def variables(name: str, value: Any) -> dict[str, str]:
             raise InvalidError(f"{name}: expected a string for {key!r}, got {type(item).__name__}")  # pyright: ignore[reportUnknownArgumentType]
         result[key] = item
     return result
+
+
+def tags(value: Any) -> dict[str, str]:
+    """The tags of an app: keys and values of at most 63 letters, digits, dashes, dots and underscores."""
+    import re
+
+    checked = variables("tags", value)
+    for part in (*checked, *checked.values()):
+        if not re.fullmatch(TAG, part):
+            raise wrong("tags", "keys and values of 1 to 63 characters of A-Z a-z 0-9 - _ .", part)
+    return checked
 
 
 def absolute_path(name: str, value: Any) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import later
-from .arguments import flag, object_name, variables, wrong
+from .arguments import flag, object_name, wrong
+from .arguments import tags as checked_tags
 from .blocking import Blocking, BlockingMethod
 from .exception import ExecutionError, InvalidError, NotFoundError
 from .execution import is_importing, is_local, stop_import
@@ -126,6 +127,8 @@ class Deployable:
         other: Any = other_app
         if not isinstance(other, App):
             raise wrong("other_app", "a modal.App", other)
+        if other is app:
+            raise InvalidError("other_app: expected another app, got the app itself")
         for function in other_app.registered_functions.values():
             app._register(function)
         for tag, cls in other_app.registered_classes.items():
@@ -151,7 +154,7 @@ class Deployable:
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:
         """Gives the app, which runs or is deployed, these tags in place of those that it has."""
         later.refuse("App.set_tags", client=client)
-        checked = variables("tags", tags)
+        checked = checked_tags(tags)
         from . import link
         from .protocol.apps import TagApp
 

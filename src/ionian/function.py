@@ -139,8 +139,8 @@ class Function(Generic[P, R, L]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
         raise InvalidError(
-            f"{self.tag} can't be called by itself: write {self.tag}.remote(…) for a container, "
-            f"{self.tag}.local(…) for this process"
+            f"{self.written} can't be called by itself: write {self.written}.remote(…) for a container, "
+            f"{self.written}.local(…) for this process"
         )
 
     # --- others like it
@@ -273,6 +273,11 @@ class Function(Generic[P, R, L]):
         return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
 
     # --- what it is
+
+    @property
+    def written(self) -> str:
+        """It as user code names it, for messages."""
+        return self.tag
 
     @property
     def app(self) -> App:

@@ -19,6 +19,9 @@ _OTHERS = (
 MODELS = frozenset(["ANY", *_MODALS.split(), *_OTHERS.split()])
 """Modal's names, and other cards that people have at home and at work. ANY takes what there is."""
 
+MOST = 64
+"""GPUs of one container: the server refuses more."""
+
 FORM = r"(?P<model>[^:!]+)(?P<exact>!?)(:(?P<count>[^:]*))?"
 
 
@@ -54,8 +57,8 @@ def _parse(value: Any) -> GpuRequest:
             f"gpu: {value!r} is no GPU that Ionian knows{_nearest(model)}; it knows {_known()}"
         )
     count = found["count"]
-    if count is not None and (not count.isdecimal() or int(count) < 1):
-        raise wrong("gpu", "a whole number of GPUs, 1 or more, after the colon", value)
+    if count is not None and not (count.isdecimal() and 1 <= int(count) <= MOST):
+        raise wrong("gpu", f"a whole number of GPUs, 1 to {MOST}, after the colon", value)
     return GpuRequest(model=model, count=int(count or 1), exact=bool(found["exact"]))
 
 

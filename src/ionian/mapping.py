@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import link as links
 from .call import Call, Waiter
+from .exception import InvalidError
 from .serialization import dumps
 from .spill import Spill
 
@@ -113,7 +114,8 @@ class _Map:
         for item in items:
             try:
                 what = f"the argument of {self._tag}, number {self._sent + len(payloads)} of its inputs (from 0),"
-                payloads.append(dumps((tuple(item) if self._star else item, *self._behind), what))
+                arguments = _unpacked(item, self._sent + len(payloads)) if self._star else item
+                payloads.append(dumps((arguments, *self._behind), what))
             except Exception as error:
                 self.failure = error
                 self.reading = False
@@ -167,6 +169,16 @@ class _Map:
             self._progress.close()
         self._waiting.close()
         self.call.close()
+
+
+def _unpacked(item: Any, number: int) -> tuple[Any, ...]:
+    """An item of a starmap. Raises InvalidError for what holds no arguments."""
+    try:
+        return tuple(item)
+    except TypeError:
+        raise InvalidError(
+            f"starmap: expected a tuple of arguments for each input, got {item!r} for number {number} (from 0)"
+        ) from None
 
 
 def map_sync(

@@ -94,7 +94,8 @@ class RemoteGenerator(Method, Generic[P, R]):
 
     def _checked(self) -> Function[..., Any, Any]:
         if not self._function.is_generator:
-            raise InvalidError(f"{self._function.tag} is no generator; call {self._function.tag}.remote(…)")
+            tag = self._function.written
+            raise InvalidError(f"{tag} is no generator; call {tag}.remote(…)")
         return self._function
 
 
@@ -174,12 +175,17 @@ class Results(Generic[R]):
     __slots__ = ("_asynchronous", "_iterators", "_kwargs", "_options", "_source", "_started", "_synchronous")
 
     def __init__(
-        self, function: AnyFunction, iterators: tuple[Any, ...], kwargs: Mapping[str, Any], **options: bool
+        self,
+        method: str,
+        function: AnyFunction,
+        iterators: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        **options: bool,
     ):
         self._started = True  # so that a refused one has nothing to warn of
-        _check_iterables("map", iterators, kwargs)
+        _check_iterables(method, iterators, kwargs)
         if function.is_generator:
-            raise _is_generator(function, "map")
+            raise _is_generator(function, method)
         self._source = function
         self._iterators = iterators
         self._kwargs = dict(kwargs)
@@ -230,7 +236,7 @@ class Results(Generic[R]):
 
     def __del__(self) -> None:
         if not self._started:
-            name = self._source.tag
+            name = self._source.written
             warnings.warn(
                 f"{name}.map(…) ran nothing, as nobody read its results; write `for result in {name}.map(…)`, "
                 f"or {name}.for_each(…) where there is nothing to read",
@@ -261,6 +267,7 @@ class Map(Method, Generic[R]):
     ) -> Results[R]:
         _check_flags(order_outputs, return_exceptions, wrap_returned_exceptions)
         return Results(
+            "map",
             self._function,
             input_iterators,
             kwargs,
@@ -303,6 +310,7 @@ class Starmap(Method, Generic[R]):
     ) -> Results[R]:
         _check_flags(order_outputs, return_exceptions, wrap_returned_exceptions)
         return Results(
+            "starmap",
             self._function,
             (input_iterator,),
             kwargs,
@@ -359,6 +367,7 @@ class ForEach(Method):
     ) -> Results[Any]:
         flag("ignore_exceptions", ignore_exceptions)
         return Results(
+            "for_each",
             self._function,
             iterators,
             kwargs,
@@ -374,8 +383,10 @@ def _check_iterables(method: str, iterators: tuple[Any, ...], kwargs: Any) -> No
             raise InvalidError(f"{method}: expected iterables, one for each argument, got {iterator!r}")
     if not iterators:
         raise InvalidError(f"{method}: expected at least one iterable, got none")
-    if not isinstance(kwargs, Mapping):
-        raise InvalidError(f"{method}: expected a dictionary for kwargs, got {kwargs!r}")
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):  # pyright: ignore[reportUnknownVariableType]
+        raise InvalidError(
+            f"kwargs: expected a dictionary of arguments by their names for {method}, got {kwargs!r}"
+        )
 
 
 def _check_flags(order_outputs: Any, return_exceptions: Any, wrap_returned_exceptions: Any) -> None:
@@ -390,5 +401,5 @@ def _check_flags(order_outputs: Any, return_exceptions: Any, wrap_returned_excep
 
 
 def _is_generator(function: AnyFunction, method: str) -> InvalidError:
-    tag = function.tag
+    tag = function.written
     return InvalidError(f"{tag} is a generator, which {tag}.{method} can't run; call {tag}.remote_gen(…)")

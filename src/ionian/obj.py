@@ -216,6 +216,12 @@ class MethodFunction(Function[..., Any, Any]):
         return self
 
     @property
+    def written(self) -> str:
+        """It as user code names it, for messages."""
+        given = "…" if self._binding.args or self._binding.kwargs else ""
+        return f"{self._binding.remote.name}({given}).{self.method}"
+
+    @property
     def is_generator(self) -> bool:
         """Whether a call of the method gives an iterator. Asked for where the class was defined elsewhere."""
         return self._is_generator()

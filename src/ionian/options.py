@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 TIMEOUT_S = 300.0
 """How long an input, and a start, may take unless the function says otherwise: Modal's default."""
 
-LONGEST_S = 7 * 86_400
-"""Modal allows a day."""
+LONGEST_S = 86_400
+"""A day, as Modal has it; the server refuses more."""
+
+MOST_CONTAINERS = 100_000
+"""Of one function: ten times what the scheduler is measured with."""
 
 SCALEDOWN_S = 60.0
 """How long an idle container waits for another input: Modal's default."""
@@ -128,17 +131,22 @@ def image(value: Any) -> Image | None:
 
 
 def _scaling(options: FunctionOptions, given: Mapping[str, Any]) -> None:
-    for name, least in (("min_containers", 0), ("max_containers", 1), ("buffer_containers", 0)):
+    for name in ("min_containers", "max_containers", "buffer_containers"):
         if given[name] is not None:
-            setattr(options, name, integer(name, given[name], least=least))
+            setattr(options, name, scaling_argument(name, given[name]))
     if options.max_containers and options.min_containers > options.max_containers:
         raise InvalidError(
             f"min_containers: expected at most max_containers ({options.max_containers}), got {options.min_containers}"
         )
     if given["scaledown_window"] is not None:
-        options.scaledown_window_s = number(
-            "scaledown_window", given["scaledown_window"], least=1, most=86_400, unit="seconds"
-        )
+        options.scaledown_window_s = scaling_argument("scaledown_window", given["scaledown_window"])
+
+
+def scaling_argument(name: str, value: Any, written: str = "") -> Any:
+    """One of the autoscaler's arguments; `written` is what the user called it, where that is a retired name."""
+    if name == "scaledown_window":
+        return number(written or name, value, least=1, most=86_400, unit="seconds")
+    return integer(written or name, value, least=1 if name == "max_containers" else 0, most=MOST_CONTAINERS)
 
 
 def _seconds(name: str, value: Any) -> float:

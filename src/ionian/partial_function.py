@@ -55,6 +55,9 @@ CONCURRENCY = "__ionian_concurrency__"
 OBJECT = "__ionian_object__"
 """The attribute of a live object that names its handle (cls.Obj): how `self.method.remote(…)` finds its containers."""
 
+MOST_CONCURRENT = 10_000
+"""Inputs that one container runs at once: the server refuses more."""
+
 MOST_BATCHED = 1000
 """Inputs of one batch: Modal's limit."""
 
@@ -295,7 +298,7 @@ def batched(
 
 def concurrency_of(max_inputs: Any, target_inputs: Any) -> tuple[int, int]:
     """The arguments of `concurrent`: (max_inputs, target_inputs), where a target of 0 is max_inputs."""
-    most = integer("max_inputs", max_inputs, least=1)
+    most = integer("max_inputs", max_inputs, least=1, most=MOST_CONCURRENT)
     if target_inputs is None:
         return most, 0
     target = integer("target_inputs", target_inputs, least=1)
@@ -306,19 +309,22 @@ def concurrency_of(max_inputs: Any, target_inputs: Any) -> tuple[int, int]:
 
 def batching_of(max_batch_size: Any, wait_ms: Any) -> tuple[int, int]:
     """The arguments of `batched`."""
-    size = integer("max_batch_size", max_batch_size, least=1)
-    if size > MOST_BATCHED:
-        raise wrong("max_batch_size", f"at most {MOST_BATCHED}", max_batch_size)
-    wait = integer("wait_ms", wait_ms, least=0, unit="milliseconds")
-    if wait > LONGEST_WAIT_MS:
-        raise wrong("wait_ms", f"at most {LONGEST_WAIT_MS} milliseconds", wait_ms)
-    return size, wait
+    size = integer("max_batch_size", max_batch_size, least=1, most=MOST_BATCHED)
+    return size, integer("wait_ms", wait_ms, least=0, most=LONGEST_WAIT_MS, unit="milliseconds")
 
 
 def take(
     options: FunctionOptions, concurrency: tuple[int, int] | None, batching: tuple[int, int] | None
 ) -> None:
     """Puts what `concurrent` and `batched` said into the options of a function or class."""
+    if options.single_use and is_local() and (concurrency or batching):
+        import warnings
+
+        warnings.warn(
+            "single_use_containers=True gives each input a container of its own: @modal.concurrent and @modal.batched change "
+            "nothing there; leave them out",
+            stacklevel=4,
+        )
     if concurrency is not None:
         options.max_inputs, options.target_inputs = concurrency
     if batching is not None:

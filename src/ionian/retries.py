@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .protocol.spec import RetryPolicy
 
 
+MOST = 10_000
+"""More tries than anybody waits for: the server refuses more."""
+
+
 class Retries:
     """A policy for `retries=`: up to `max_retries` more tries, the first after `initial_delay` seconds, each later
     delay `backoff_coefficient` times the one before, never more than `max_delay` seconds.
@@ -29,7 +33,7 @@ class Retries:
         max_delay: float = 60.0,
     ) -> None:
         if is_local():
-            integer("max_retries", max_retries, least=0)
+            integer("max_retries", max_retries, least=0, most=MOST)
             number("backoff_coefficient", backoff_coefficient, least=1, most=10)
             number("initial_delay", initial_delay, least=0, most=60, unit="seconds")
             number("max_delay", max_delay, least=1, most=60, unit="seconds")
@@ -57,4 +61,4 @@ def retry_policy(value: Any) -> RetryPolicy | None:
         )
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong("retries", "a whole number, or a modal.Retries", value)
-    return RetryPolicy(integer("retries", value, least=0), 1.0, 1.0, 60.0)
+    return RetryPolicy(integer("retries", value, least=0, most=MOST), 1.0, 1.0, 60.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .arguments import integer, number
 from .exception import InvalidError
+from .options import scaling_argument
 
 if TYPE_CHECKING:
     from .protocol.calls import UpdateAutoscaler
@@ -44,12 +44,8 @@ def update(function_id: str, given: dict[str, Any]) -> UpdateAutoscaler:
     """The message for the arguments of `update_autoscaler`. Raises InvalidError, naming the argument."""
     from .protocol.calls import UpdateAutoscaler
 
-    for name, least in (("min_containers", 0), ("max_containers", 1), ("buffer_containers", 0)):
-        if given[name] is not None:
-            integer(name, given[name], least=least)
+    given = {name: None if value is None else scaling_argument(name, value) for name, value in given.items()}
     least, most, window = given["min_containers"], given["max_containers"], given["scaledown_window"]
     if least is not None and most is not None and least > most:
         raise InvalidError(f"min_containers: expected at most max_containers ({most}), got {least}")
-    if window is not None:
-        window = number("scaledown_window", window, least=1, most=86_400, unit="seconds")
     return UpdateAutoscaler(function_id, least, most, given["buffer_containers"], window)

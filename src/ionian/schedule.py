@@ -69,7 +69,7 @@ class Period:
         }
         if is_local():
             for name, value in parts.items():
-                integer(name, value, least=0)
+                integer(name, value, least=0, most=100_000)
             number("seconds", seconds, least=0, most=366 * 86_400)
             if not seconds and not any(parts.values()):
                 raise wrong("Period", "a length above zero, as in Period(hours=4)", 0)

@@ -181,7 +181,7 @@ def test_attributes_can_not_be_set_from_outside():
 
 
 def test_a_plain_call_of_a_method_says_to_choose():
-    with pytest.raises(InvalidError, match=r"write Counter\.count\.remote\(…\) for a container"):
+    with pytest.raises(InvalidError, match=r"write Counter\(…\)\.count\.remote\(…\) for a container"):
         Counter(name="a").count(1)
 
 
