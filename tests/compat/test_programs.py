@@ -17,6 +17,7 @@ PROGRAMS = Path(__file__).parent / "programs"
     [
         ("run", "calls.py", "--times", "100", "--loud"),
         ("run", "classes.py"),
+        ("run", "class_rows.py"),
         ("run", "failures.py"),
         ("run", "inputs.py"),
         ("run", "options.py::main"),
@@ -25,7 +26,18 @@ PROGRAMS = Path(__file__).parent / "programs"
         ("run", "varied.py"),
         ("python", "script.py"),
     ],
-    ids=["calls", "classes", "failures", "inputs", "options", "entrypoint", "spawned", "varied", "script"],
+    ids=[
+        "calls",
+        "classes",
+        "class_rows",
+        "failures",
+        "inputs",
+        "options",
+        "entrypoint",
+        "spawned",
+        "varied",
+        "script",
+    ],
 )
 def test_a_program_written_for_modal_runs_unmodified(command: tuple[str, ...], home: Home) -> None:
     done = home.ionian(*command, cwd=PROGRAMS, timeout_s=280)
