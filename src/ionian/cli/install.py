@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import click
 
@@ -53,6 +54,7 @@ def install(
     system = _is_system(user)
     if run_as and not system:
         raise click.UsageError("--run-as goes with --system; a unit of a user runs as that user")
+    _check_words(host=host, database=database, run_as=run_as)
     options = ["--delegated", "--host", host, "--port", str(port)]
     options += ["--database", database] if database else []
     for flag, given in (("--no-worker", no_worker), ("--no-gpu", no_gpu), ("--insecure", insecure)):
@@ -94,6 +96,20 @@ def uninstall(user: bool | None) -> None:
 
 def _is_system(user: bool | None) -> bool:
     return os.getuid() == 0 if user is None else not user
+
+
+def _check_words(**given: str) -> None:
+    """Refuses what a unit can't hold: it is one line a setting, and everybody on the machine may read it."""
+    for name, word in given.items():
+        if not word.isprintable():
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option}: expected printable characters on one line, got {word!r}")
+    url = urlsplit(given["database"])
+    if url.password or "password" in parse_qs(url.query):
+        raise click.UsageError(
+            "--database: expected a URL without a password, for everybody on this machine can read a unit; write the "
+            "password into ~/.pgpass of the account that the server runs as"
+        )
 
 
 def _ionian() -> str:

@@ -119,3 +119,21 @@ def test_an_account_for_a_unit_of_a_user_is_refused(no_systemd: None) -> None:
     done = ionian_server("install", "--user", "--run-as", "me")
     assert done.exit_code == 2
     assert "--run-as goes with --system" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ["--database", "postgresql://me:hunter2@db/ionian"],
+            "--database: expected a URL without a password",
+        ),
+        (["--database", "postgresql://me@db/x?password=hunter2"], "write the password into ~/.pgpass"),
+        (["--host", "0.0.0.0\nUser=root"], "--host: expected printable characters on one line"),
+    ],
+)
+def test_what_a_unit_must_not_hold_is_refused(no_systemd: None, arguments: list[str], text: str) -> None:
+    done = ionian_server("install", "--user", "--dry-run", *arguments)
+    assert done.exit_code == 2
+    assert text in " ".join(done.output.split())
+    assert "hunter2" not in done.output
