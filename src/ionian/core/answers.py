@@ -22,7 +22,7 @@ class Answers:
         self.explainer = Explainer(core, line)
         self.now = 0.0  # of the last event that is not one of an input
 
-    def state_of(self, function_id: str) -> CallState | None:
+    def state_of(self, function_id: str, now: float | None = None) -> CallState | None:
         """How a function is doing, and what it waits for."""
         function = self.core.functions.get(function_id)
         if function is None:
@@ -33,7 +33,7 @@ class Answers:
             starting=function.count(State.STARTING),
             queued=function.queued,
             running=function.running,
-            waiting_for=self.explainer.why(self.now, function)[1] if function.queued else "",
+            waiting_for=self.explainer.waiting_for(self.now if now is None else now, function),
             tag=function.spec.tag,
         )
 

@@ -116,6 +116,15 @@ class Explainer:
             )
         return "waiting", self.why_no_container(now, function)
 
+    def waiting_for(self, now: float, function: Function) -> str:
+        """What a function as a whole waits for: "" where it does not."""
+        if function.queued:
+            return self.why(now, function)[1]
+        if function.running or function.spec.retries is None:
+            return ""
+        call = next((c for c in self.core.calls.values() if c.delayed and c.function is function), None)
+        return self._delayed(now, call).reason if call is not None else ""
+
     def why_no_container(self, now: float, function: Function) -> str:
         """Why a function has no more containers than it has."""
         spec = function.spec
@@ -227,7 +236,7 @@ def _unblocks(worker: Worker, resources: Resources) -> str:
 
 
 def _names(containers: list[Container]) -> str:
-    tags = list(dict.fromkeys(container.function.spec.tag for container in containers))
+    tags = list(dict.fromkeys(container.function.spec.tag.removesuffix(".*") for container in containers))
     if not tags:
         return "another container there"
     more = " or another" if len(tags) > MOST_NAMES else ""

@@ -82,9 +82,11 @@ class Fleet:
         while room and live < upto and self._may_start(now, function):
             room = self._start(now, function)
             live += room
-        if room:
+        if room and function in self.line.line:
             self.line.leave(function)
-        else:
+            if self.line.line:
+                self.room_soon(now)  # its claim holds the others up no more
+        elif not room:
             self._wait(now, function, behind=live > before)
         if upto < wanted and live == upto:
             self._again(function, now + self.core.settings.scale_every_s)

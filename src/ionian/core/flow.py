@@ -252,6 +252,8 @@ class Flow:
             for container in [c for c in call.function.containers if call.id in c.held]:
                 self.interrupt(now, container, call)
         self.free(call)
+        if self.fleet.line.line:
+            self.fleet.room_soon(now)  # its function may need no room any more, or no container that starts
         if call.function.shares:
             self.fill(now, call.function)  # what had to run alone holds the others up no more
 

@@ -117,19 +117,16 @@ class Room:
     # Who makes room
 
     def idle_ones(self, now: float, function: Function) -> list[Container] | None:
-        """Idle containers of others that make enough room with what is ending; None: nowhere do they."""
+        """Idle containers of others that make enough room with what is ending; None: nowhere do they.
+
+        One that starts for what is not there any more is as idle.
+        """
         for worker in self._claimed_first(function):
-            spare = sorted(
-                (
-                    c
-                    for c in worker.containers.values()
-                    if c in c.function.idle and c.function is not function
-                ),
-                key=lambda container: container.idle_since,
-            )
+            others = [c for c in worker.containers.values() if c.function is not function and _is_idle(c)]
+            spare = sorted(others, key=lambda container: container.idle_since)
             left: dict[Function, int] = {}
             for owner in {c.function: None for c in spare}:
-                left[owner] = len(owner.idle) - kept_idle(owner.spec.scaling, owner.load(now))
+                left[owner] = _idle_of(owner) - kept_idle(owner.spec.scaling, owner.load(now))
             candidates: list[Container] = []
             for container in spare:
                 if left[container.function] > 0:
@@ -186,6 +183,19 @@ class Room:
 def lives(function: Function) -> bool:
     """Whether it has a container that is not about to end."""
     return any(not c.retired and c.state < State.STOPPING for c in function.containers)
+
+
+def _is_idle(container: Container) -> bool:
+    """Whether a container has nothing to do, and will have nothing."""
+    function = container.function
+    if container.state is State.STARTING:
+        return not container.retired and not function.queued and not function.running
+    return container in function.idle
+
+
+def _idle_of(function: Function) -> int:
+    starting = 0 if function.queued or function.running else sum(map(_is_idle, function.containers))
+    return max(starting, len(function.idle))
 
 
 def leaving(worker: Worker) -> list[Container]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from ..protocol.apps import ContainerNews, Log
@@ -91,7 +92,7 @@ class News:
         for app_id, followers in self._followers.items():
             # Variants, too: what waits may be one.
             for function_id in [id for id, (_, of, _) in self._engine.specs.items() if of == app_id]:
-                state = self._engine.dispatcher.state_of(function_id)
+                state = self._engine.dispatcher.state_of(function_id, time.monotonic())
                 if state is None or self._told.get(function_id) == state:
                     continue
                 self._told[function_id] = state

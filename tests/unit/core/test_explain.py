@@ -117,6 +117,9 @@ def test_an_input_that_is_tried_again() -> None:
     reason = only(rig)
     assert (reason.state, reason.first) == ("retrying", 1)
     assert reason.reason == "it failed and is tried again in 5.0 s (retry 1 of 3)"
+    state = rig.dispatcher.state_of("fu-1", rig.now)
+    assert state is not None
+    assert state.waiting_for == "it failed and is tried again in 5.0 s (retry 1 of 3)"
 
 
 def test_inputs_that_are_held_after_a_restart() -> None:

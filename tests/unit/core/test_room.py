@@ -104,3 +104,41 @@ def test_later_and_smaller_ones_may_have_what_the_first_in_the_line_can_spare() 
     rig.function("large", 2, 1, Scaling(max_containers=1))
     rig.function("small", 1, 5, Scaling(max_containers=1))
     assert rig.run(10.0)["small"] == 5
+
+
+def test_who_waits_no_longer_holds_the_others_up_no_more() -> None:
+    rig = Busy()
+    rig.function("hold", 2, 1)
+    rig.start_all()
+    rig.function("large", 4, 1)
+    rig.function("small", 1, 1)
+    rig.wait(1.0)
+    assert rig.get(Start) == []
+    rig.dispatcher.cancel_call(rig.now, rig.calls["large"])
+    rig.after()
+    rig.wait(1.0)
+    assert [start.function_id for start in rig.get(Start)] == ["fu-small"]
+
+
+def test_a_container_that_starts_for_nothing_any_more_makes_room() -> None:
+    rig = Busy()
+    rig.function("slow", 4, 1)
+    rig.function("other", 4, 1)
+    rig.wait(1.0)
+    (starting,) = rig.get(Start)
+    assert rig.get(Stop) == []
+    rig.dispatcher.cancel_call(rig.now, rig.calls["slow"])
+    rig.after()
+    rig.wait(1.0)
+    assert [stop.number for stop in rig.get(Stop)] == [starting.number]
+
+
+def test_a_container_that_starts_is_kept_where_it_is_the_least_that_is_wanted() -> None:
+    rig = Busy()
+    rig.function("kept", 4, 1, Scaling(min_containers=1))
+    rig.function("other", 4, 1)
+    rig.wait(1.0)
+    rig.dispatcher.cancel_call(rig.now, rig.calls["kept"])
+    rig.after()
+    rig.wait(1.0)
+    assert rig.get(Stop) == []

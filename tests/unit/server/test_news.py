@@ -34,7 +34,7 @@ class Engine:
         self.specs = {id: (None, id.replace("fu", "ap"), "main") for id in self.states}
         self.dispatcher = self
 
-    def state_of(self, function_id: str) -> CallState | None:
+    def state_of(self, function_id: str, now: float) -> CallState | None:
         return self.states[function_id]
 
 
