@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import uuid
 import warnings
 
 import modal
@@ -292,9 +293,10 @@ def main():
     first, second = Once().call.remote(), Once().call.remote()
     assert first[0] != second[0]
     assert first[1] == second[1] == 1
-    assert Marked().by.remote("kill", "k") == "kill after 1"
-    assert Marked().by.remote("_exit", "e") == "_exit after 1"
-    refused(lambda: Marked().by.remote("exit", "s"), BaseException, "4")
+    mark = uuid.uuid4().hex
+    assert Marked().by.remote("kill", "k" + mark) == "kill after 1"
+    assert Marked().by.remote("_exit", "e" + mark) == "_exit after 1"
+    refused(lambda: Marked().by.remote("exit", "s" + mark), BaseException, "4")
     assert Marked().fine.remote() == "fine"
     # several inputs at once, and lists
     met = list(Loop().meet.map([3, 3, 3]))
