@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.homes import Home, new_home
+from tests.integration.processes import running
 from tests.integration.seen import seen_by
 from tests.integration.test_command_line import write
 
@@ -303,6 +305,43 @@ def test_exit_hooks_run_where_a_container_is_stopped_while_it_is_busy(home: Home
     done = home.ionian("run", "app.py", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "closed" in [line.rpartition("| ")[2] for line in done.stdout.splitlines()], done.stdout
+
+
+def test_the_cleanup_of_what_was_interrupted_is_not_interrupted_when_its_app_ends(home: Home, tmp_path: Path):
+    text = """
+        import os, time
+        import modal
+        app = modal.App("cleanup")
+
+        @app.cls(max_containers=1)
+        class Model:
+            @modal.exit()
+            def close(self):
+                print("closed", flush=True)
+
+            @modal.method()
+            def wait(self):
+                print("began in", os.environ["MODAL_TASK_ID"], flush=True)
+                try:
+                    time.sleep(600)
+                finally:
+                    print("cleans up", flush=True)
+                    time.sleep(3)
+                    print("has cleaned up", flush=True)
+
+        @app.local_entrypoint()
+        def main():
+            Model().wait.remote()
+    """
+    write(tmp_path, "app.py", text)
+    with running(home, "run", "app.py", cwd=tmp_path) as run:
+        container_id = run.until("began in").split()[-1]
+        assert home.ionian("container", "stop", container_id, "--yes").returncode == 0
+        run.until("cleans up")
+        run.signal(signal.SIGINT)
+        run.until("has cleaned up")
+        run.until("closed")
+        run.end()
 
 
 def test_an_enter_that_takes_too_long_is_a_failed_start(home: Home, tmp_path: Path):

@@ -66,6 +66,7 @@ class Container:
         self._failed_import = False
         self._started = time.monotonic()
         self._killer: asyncio.TimerHandle | None = None
+        self._interrupted = False  # what it runs was interrupted, and has its cleanup
         self._leaving = False  # it takes no more inputs and runs what the user has for its end
         self._cancellations = Cancellations(lambda: self._signal(signal.SIGUSR1))
         self._pipes: list[LogPipe] = []
@@ -166,7 +167,7 @@ class Container:
         self._detail = self._detail or reason
         if grace_s <= 0 or self.feed is None:
             self.kill()
-        elif not self._leaving:
+        elif not (self._interrupted or self._leaving):  # once: the second time would hit the cleanup
             self.feed.end()
             self._then(grace_s, self._interrupt)
 
@@ -180,6 +181,7 @@ class Container:
         if not self.ready:
             self.kill()
             return
+        self._interrupted = True
         self._signal(signal.SIGTERM)
         self._then(LEAVE_S, self.kill)
 
