@@ -145,6 +145,7 @@ class Dispatcher(Answers):
         worker = self.core.workers.get(worker_id)
         if worker is not None:
             (worker.images.add if there else worker.images.discard)(image_id)
+            worker.moved()
 
     def image_building(self, image_id: str, building: bool) -> None:
         """An image is being built, or is so no more: what waits for it says so."""

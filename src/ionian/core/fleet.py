@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 
 from .actions import Start, Stop
@@ -13,7 +14,13 @@ from .state import Core
 from .worker import Container, State
 
 STARTS_AT_ONCE = 32
-"""Then others have their turn: each start looks at all workers."""
+"""Then others have their turn."""
+
+A_SHARE = 16
+"""A function with many starts this share of them at once: each look counts them all."""
+
+SOME = 32
+"""So many containers tell how fast the others are."""
 
 MANY = 500
 """Containers of one function from which on it is looked at less often: each look counts them all."""
@@ -77,7 +84,7 @@ class Fleet:
         most = spec.scaling.max_containers
         if most:
             wanted = min(wanted, most - leaving)  # what is told to end still runs
-        upto = min(wanted, live + STARTS_AT_ONCE)
+        upto = min(wanted, live + max(STARTS_AT_ONCE, live // A_SHARE))
         before, room = live, True
         while room and live < upto and self._may_start(now, function):
             room = self._start(now, function)
@@ -140,7 +147,7 @@ class Fleet:
     def _wait(self, now: float, function: Function, *, behind: bool) -> None:
         """There is no room: others that are idle make some, or the function waits."""
         self.line.wait(now, function, behind=behind)
-        if any(w.present and w.node.find(function.spec.resources) for w in self.core.workers.values()):
+        if self.core.places.has_room(function.spec.resources):
             return  # so many start there already that this would be late, too; or others came first
         idle = self.line.idle_ones(now, function)
         if idle is not None:
@@ -243,7 +250,8 @@ class Fleet:
         self.core.building.discard(container.function.spec.image_id)
         function = container.function
         if function.pace_s >= 0:
-            known = [c.pace_us for c in function.containers if c.pace_us >= 0]
+            first = islice(function.containers, SOME)
+            known = [c.pace_us for c in first if c.pace_us >= 0]
             container.pace_us = max(known, default=-1.0)
         container.tune()
         function.place(container, now)

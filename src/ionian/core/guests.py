@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..protocol.spec import Resources
-from .placement import Reservation, choose
+from .placement import Reservation
 from .state import Core
 from .worker import Worker
 
@@ -33,13 +33,10 @@ class Guests:
 
     def take(self, resources: Resources, image_id: str) -> Guest | None:
         """Room for a container of these resources; None: no worker that is connected has it now."""
-        workers = [worker for worker in self._core.workers.values() if worker.present]
-        liked = [worker.node for worker in workers if image_id in worker.images]
-        node = choose([worker.node for worker in workers], resources, preferred=liked)
-        reservation = node.find(resources) if node is not None else None
-        if node is None or reservation is None:
+        found = self._core.places.find(resources, image_id)
+        if found is None:
             return None
-        worker = next(worker for worker in workers if worker.node is node)
+        worker, reservation = found
         guest = Guest(worker, self._core.next_number(worker.id), reservation, worker.joins)
         worker.node.take(reservation)
         self._guests[worker.id, guest.number] = guest

@@ -21,14 +21,38 @@ class Reservation:
 class Node:
     """What a worker has, and what is left of it. Requests are reserved; limits are not."""
 
-    __slots__ = ("capacity", "cpu_milli", "devices", "memory_mib", "starting")
+    __slots__ = ("_starting", "capacity", "cpu_milli", "devices", "memory_mib", "moved")
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
         self.cpu_milli = capacity.cpu_milli
         self.memory_mib = capacity.memory_mib
         self.devices = {device.name: device for device in capacity.devices}
-        self.starting = 0
+        self.moved: dict[Node, None] | None = None  # notes itself there when it has other things left
+        self._starting = 0
+
+    @property
+    def starting(self) -> int:
+        """How many containers start there now."""
+        return self._starting
+
+    @starting.setter
+    def starting(self, count: int) -> None:
+        self._starting = count
+        self.note()
+
+    def note(self) -> None:
+        """What is left, or who it is, has changed."""
+        if self.moved is not None:
+            self.moved[self] = None
+
+    def kind(self) -> tuple[object, ...]:
+        """Two nodes of the same kind have room for the same."""
+        capacity = self.capacity
+        devices = tuple(sorted((d.name, d.model, d.memory_mib) for d in self.devices.values()))
+        full = self._starting >= self.most_starting
+        whole = (capacity.cpu_milli, capacity.memory_mib, len(capacity.devices), capacity.ignore_gpu)
+        return self.cpu_milli, self.memory_mib, devices, full, whole
 
     @property
     def most_starting(self) -> int:
@@ -42,6 +66,7 @@ class Node:
         self.devices = {device.name: device for device in capacity.devices}
         for reservation in kept:
             self.take(reservation)
+        self.note()
 
     def find(self, resources: Resources) -> Reservation | None:
         """What a container of these resources would take here now; None where it doesn't fit."""
@@ -61,6 +86,7 @@ class Node:
         self.memory_mib -= reservation.memory_mib
         for name in reservation.devices:
             self.devices.pop(name, None)
+        self.note()
 
     def give_back(self, reservation: Reservation) -> None:
         """Frees it."""
@@ -68,6 +94,7 @@ class Node:
         self.memory_mib += reservation.memory_mib
         wanted = set(reservation.devices)
         self.devices.update({d.name: d for d in self.capacity.devices if d.name in wanted})
+        self.note()
 
     def free_share(self) -> float:
         """How free it is, 0 to 1, by its scarcer resource."""
@@ -95,23 +122,6 @@ def matching(request: GpuRequest, devices: Iterable[Device]) -> int:
         if model_matches(request, device):
             by_model[device.model] = by_model.get(device.model, 0) + 1
     return min(request.count, max(by_model.values(), default=0))
-
-
-def choose(nodes: Iterable[Node], resources: Resources, *, preferred: Iterable[Node] = ()) -> Node | None:
-    """The node for a container: the most free one that has room; among `preferred` (they have the image) first.
-
-    A function that wants no GPU goes where there are none, if it can.
-    """
-    fitting = [node for node in nodes if node.starting < node.most_starting and node.find(resources)]
-    if not fitting:
-        return None
-    liked = set(preferred)
-
-    def rank(node: Node) -> tuple[bool, bool, float]:
-        spares_gpus = bool(resources.gpus) or not node.capacity.devices
-        return node in liked, spares_gpus, node.free_share()
-
-    return max(fitting, key=rank)
 
 
 MEETS = {

@@ -105,12 +105,14 @@ class Recovery:
         lost: dict[int, Container] = {}
         if worker is None:
             worker = self.core.workers[worker_id] = Worker(worker_id, Node(capacity))
+            self.core.places.add(worker)
             before = self.lost.pop(worker_id, None)
             if before is not None:
                 lost, worker.unconfirmed = before.containers, before.unconfirmed
         else:
             worker.node.change(capacity, [c.reservation for c in worker.containers.values()])
         worker.present = True
+        worker.moved()
         worker.joins += 1
         worker.strangers.clear()
         for number, devices in ending.items():
@@ -269,6 +271,7 @@ class Recovery:
         if worker is None:
             return
         worker.present = False
+        worker.moved()
         worker.gone_at = now
         if dead:
             self._lose(now, worker, dead=True)
@@ -286,6 +289,7 @@ class Recovery:
     def _lose(self, now: float, worker: Worker, *, dead: bool) -> None:
         """The worker's inputs run elsewhere from now on."""
         del self.core.workers[worker.id]
+        self.core.places.remove(worker)
         functions: dict[Function, None] = {}
         kept: dict[int, Container] = {}
         for container in list(worker.containers.values()):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ..protocol.spec import Resources
 from .autoscaler import kept_idle
 from .function import Function
-from .placement import Node, Reservation, choose, lacking
+from .placement import Node, Reservation, lacking
 from .state import Core
 from .worker import Container, State, Worker
 
@@ -42,18 +42,14 @@ class Room:
 
     def find(self, function: Function) -> tuple[Worker, Reservation] | None:
         """Where the next container of a function can be; None: nowhere now."""
-        resources = function.spec.resources
-        workers = [worker for worker in self.core.workers.values() if worker.present]
-        if self.line:
-            ahead = self._ahead(function)
-            workers = [worker for worker in workers if self._spares(worker, resources, ahead)]
-        liked = [worker.node for worker in workers if function.spec.image_id in worker.images]
-        node = choose([worker.node for worker in workers], resources, preferred=liked)
-        if node is None:
-            return None
-        reservation = node.find(resources)
-        assert reservation is not None
-        return next(worker for worker in workers if worker.node is node), reservation
+        resources, image_id = function.spec.resources, function.spec.image_id
+        if not self.line:
+            return self.core.places.find(resources, image_id)
+        ahead = self._ahead(function)
+        claimed = {claim.worker for _, claim in ahead if claim.worker is not None}
+        return self.core.places.find(
+            resources, image_id, claimed=claimed, spares=lambda worker: self._spares(worker, resources, ahead)
+        )
 
     def order(self) -> list[Function]:
         """Who is next: those that have no container at all, then those that want more, each by when they came."""

@@ -11,6 +11,7 @@ from .actions import Action
 from .call import Call
 from .delivery import Delivery
 from .function import Function
+from .places import Places
 from .timers import Timers
 from .usage import Ledgers
 from .worker import Container, Worker
@@ -62,6 +63,7 @@ class Core:
     )
     """Inputs of such calls that containers have, with their attempt."""
     drop_unopened: Callable[[float, str], None] = lambda now, call_id: None  # set by the part that recovers
+    places: Places = field(default_factory=Places)
     building: set[str] = field(default_factory=set[str])  # images that are being built
     begun_at: float = 0.0
     usage: Ledgers = field(default_factory=Ledgers)

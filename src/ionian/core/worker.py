@@ -71,6 +71,10 @@ class Worker:
         self.images: set[str] = set()
         self.strangers: dict[int, Reservation] = {}  # containers that end there, and are no function's
 
+    def moved(self) -> None:
+        """It is there or not, or has other images."""
+        self.node.note()
+
     def takes_stranger(self, number: int, devices: list[str]) -> None:
         """A container is to end that nothing is known of: until it has, its devices are not free."""
         reservation = self.strangers[number] = Reservation(devices=devices)

@@ -5,31 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionian.core.placement import Node, Reservation, choose, model_matches, why_never
+from ionian.core.placement import Node, Reservation, model_matches, why_never
 from ionian.protocol.spec import GpuRequest, Resources
 from ionian.protocol.workers import Capacity, Device
 
 
 def gpus(model: str, count: int, memory_mib: int = 0) -> list[Device]:
     return [Device(f"nvidia.com/gpu={model}-{n}", model, memory_mib) for n in range(count)]
-
-
-def test_the_most_free_worker_is_chosen() -> None:
-    small, large = Node(Capacity(2000, 4096)), Node(Capacity(8000, 16384))
-    large.take(Reservation(7000, 1024))
-    assert choose([small, large], Resources()) is small
-
-
-def test_a_function_without_gpu_leaves_gpu_workers_alone_where_it_can() -> None:
-    plain, gpu = Node(Capacity(2000, 4096)), Node(Capacity(64000, 65536, gpus("T4", 4)))
-    assert choose([plain, gpu], Resources()) is plain
-    plain.take(Reservation(2000, 0))
-    assert choose([plain, gpu], Resources()) is gpu
-
-
-def test_a_worker_that_has_the_image_comes_first() -> None:
-    one, two = Node(Capacity(2000, 4096)), Node(Capacity(8000, 16384))
-    assert choose([one, two], Resources(), preferred=[one]) is one
 
 
 def test_models_of_gpus_match_as_users_expect() -> None:
