@@ -52,11 +52,13 @@ class SimClient:
         if self.epoch != server.epoch:
             self.epoch, self.seq = server.epoch, 0
 
+        generation = self.world.links[self.id].generation
+
         def back(d: Dispatcher, now: float) -> None:
+            self.world.back(self.id, generation)
             if self.id not in d.core.delivery.callers:
                 self.seq = 0  # it was away for so long that its calls have ended: it makes them again
             d.caller_back(now, self.id)
-            self.world.back(self.id)
 
         server.hear(self, back)
         for call in self.calls.values():

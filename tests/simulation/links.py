@@ -20,6 +20,7 @@ class Link:
         self.up = False
         self.known = False  # the server believes that it is up
         self.generation = 0
+        self.heard = 0  # the generation that the server talks to: the last whose first message it has read
         self.lag = world.random.choice([0.0001, 0.001, 0.02])
         self._arrivals = [0.0, 0.0]
         self._deaf = [False, False]  # that way nothing arrives any more
@@ -77,16 +78,16 @@ class Link:
 
     def send(self, way: int, deliver: Callable[[], None]) -> None:
         """A message, to the server or to the peer."""
-        if not self.up or self._deaf[way]:
+        if not self.up or self._deaf[way] or (way == TO_PEER and self.heard != self.generation):
             return
         world, generation, epoch = self.world, self.generation, self.world.server.epoch
         when = max(self._arrivals[way], world.now + self.lag * (0.5 + world.random.random()))
         self._arrivals[way] = when
 
         def arrive() -> None:
-            if self.generation == generation or (
-                self._lingers and way == TO_SERVER and epoch == world.server.epoch
-            ):
+            # What was sent before the break may arrive, but not behind the first message of the next connection.
+            lingers = self._lingers and way == TO_SERVER and epoch == world.server.epoch
+            if self.generation == generation or (lingers and self.heard <= generation):
                 deliver()
 
         world.after(when - world.now, arrive)

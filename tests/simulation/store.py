@@ -257,6 +257,8 @@ class SimSpawner:
 
     def connected(self) -> None:
         """Sends what it may not have sent."""
+        generation = self.world.links[self.id].generation
+        self.world.server.hear(self, lambda d, now: self.world.back(self.id, generation))
         for call in self.calls.values():
             if call.cancelled:
                 self.cancel(call, terminate=False)

@@ -38,9 +38,11 @@ class SimWorker:
             for c in self.containers.values()
         ]
 
+        generation = self.world.links[self.id].generation
+
         def joined(d: Dispatcher, now: float) -> None:
+            self.world.back(self.id, generation)
             d.worker_joined(now, self.id, self.capacity, running)
-            self.world.back(self.id)
             self.world.server.store.worker_joined()
 
         self.world.server.hear(self, joined)

@@ -124,8 +124,9 @@ class World:
         self.away.setdefault(peer_id, []).append([self.now, inf])
         self._out.add(peer_id)
 
-    def back(self, peer_id: str) -> None:
-        """The server has heard of a peer again."""
+    def back(self, peer_id: str, generation: int) -> None:
+        """The server has the first message of a connection."""
+        self.links[peer_id].heard = generation
         if peer_id in self._out and self.links[peer_id].up:
             self._gave_up = self._gave_up or self._lost(peer_id, self.away[peer_id][-1])
             self._out.discard(peer_id)
