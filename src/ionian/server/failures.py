@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 from ..protocol.batch import LOST, Batch
+from ..protocol.stream import Refused
+
+GONE = "its app was stopped, or deployed without it; run or deploy the app again"
 
 
 def lost(batch: Batch, type: str, message: str) -> Batch:
@@ -15,5 +18,10 @@ def lost(batch: Batch, type: str, message: str) -> Batch:
 
 def no_function(batch: Batch, function_id: str) -> Batch:
     """The answer to inputs of a function that is not there, or not any more."""
-    what = f"there is no function {function_id}" if function_id else "the call has ended"
-    return lost(batch, "NotFoundError", f"{what}: its app was stopped; run the app again")
+    what = f"there is no function {function_id!r}" if function_id else "the call has ended"
+    return lost(batch, "NotFoundError", f"{what}: {GONE}")
+
+
+def gone(function_id: str) -> Refused:
+    """The answer to who asks for a function that is not there, or not any more."""
+    return Refused("NotFoundError", f"there is no function {function_id[:80]!r}: {GONE}")

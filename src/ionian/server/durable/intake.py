@@ -13,6 +13,7 @@ from ...protocol.calls import Spawn
 from ...protocol.stream import Refused
 from ...protocol.wire import INPUTS, entries
 from ..auth import Actor
+from ..failures import gone
 from ..handlers.names import check_id
 from ..store.calls import NewInputs
 from ..store.database import sqlite_folder
@@ -65,10 +66,7 @@ class Intake:
         """The inputs of a message, to be written. Raises Refused."""
         found = self._server.engine.specs.get(message.function_id)
         if found is None or actor.environment not in ("", found[2]) or found[1] in self.closed:
-            raise Refused(
-                "NotFoundError",
-                f"there is no function {message.function_id[:80]!r}: its app was stopped; run the app again",
-            )
+            raise gone(message.function_id)
         spec, app_id, environment = found
         if spec.is_generator:
             raise Refused("InvalidError", f"expected a function that returns, got the generator {spec.tag}")

@@ -17,6 +17,7 @@ from ionian.protocol.stream import Refused
 from ionian.protocol.variants import combine, variant_id, vary
 
 from ..auth import Actor, Target, authorise
+from ..failures import gone
 from ..store.schema import App
 from .context import Context, in_thread
 from .deploys import no_app
@@ -95,7 +96,7 @@ async def describe_function(
         Target() if found is None else Target(found[0].environment, found[0].app_id),
     )
     if found is None or found[0].state == "stopped":
-        raise Refused("NotFoundError", f"there is no function {base_id[:80]!r}: its app was stopped")
+        raise gone(base_id)
     app, spec = found
     if varied is not None:
         spec = vary(spec, varied[1])
@@ -116,10 +117,7 @@ async def bind_function(
     target = Target() if found is None else Target(found[0].environment, found[0].app_id)
     authorise(actor, "BindFunction", target)
     if found is None or found[0].state == "stopped":
-        raise Refused(
-            "NotFoundError",
-            f"there is no function {message.function_id[:80]!r}: its app was stopped or deployed anew",
-        )
+        raise gone(message.function_id)
     app, base = found
     if overrides == Overrides():
         return _found(app, base), b""

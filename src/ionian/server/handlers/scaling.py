@@ -10,6 +10,7 @@ from ionian.protocol.spec import FunctionSpec, Scaling
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
+from ..failures import gone
 from .context import Context, in_thread
 
 LONGEST_WINDOW_S = 3600.0
@@ -62,7 +63,7 @@ async def get_function_stats(
     _function(actor, "GetFunctionStats", message.function_id, context)
     stats = context.durable.engine.dispatcher.stats(message.function_id)
     if stats is None:
-        raise _unknown(message.function_id)
+        raise gone(message.function_id)
     stats.backlog += await context.durable.waiting_in_store(message.function_id)
     return stats, b""
 
@@ -71,12 +72,5 @@ def _function(actor: Actor, action: str, function_id: str, context: Context) -> 
     authorise(actor, action, Target())
     found = context.durable.engine.specs.get(function_id)
     if found is None or actor.environment not in ("", found[2]):
-        raise _unknown(function_id)
+        raise gone(function_id)
     return found[0], found[1]
-
-
-def _unknown(function_id: str) -> Refused:
-    return Refused(
-        "NotFoundError",
-        f"there is no function {function_id[:80]!r}: its app was stopped; run or deploy the app again",
-    )
