@@ -147,7 +147,9 @@ async def app_of(actor: Actor, action: str, app_id: str, context: Context) -> Ap
     app = await in_thread(context.store.apps.find, app_id)
     authorise(actor, action, Target() if app is None else Target(app.environment, app.app_id))
     if app is None:
-        raise Refused("NotFoundError", f"there is no app {app_id[:80]!r}")
+        raise Refused(
+            "NotFoundError", f"there is no app {app_id[:80]!r}; `ionian app list` shows those there are"
+        )
     return app
 
 
