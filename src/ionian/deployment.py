@@ -204,7 +204,9 @@ def _check_tag(tag: Any) -> None:
 
 def _name(given: Any, own: str | None) -> str:
     if given is None and own is None:
-        raise InvalidError('name: a deployed app needs one; write App("…"), app.deploy(name="…"), or ionian deploy --name …')
+        raise InvalidError(
+            'name: a deployed app needs one; write App("…"), app.deploy(name="…"), or ionian deploy --name …'
+        )
     return object_name("name", own if given is None else given)
 
 
