@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,12 +78,29 @@ class Blobs:
 
     async def store(self, content: bytes) -> str:
         """Keeps content on the server; returns its digest."""
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
         view = memoryview(content)
+        return await self._store(len(content), lambda at: view[at : at + CHUNK])
+
+    async def store_file(self, file: FileIO, size: int) -> str:
+        """The same for so many bytes of a file, of which a part is in memory at a time."""
+        return await self._store(size, lambda at: os.pread(file.fileno(), min(CHUNK, size - at), at))
+
+    async def _store(self, size: int, part: Callable[[int], bytes | memoryview]) -> str:
+        digest = await asyncio.to_thread(_digest, size, part)
         while True:
             try:
-                for at in range(0, max(len(content), 1), CHUNK):
-                    await self._uplink.bulk(Blob(digest, len(content), at), view[at : at + CHUNK])
+                for at in range(0, max(size, 1), CHUNK):
+                    await self._uplink.bulk(Blob(digest, size, at), part(at))
                 return digest
             except ConnectionLost:
                 await asyncio.sleep(PAUSE_S)
+
+
+def _digest(size: int, part: Callable[[int], bytes | memoryview]) -> str:
+    seen = hashlib.sha256()
+    for at in range(0, size, CHUNK):
+        content = part(at)
+        if len(content) != min(CHUNK, size - at):
+            raise OSError(f"it ends before its {size} bytes")
+        seen.update(content)
+    return seen.hexdigest()

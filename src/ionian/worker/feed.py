@@ -21,9 +21,9 @@ from ..protocol.ids import CALL_ID_LENGTH
 from ..protocol.shelf import on_shelf
 from ..protocol.slots import Run, ask, cell_size, runs
 from ..protocol.stream import joined
-from ..protocol.wire import PREFIX, PREFIX_SIZE, RUN, entries
+from ..protocol.wire import RUN, entries
 from ..protocol.workers import Held
-from .packets import Packet, batch_of, descriptors, header_of, packet_of, read_file, some_rows
+from .packets import Packet, batch_of, descriptors, header_of, packet_of, result_of, some_rows
 
 BUFFER = 256 << 10
 PACKETS_A_TURN = 32
@@ -227,7 +227,7 @@ class Feed:
 
     def _packet(self, size: int, ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
-            batch = self._unpack(bytes(self._buffer[:size]), descriptors(ancillary))
+            batch = result_of(bytes(self._buffer[:size]), descriptors(ancillary))
         except (ValueError, OSError, struct.error) as error:  # user code can write here
             log.warning("a container sent what is no result: %s", error)
             return
@@ -272,16 +272,6 @@ class Feed:
             self._take(
                 Batch(call_id, index, sizes, b"".join(payloads), attempt=attempt, code=code, micros=micros)
             )
-
-    def _unpack(self, data: bytes, fds: list[int]) -> Batch:
-        if not fds:
-            _, header, payload = next(entries(data))
-            return Batch.unpack(header, bytes(payload))
-        for fd in fds[1:]:
-            os.close(fd)
-        _, header_size, payload_size = PREFIX.unpack_from(data)
-        header = memoryview(data)[PREFIX_SIZE : PREFIX_SIZE + header_size]
-        return Batch.unpack(header, read_file(fds[0], payload_size))
 
     # --- what is under way
 

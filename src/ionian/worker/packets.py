@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import array
 import os
+from io import FileIO
 
 from ..protocol.batch import Batch
 from ..protocol.container import PACKET_MAX
-from ..protocol.wire import PREFIX, PREFIX_SIZE, entries
+from ..protocol.wire import MAX_INLINE, PREFIX, PREFIX_SIZE, entries
 
 Packet = tuple[bytes, bytes | int | None]
 """The entry; or its prefix and header, and the payload apart: as bytes, or as the descriptor that it was sent by."""
+
+
+class LargeResult(Batch):
+    """One result that stays in the file by which it came: a worker has less memory than all its containers. User code
+    may still write there, so what is read twice may differ."""
+
+    __slots__ = ("file",)
+
+    def __init__(self, columns: Batch, file: FileIO) -> None:
+        c = columns
+        super().__init__(c.call_id, c.index, c.size, b"", attempt=c.attempt, code=c.code, micros=c.micros)
+        self.file = file
+
+
+def result_of(packet: bytes, fds: list[int]) -> Batch:
+    """The batch of a packet of results, whose payload may have come by a descriptor."""
+    if not fds:
+        _, header, payload = next(entries(packet))
+        return Batch.unpack(header, bytes(payload))
+    for fd in fds[1:]:
+        os.close(fd)
+    file = FileIO(fds[0], "rb")
+    file.seek(0)  # its writer stands at the end
+    batch = header_of(packet)
+    if len(batch) == 1 and batch.size[0] > MAX_INLINE:
+        return LargeResult(batch, file)
+    with file:
+        batch.payload = file.read(sum(batch.size))
+    if len(batch.payload) != sum(batch.size):
+        raise ValueError(f"expected a payload of {sum(batch.size)} bytes, got {len(batch.payload)}")
+    return batch
 
 
 def header_of(packet: bytes) -> Batch:

@@ -40,6 +40,7 @@ from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
+from .packets import LargeResult
 from .replay import ReplayContainer
 from .sandbox import IdMap, Spawner, sweep
 from .uplink import Uplink
@@ -307,14 +308,19 @@ class Worker:
     async def _results_blobs(
         self, container: Container, batch: Batch, before: asyncio.Future[None] | None
     ) -> None:
-        payloads, codes = batch.payloads(), list(batch.code)
-        for at, payload in enumerate(payloads):
-            if len(payload) > MAX_INLINE:
+        payloads, codes = [b""] if isinstance(batch, LargeResult) else batch.payloads(), list(batch.code)
+        for at, size in enumerate(batch.size):
+            if size > MAX_INLINE:
                 try:
-                    payloads[at] = f"{await self.blobs.store(payload)} {len(payload)}".encode()
+                    if isinstance(batch, LargeResult):
+                        with batch.file:
+                            digest = await self.blobs.store_file(batch.file, size)
+                    else:
+                        digest = await self.blobs.store(payloads[at])
+                    payloads[at] = f"{digest} {size}".encode()
                     codes[at] |= BLOB
                 except Exception as error:
-                    payloads[at] = failure(f"its result of {len(payload)} bytes could not be kept: {error}")
+                    payloads[at] = failure(f"its result of {size} bytes could not be kept: {error}")
                     codes[at] = LOST
         if before is not None:
             await asyncio.wait([before])  # the end of a generator must not overtake its items

@@ -17,6 +17,7 @@ from ionian.protocol.workers import Held
 from ionian.serialization import dumps, load_failure, loads
 from ionian.worker.cancellations import Cancellations
 from ionian.worker.feed import Feed
+from ionian.worker.packets import LargeResult
 
 PROGRAM = Path(__file__).with_name("runner_process.py")
 LARGE = 300_000
@@ -88,7 +89,8 @@ class Container:
         self.feed.close()
 
     def _results(self, batch: Batch) -> None:
-        rows = zip(batch.index, batch.attempt, batch.code, batch.payloads(), strict=True)
+        payloads = [batch.file.read()] if isinstance(batch, LargeResult) else batch.payloads()
+        rows = zip(batch.index, batch.attempt, batch.code, payloads, strict=True)
         for index, attempt, code, payload in rows:
             value = (
                 loads(payload) if code in (OK, YIELD) else load_failure(payload) if code == ERROR else None

@@ -1,0 +1,37 @@
+"""Results larger than the memory of those that pass them on (programs/large_results.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.homes import new_home
+from tests.integration.seen import seen_by
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+
+MUCH_MIB = 40
+"""Of a result of 64 MiB, server and worker have a few parts of 1 MiB at a time."""
+
+
+@pytest.fixture(scope="module")
+def seen() -> Iterator[dict[str, Any]]:
+    """In a home of its own: what its server and its worker had at most is of these results alone."""
+    with new_home() as home:
+        yield seen_by(home, "large_results.py")[0]
+
+
+def test_a_container_of_256_mib_returns_64_and_they_arrive_whole(seen: dict[str, Any]):
+    assert seen["remote"] == [64, True]
+    assert seen["spawned"] == [64, True]
+
+
+def test_neither_server_nor_worker_has_a_large_result_in_memory(seen: dict[str, Any]):
+    assert seen["server grew"] < MUCH_MIB
+    assert seen["worker grew"] < MUCH_MIB
+
+
+def test_a_result_that_its_own_container_has_no_memory_for_says_so(seen: dict[str, Any]):
+    assert "limit of 256 MiB" in seen["too large"]
+    assert seen["after"] == 1 << 20

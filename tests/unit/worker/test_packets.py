@@ -1,0 +1,67 @@
+"""Packets of results as they come from a container, whatever user code wrote there."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+from ionian.protocol.batch import Batch
+from ionian.protocol.ids import new_id
+from ionian.protocol.wire import MAX_INLINE, PREFIX, RESULTS
+from ionian.worker.packets import LargeResult, result_of
+
+CALL = new_id("fc")
+
+
+def passed(content: bytes) -> int:
+    fd = os.memfd_create("payload")
+    os.write(fd, content)
+    return fd
+
+
+def head(sizes: list[int]) -> bytes:
+    """A packet whose payload is elsewhere."""
+    header = Batch(CALL, range(len(sizes)), sizes, b"").header()
+    return PREFIX.pack(RESULTS, len(header), sum(sizes)) + header
+
+
+def is_open(fd: int) -> bool:
+    return Path(f"/proc/self/fd/{fd}").exists()
+
+
+def test_a_result_within_the_packet_is_its_payload() -> None:
+    batch = result_of(Batch(CALL, [3], [5], b"hello").pack(RESULTS), [])
+    assert (batch.index, batch.payloads()) == ((3,), [b"hello"])
+
+
+def test_results_that_came_by_a_descriptor_are_read_and_it_is_closed() -> None:
+    fd = passed(b"hello" + b"x" * MAX_INLINE)
+    batch = result_of(head([5, MAX_INLINE]), [fd])
+    assert batch.payloads() == [b"hello", b"x" * MAX_INLINE]
+    assert not is_open(fd)
+
+
+def test_a_result_too_large_for_a_message_stays_in_its_file_until_it_is_dropped() -> None:
+    size = MAX_INLINE + 1
+    fd = passed(b"y" * size)
+    batch = result_of(head([size]), [fd])
+    assert isinstance(batch, LargeResult)
+    assert (list(batch.size), batch.payload) == ([size], b"")
+    assert os.pread(batch.file.fileno(), size + 1, 0) == b"y" * size
+    del batch
+    gc.collect()
+    assert not is_open(fd)
+
+
+def test_a_file_that_is_shorter_than_its_packet_says_is_no_result() -> None:
+    with pytest.raises(ValueError, match="10 bytes, got 3"):
+        result_of(head([10]), [passed(b"abc")])
+
+
+def test_descriptors_that_nobody_asked_for_are_closed() -> None:
+    fds = [passed(b"hello"), passed(b"more")]
+    assert result_of(head([5]), fds).payloads() == [b"hello"]
+    assert not any(map(is_open, fds))
