@@ -81,3 +81,30 @@ def test_each_gets_a_card_of_the_kind_that_it_names_or_is_told_what_there_is(tmp
     )
     assert set(map(str, without.values())) == {"[]"}
     assert "Without the GPU that they ask for (--no-gpu): exact, smaller, larger, fallback, Model" in said
+
+
+ASKED = "4 × A100 asked, 2 free of 4 on worker local"
+UNBLOCKS = "it starts when a container of hold ends"
+
+
+def test_four_cards_are_waited_for_with_a_place_a_reason_and_what_unblocks_it_and_small_ones_wait_behind(
+    machine: tuple[Home, dict[str, str]], tmp_path: Path
+) -> None:
+    home, environment = machine
+    go = tmp_path / "go"
+    with running(home, "run", "line.py", "--go", str(go), cwd=PROGRAMS, environment=environment) as run:
+        run.until(f"four waits: {ASKED}; it is 1st in the queue; {UNBLOCKS}")
+        go.touch()
+        found = seen(run)
+    assert found["large"] == [f"1 input waiting: {ASKED}; {UNBLOCKS}"]
+    assert found["small"] == [
+        "6 inputs waiting: others that came before it are to have the room on worker local; it is 2nd in the queue"
+    ]
+    assert f"{ASKED}; it is 1st in the queue; {UNBLOCKS}" in found["why"]
+    rows = [(row["Function"], row["State"], row["Inputs"], row["GPUs"]) for row in found["list"]]
+    assert rows == [
+        ("hold", "ready", "1", "nvidia.com/gpu=0, nvidia.com/gpu=1"),
+        ("four", "wanted", "1", ""),
+        ("small", "wanted", "6", ""),
+    ]
+    assert found["after"] == [True] * 6, "none of the small ones ran before the large one"
