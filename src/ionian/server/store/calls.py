@@ -7,12 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, Connection, Integer, bindparam, case, insert, select, tuple_, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Float,
+    Integer,
+    Update,
+    bindparam,
+    case,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from ionian.protocol.batch import BLOB, Batch
 
 from .database import Database
+from .many import execute_many
 from .schema import Call, CallInputs, CallResults
 
 CHUNK = 500
@@ -125,6 +138,9 @@ def named_blobs(batch: Batch) -> str:
 
 # --- inputs
 
+_INSERT_CALL = insert(Call)
+_INSERT_INPUTS = insert(CallInputs)
+
 
 @dataclass(slots=True)
 class _Known:
@@ -161,9 +177,9 @@ def _add_inputs(connection: Connection, group: list[NewInputs], now: float) -> N
             rows.append(_inputs_row(one))
         one.total, one.complete = call.total, call.complete
     if new:
-        connection.execute(insert(Call), new)
+        execute_many(connection, _INSERT_CALL, new)
     if rows:
-        connection.execute(insert(CallInputs), rows)
+        execute_many(connection, _INSERT_INPUTS, rows)
     if grown:
         _grow(connection, grown, now)
 
@@ -241,6 +257,24 @@ def _grow(connection: Connection, grown: dict[str, _Known], now: float) -> None:
 
 # --- results
 
+_INSERT_RESULTS = insert(CallResults).values(
+    {name: bindparam(name) for name in ("call_id", "low", "high", "blobs", "columns", "payload")}
+)
+
+
+def _count_results() -> Update:
+    done = Call.done + bindparam("b_count", type_=Integer)
+    ended = Call.complete & (done >= Call.total) & Call.finished_at.is_(None)
+    now = bindparam("b_now", type_=Float)
+    return (
+        update(Call)
+        .where(Call.call_id == bindparam("b_id"))
+        .values(done=done, finished_at=case((ended, now), else_=Call.finished_at))
+    )
+
+
+_COUNT_RESULTS = _count_results()
+
 
 def _add_results(connection: Connection, group: list[NewResults], now: float) -> None:
     rows: list[dict[str, Any]] = []
@@ -249,15 +283,9 @@ def _add_results(connection: Connection, group: list[NewResults], now: float) ->
         batch = one.batch
         counts[batch.call_id] = counts.get(batch.call_id, 0) + len(batch)
         rows += [_results_row(part) for part in split(batch)]
-    connection.execute(insert(CallResults), rows)
-    done = Call.done + bindparam("b_count", type_=Integer)
-    ended = Call.complete & (done >= Call.total) & Call.finished_at.is_(None)
-    statement = (
-        update(Call)
-        .where(Call.call_id == bindparam("b_id"))
-        .values(done=done, finished_at=case((ended, now), else_=Call.finished_at))
-    )
-    connection.execute(statement, [{"b_id": id, "b_count": count} for id, count in counts.items()])
+    execute_many(connection, _INSERT_RESULTS, rows)
+    ended = [{"b_id": id, "b_count": count, "b_now": now} for id, count in counts.items()]
+    execute_many(connection, _COUNT_RESULTS, ended)
 
 
 def _results_row(batch: Batch) -> dict[str, Any]:
