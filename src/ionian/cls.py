@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import later
 from .arguments import environment, object_name, wrong
-from .class_definition import ClassDefinition, check
+from .class_definition import ClassDefinition, check, is_generator
 from .exception import InvalidError
 from .execution import is_local
 from .function import Function, handle
@@ -182,6 +182,13 @@ class Cls:
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Cls:
         """The class with other limits than those of `@modal.batched`, and containers of its own."""
+        definition = self._remote.definition
+        if definition is not None:
+            for name, partial in definition.methods.items():
+                if is_generator(partial):
+                    raise InvalidError(
+                        f"with_batching: {self.__name__}.{name} is a generator, and what is batched returns a list"
+                    )
         return self._varied(
             self._remote.service.with_batching(max_batch_size=max_batch_size, wait_ms=wait_ms)
         )

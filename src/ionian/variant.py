@@ -183,6 +183,8 @@ def with_concurrency(base: AnyFunction, max_inputs: int, target_inputs: int | No
 
 def with_batching(base: AnyFunction, max_batch_size: int, wait_ms: int) -> Variant:
     """The function with other batches."""
+    if base.raw is not None and base.is_generator:
+        raise InvalidError(f"with_batching: {base.tag} is a generator, and what is batched returns a list")
     options = FunctionOptions()
     options.batch_size, options.batch_wait_ms = batching_of(max_batch_size, wait_ms)
     return Variant(base, Given(frozenset({"batching"}), options))

@@ -44,6 +44,14 @@ class Model:
         yield x
 
 
+@app.cls(serialized=True)
+class Single:
+    @modal.method()
+    def run(self, x: int) -> int:
+        return x
+
+
+OneMethod: Any = Single
 f: Any = plain
 g: Any = generates
 M: Any = Model
@@ -56,6 +64,9 @@ def with_default(x: int = 1) -> list[int]:
 
 
 def of_self(self: Any) -> None: ...
+
+
+def of_two(self: Any, x: int) -> None: ...
 
 
 def class_with(types: dict[str, Any] | None = None, **members: Any) -> Any:
@@ -247,6 +258,10 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         ),
         (lambda: f.with_batching(max_batch_size=0, wait_ms=1), "max_batch_size: "),
         (lambda: f.with_batching(max_batch_size=1, wait_ms=-1), "wait_ms: "),
+        (
+            lambda: g.with_batching(max_batch_size=2, wait_ms=1),
+            "generates is a generator, and what is batched",
+        ),
     ],
     "FunctionCall": [
         (lambda: m.FunctionCall(), "a FunctionCall is what .spawn(…) returns"),
@@ -272,7 +287,7 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
             "which needs @app.cls(enable_memory_snapshot=True)",
         ),
         (
-            lambda: class_with(e=m.enter()(lambda self, x: 1)),
+            lambda: class_with(e=m.enter()(of_two)),
             "K.e: @modal.enter takes a method with self alone",
         ),
         (lambda: class_with(e=m.exit()(g.raw)), "K.e: @modal.exit takes a function that ends"),
@@ -353,7 +368,8 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: M.with_options(), "with_options: expected at least one option"),
         (lambda: M.with_options(cpu=-1), "cpu: "),
         (lambda: M.with_concurrency(max_inputs=0), "max_inputs: "),
-        (lambda: M.with_batching(max_batch_size=0, wait_ms=0), "max_batch_size: "),
+        (lambda: OneMethod.with_batching(max_batch_size=0, wait_ms=0), "max_batch_size: "),
+        (lambda: M.with_batching(max_batch_size=2, wait_ms=0), "with_batching: Model.stream is a generator"),
     ],
     "Retries": [
         (lambda: m.Retries(max_retries=-1), "max_retries: "),
