@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+LETTERS = (
+    ALPHABET * 8
+).encode()  # a letter for each byte, each for 8 of them: random bytes are random letters
 CALL_ID_LENGTH = 29  # "fc-" and 26 characters
 
 
 def ulid() -> str:
     """A new ULID: sorts by the millisecond in which it was made."""
-    return ulid_of(time.time_ns() // 1_000_000, os.urandom(10))
+    return _time(time.time_ns() // 1_000_000) + os.urandom(16).translate(LETTERS).decode()
+
+
+@lru_cache(maxsize=1)  # many are made in one millisecond: each spawned call has one
+def _time(millisecond: int) -> str:
+    return ulid_of(millisecond, b"")[:10]
 
 
 def ulid_of(millisecond: int, ten_bytes: bytes) -> str:
