@@ -25,8 +25,6 @@ from ..protocol.stream import ConnectionLost, Peer, Refused, dial
 from ..version import VERSION
 
 CHUNK = 32 << 10
-PREPARING_S = 5.0
-"""After this a person is told that it takes long."""
 
 
 def on_terminal() -> bool:

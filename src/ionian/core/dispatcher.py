@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 from ..protocol.batch import Batch
 from ..protocol.ids import new_id
-from ..protocol.messages import Failure
 from ..protocol.spec import FunctionSpec, Scaling
 from ..protocol.workers import Capacity, ContainerState, Running, TakenBack
 from .actions import Action
@@ -131,13 +130,6 @@ class Dispatcher(Answers):
         self._at(now)
         self.detached.discard(app_id)
         self.versions.remove_app(now, app_id)
-
-    def refuse_function(self, now: float, function_id: str, failure: Failure) -> None:
-        """A function can't run (its image does not build): what waits for it ends with that error."""
-        self._at(now)
-        function = self.core.functions.get(function_id)
-        if function is not None:
-            self.versions.refuse(now, function, failure)
 
     def image_state(self, now: float, worker_id: str, image_id: str, *, there: bool) -> None:
         """A worker has an image, or has it no more: containers go first where their image is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..protocol.batch import LOST
-from ..protocol.messages import Failure
 from ..protocol.spec import Concurrency, FunctionSpec, Scaling
 from . import failures
 from .fleet import Fleet
@@ -100,11 +99,6 @@ class Versions:
             for container in list(function.containers):
                 self.fleet.stop(now, container, _at_once(function), "its app was stopped")
         self.fleet.room(now)
-
-    def refuse(self, now: float, function: Function, failure: Failure) -> None:
-        """A function can't run (its image does not build): what waits for it ends with that error."""
-        payload = failures.failure(failure.type, failure.message)
-        self.flow.fail_queued(now, function, LOST, payload)
 
     def scale(self, now: float, function: Function, scaling: Scaling) -> None:
         """A function has other numbers of containers from now on."""

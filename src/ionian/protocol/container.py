@@ -24,7 +24,6 @@ class Begin:
     )  # the whole environment of user code
     functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id of the app's functions
     workdir: str = "/root"
-    client_python: str = ""
     image_id: str = ""
     is_class: bool = False
     arguments: str = ""  # base64 of the pickled (args, kwargs) of a class's constructor

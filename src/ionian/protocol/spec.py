@@ -197,7 +197,6 @@ class FunctionSpec:
     single_use: bool = False
     python: str = ""  # the client's Python, "3.11": said where the image's differs
     cloudpickle: str = ""
-    block_network: bool = False
     retries: RetryPolicy | None = None
     class_spec: ClassSpec | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)

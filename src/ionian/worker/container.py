@@ -63,7 +63,6 @@ class Container:
         self._why = ""  # why we ended it; empty: it ended by itself
         self._detail = ""
         self._failure = b""
-        self._failed_import = False
         self._started = time.monotonic()
         self._killer: asyncio.TimerHandle | None = None
         self._interrupted = False  # what it runs was interrupted, and has its cleanup
@@ -352,7 +351,7 @@ class Container:
                 self._is_ready()
                 return
             if name == Failed.__name__:
-                self._why, self._failed_import = "import", True
+                self._why = "import"
                 self._detail = msgspec.json.decode(header)[2]["message"]
                 self._failure = bytes(payload)
                 return

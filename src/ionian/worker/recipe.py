@@ -82,7 +82,6 @@ def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
         env=environment_of(ask, image, worker.devices.edits(ask.devices)),
         functions=ask.functions,
         workdir=image.workdir,
-        client_python=function.python,
         image_id=function.image_id,
         is_class=function.class_spec is not None,
         arguments=function.class_spec.arguments if function.class_spec is not None else "",

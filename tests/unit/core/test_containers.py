@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ionian.core.actions import Deliver, Start, Stop
 from ionian.protocol.batch import ERROR, LOST, OK, YIELD
-from ionian.protocol.messages import Failure
 from ionian.protocol.spec import FunctionSpec, Resources, Scaling
 from ionian.protocol.workers import Capacity
 
@@ -100,15 +99,6 @@ def test_starts_that_fail_together_are_one_try() -> None:
     assert rig.failures() == {}
     rig.wait(0.5)
     assert len(rig.get(Start)) == 1, "after a failure one at a time"
-
-
-def test_a_function_whose_image_does_not_build_ends_what_waits_for_it() -> None:
-    rig = Rig()
-    rig.open()
-    rig.put(0)
-    rig.dispatcher.refuse_function(rig.now, "fu-1", Failure("ImageBuildError", "apt-get failed"))
-    rig.after()
-    assert rig.failures() == {0: {"type": "ImageBuildError", "message": "apt-get failed"}}
 
 
 def test_an_idle_container_ends_after_the_scaledown_window() -> None:
