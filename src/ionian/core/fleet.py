@@ -79,11 +79,13 @@ class Fleet:
             return
         spec = function.spec
         wanted = desired(spec.scaling, function.load(now))
-        leaving = sum(c.state is State.STOPPING or c.retired for c in function.containers)
+        leaving = sum(
+            c.state is State.STOPPING or c.retired or c.worker.absent(now) for c in function.containers
+        )
         live = len(function.containers) - leaving
         most = spec.scaling.max_containers
         if most:
-            wanted = min(wanted, most - leaving)  # what is told to end still runs
+            wanted = min(wanted, most - leaving)  # what is told to end, or out of reach, still runs
         upto = min(wanted, live + max(STARTS_AT_ONCE, live // A_SHARE))
         before, room = live, True
         while room and live < upto and self._may_start(now, function):

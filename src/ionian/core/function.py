@@ -81,13 +81,22 @@ class Function:
         """What the autoscaler looks at.
 
         What was measured may no longer hold: where every busy container has been at its input for longer,
-        an input takes at least that long.
+        an input takes at least that long. What is out of reach is neither work nor help.
         """
-        busy = [container for container in self.containers if container.outstanding]
+        busy = out_of_reach = 0
+        least = inf
+        for container in self.containers:
+            if not container.outstanding:
+                continue
+            if container.worker.absent(now):
+                out_of_reach += container.outstanding
+            else:
+                busy += 1
+                least = min(least, now - container.progress_at)
         pace_s = self.pace_s
         if pace_s >= 0 and busy:
-            pace_s = max(pace_s, min(now - container.progress_at for container in busy))
-        return Load(self.queued, self.running, len(busy), pace_s, *self.aim())
+            pace_s = max(pace_s, least)
+        return Load(self.queued, self.running - out_of_reach, busy, pace_s, *self.aim())
 
     def aim(self) -> tuple[int, bool]:
         """How many inputs a container should have, and whether quick ones may share fewer containers."""

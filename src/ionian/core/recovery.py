@@ -19,7 +19,7 @@ from .ledger import DELAYED, QUEUED, UNKNOWN
 from .placement import Node, Reservation
 from .results import Results
 from .state import Core
-from .worker import Container, State, Worker, rows_of
+from .worker import ABSENT_S, Container, State, Worker, rows_of
 
 SUPERSEDED = "its inputs were run elsewhere while its worker was out of reach"
 
@@ -279,11 +279,19 @@ class Recovery:
         for container in worker.containers.values():
             container.function.place(container, now)
 
+        functions = {container.function: None for container in worker.containers.values()}
+
+        def others(then: float) -> None:
+            if worker.absent(then):
+                for function in functions:
+                    self.fleet.wake(then, function)
+
         def check(then: float) -> None:
             same = self.core.workers.get(worker_id) is worker
             if same and not worker.present and worker.gone_at == now:
                 self._lose(then, worker, dead=False)
 
+        self.core.timers.at(now + ABSENT_S, others)
         self.core.timers.at(now + self.core.settings.worker_lost_after_s, check)
 
     def _lose(self, now: float, worker: Worker, *, dead: bool) -> None:

@@ -23,6 +23,8 @@ WORTH_SENDING_US = 200
 
 MOST_ROWS = 256
 BATCH_ROWS = 64
+ABSENT_S = 1.0
+"""Out of reach for so long, which a lost connection rarely is, a worker is no help: others start what is needed."""
 HEAVY_BYTES = 256 << 10
 """A container whose last batch was larger than this has one ahead and no more: memory, and frames, stay bounded."""
 
@@ -70,6 +72,10 @@ class Worker:
         self.unconfirmed: set[int] = set()  # batches of results that the callers have not confirmed yet
         self.images: set[str] = set()
         self.strangers: dict[int, Reservation] = {}  # containers that end there, and are no function's
+
+    def absent(self, now: float) -> bool:
+        """Whether it is out of reach, and not for a moment only."""
+        return not self.present and now >= self.gone_at + ABSENT_S
 
     def moved(self) -> None:
         """It is there or not, or has other images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ionian.core.actions import ConfirmResults, Run, Start, Stop
 from ionian.protocol.batch import OK
+from ionian.protocol.spec import Scaling
 from ionian.protocol.workers import Capacity, Held, Running
 
 from .rig import CALL, CLIENT, WORKER, Rig
@@ -28,6 +29,19 @@ def test_a_worker_out_of_reach_keeps_its_inputs_for_a_minute() -> None:
     rig.wait(2.0)
     (start,) = rig.get(Start)
     assert start.worker_id == "wo-2"
+
+
+def test_what_waits_does_not_wait_for_a_worker_that_is_out_of_reach() -> None:
+    rig = Rig(scaling=Scaling(max_containers=4))
+    rig.warm()
+    rig.join(ROOM, worker="wo-2")
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.put(1, 2)
+    rig.actions.clear()
+    rig.wait(0.9)
+    assert rig.get(Start) == [], "it may be there again in a moment"
+    rig.wait(0.2)
+    assert {start.worker_id for start in rig.get(Start)} == {"wo-2"}
 
 
 def test_the_inputs_of_a_dead_worker_run_elsewhere_at_once() -> None:
