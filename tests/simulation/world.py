@@ -120,9 +120,10 @@ class World:
     # Who was out of reach
 
     def left(self, peer_id: str) -> None:
-        """A peer is out of reach from now on."""
-        self.away.setdefault(peer_id, []).append([self.now, inf])
-        self._out.add(peer_id)
+        """A peer is out of reach from now on, if it is not yet."""
+        if peer_id not in self._out:
+            self.away.setdefault(peer_id, []).append([self.now, inf])
+            self._out.add(peer_id)
 
     def back(self, peer_id: str, generation: int) -> None:
         """The server has the first message of a connection."""
@@ -169,7 +170,7 @@ class World:
             runs = self.runs[call_id, index] = []
         for run in runs:
             where = f"{self.where}: {call_id}:{index} ran as {run.attempt} in {run.container}"
-            excused = self.excused(call_id, run.worker, run.began)
+            excused = any(self.excused(call_id, place, run.began) for place in (run.worker, worker))
             # A caller that was given up and comes back makes its calls anew, in the same epoch.
             assert run.attempt != attempt or excused, f"{where} and again in {container}"
             assert run.lost or run.failed or excused, f"{where}, now as {attempt} in {container}"
