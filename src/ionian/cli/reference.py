@@ -97,9 +97,10 @@ def find_app(module: ModuleType, reference: Reference) -> Any:
 
 def runnables(module: ModuleType) -> list[Runnable]:
     """Everything in a module that can be run: its variables, and what its apps have registered."""
-    from ..app import App, LocalEntrypoint
+    from ..app import App
     from ..cls import Cls, service_of
     from ..function import Function
+    from ..local_entrypoint import LocalEntrypoint
     from .methods import targets
 
     found: list[Runnable] = []
