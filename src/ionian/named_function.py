@@ -11,22 +11,30 @@ from .function import Function
 from .options import FunctionOptions
 
 
-class NamedFunction(Function[..., Any, Any]):
-    """A function by the names of its app and itself; it is asked for when it is first used."""
+class FoundFunction(Function[..., Any, Any]):
+    """A function that was defined elsewhere: what it is is asked for when it is first used."""
 
-    def __init__(self, app_name: str, name: str, environment_name: str) -> None:
-        self._where = (app_name, environment_name)
+    def __init__(self, tag: str) -> None:
         self._generates = False
-        super().__init__(None, None, name, FunctionOptions(), is_generator=False)
+        super().__init__(None, None, tag, FunctionOptions(), is_generator=False)
 
     @property
     def is_generator(self) -> bool:
         """Whether a call gives an iterator."""
-        return self.hydrate()._generates
+        self.hydrate()
+        return self._generates
 
     @is_generator.setter
     def is_generator(self, value: bool) -> None:
         self._generates = value
+
+
+class NamedFunction(FoundFunction):
+    """A function by the names of its app and itself."""
+
+    def __init__(self, app_name: str, name: str, environment_name: str) -> None:
+        self._where = (app_name, environment_name)
+        super().__init__(name)
 
     def hydrate(self, client: Any = None) -> NamedFunction:
         """Sees to it that the function has its id, and returns it. Raises NotFoundError where there is none of that
@@ -70,22 +78,12 @@ def from_name(
     return NamedFunction(app_name, name, environment(environment_name))
 
 
-class IdFunction(Function[..., Any, Any]):
-    """A function that is known by its id; what it is is asked for when it is used."""
+class IdFunction(FoundFunction):
+    """A function that is known by its id."""
 
     def __init__(self, function_id: str) -> None:
         self._id = function_id
-        self._generates = False
-        super().__init__(None, None, function_id, FunctionOptions(), is_generator=False)
-
-    @property
-    def is_generator(self) -> bool:
-        """Whether a call gives an iterator."""
-        return self.hydrate()._generates
-
-    @is_generator.setter
-    def is_generator(self, value: bool) -> None:
-        self._generates = value
+        super().__init__(function_id)
 
     def hydrate(self, client: Any = None) -> IdFunction:
         """Sees to it that there is such a function, and returns it. Raises NotFoundError where there is none."""
