@@ -126,6 +126,16 @@ def test_a_version_that_the_engine_did_not_hear_of_runs_when_it_is_deployed_agai
     assert len(server.engine.published) == 1
 
 
+@pytest.mark.parametrize("field", ["client_version", "commit", "user"])
+@pytest.mark.parametrize("word", ["x" * 256, "\x1b[2J", "a\0b"])
+def test_what_a_deploy_says_of_itself_is_a_word_that_people_can_read(
+    server: Server, field: str, word: str
+) -> None:
+    app_id = created(server)
+    deploy = replace(Deploy(), **{field: word})
+    refused(server, PublishApp(app_id, [function("f")], deploy), f"{field}: expected up to 255 printable")
+
+
 @pytest.mark.parametrize("tag", ["x" * 51, "a b", "ä"])
 def test_a_version_needs_a_plain_tag(server: Server, tag: str) -> None:
     app_id = created(server)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 from ionian import faults
 from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, Deploy, PublishApp, StopApp
 from ionian.protocol.calls import AppFunctions
+from ionian.protocol.spec import FunctionSpec
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
@@ -16,7 +18,7 @@ from ..store.functions import AppIsOver, FunctionIdTaken
 from ..store.schema import App
 from ..store.versions import digests_of
 from .context import Context, in_thread
-from .names import check_id, check_name, check_tags, check_version_tag, environment_of
+from .names import check_id, check_name, check_tags, check_version_tag, check_word, environment_of
 from .specs import check_references, check_specs
 
 
@@ -66,8 +68,7 @@ async def publish_app(
 ) -> tuple[AppFunctions, bytes]:
     """Takes the functions of an app, after a look at all that they refer to."""
     app = await app_of(actor, "PublishApp", message.app_id, context)
-    check_specs(message.functions)
-    await in_thread(check_references, app, message.functions, context)
+    await in_thread(_check, app, message.functions, context)
     digests = {digest for spec in message.functions for digest in digests_of(spec)}
     if (message.deploy is not None) != (app.client == DEPLOYER):
         raise Refused(
@@ -89,11 +90,19 @@ async def publish_app(
     return AppFunctions(app.app_id, {spec.tag: spec.function_id for spec in message.functions}), b""
 
 
+def _check(app: App, specs: Sequence[FunctionSpec], context: Context) -> None:
+    """Refuses functions that can't be. Blocks: an app may have ten thousand, and a schedule takes milliseconds."""
+    check_specs(specs)
+    check_references(app, specs, context)
+
+
 async def _deploy(
     app: App, message: PublishApp, deploy: Deploy, digests: set[str], context: Context
 ) -> AppFunctions:
     """The next version of a deployed app, unless it is what runs."""
     check_version_tag(deploy.tag)
+    for name in ("client_version", "commit", "user"):
+        check_word(name, getattr(deploy, name))
     check_tags(deploy.tags or {})
     if faults.ARMED:
         faults.reach("deploy.received")

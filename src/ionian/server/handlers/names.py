@@ -35,6 +35,12 @@ def check_version_tag(tag: str) -> None:
         )
 
 
+def check_word(name: str, word: str) -> None:
+    """Refuses what can't stand in a list that people read."""
+    if len(word) > 255 or not word.isprintable():
+        raise Refused("InvalidError", f"{name}: expected up to 255 printable characters, got {word[:80]!r}")
+
+
 def check_tags(tags: Mapping[str, str]) -> None:
     """Refuses what are no tags of an app."""
     if len(tags) > TAGS_MAX or any(not key or len(key) > 63 or len(tags[key]) > 255 for key in tags):
