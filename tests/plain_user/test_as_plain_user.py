@@ -18,6 +18,22 @@ UID = 23456
 HOME = Path(f"/var/tmp/ionian-test-{UID}")
 """That user's home. It stays, so base images and wheels are had once; deleting it is harmless."""
 
+SMOKE = [
+    f"tests/integration/test_{name}.py"
+    for name in (
+        *(
+            "sandbox",
+            "processes",
+            "resources",
+            "gpu",
+            "exec",
+            "replay",
+        ),  # what a user without rights has otherwise
+        *("functions", "classes", "concurrent", "batched", "spawn", "cancellation", "app_commands"),
+    )
+]
+"""What is run as that user, of the tests that are marked `container`: all of them would take ten minutes."""
+
 pytestmark = [
     pytest.mark.skipif(
         os.getuid() != 0, reason="only root can become somebody else; the suites here ran as you"
@@ -76,7 +92,7 @@ def test_a_plain_user_sets_up_and_runs_containers_from_a_clone(clone: Path) -> N
         "container",
         "-p",
         "no:cacheprovider",
-        "tests",
+        *SMOKE,
         folder=clone,
     )
     assert tests.returncode == 0, tests.stdout[-20_000:] + tests.stderr[-5_000:]
