@@ -189,6 +189,45 @@ class Lists:
         return [(x * y * self.scale, len(xs)) for x, y in zip(xs, by, strict=True)]
 
 
+class Mixin:
+    @modal.method()
+    def name(self) -> str:
+        return self.kind()
+
+
+@app.cls()
+class Parent(Mixin):
+    def __init__(self):
+        self.made = 1
+
+    @staticmethod
+    def more(x: int) -> int:
+        return x + 1
+
+    @classmethod
+    def kind(cls) -> str:
+        return cls.__name__
+
+    @property
+    def now(self) -> int:
+        return self.made
+
+    @modal.method()
+    def get(self) -> int:
+        return self.more(self.now)
+
+
+@app.cls()
+class Child(Parent):
+    @modal.enter()
+    def change(self):
+        self.made = 9
+
+    @modal.method()
+    def get(self) -> int:
+        return 100 + Parent.get(self)
+
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
 
@@ -285,6 +324,10 @@ def main():
     assert modal.FunctionCall.from_id(calls[0].object_id).get(timeout=60) == 11
     types.add.spawn_map([1, 2])
     assert asyncio.run(asynchronously(types)) == [12, ["a0", "a1"], [12, 13], 16, 17]
+    # a class is a class, and its base may be one of the app
+    assert (Parent().name.remote(), Parent().get.remote()) == ("Parent", 2)
+    assert (Child().name.remote(), Child().get.remote()) == ("Child", 110)
+    assert (Parent().made, Parent.more(1), Parent.kind(), Parent().now) == (1, 2, "Parent", 1)
     # others from inside, and handles as arguments
     assert types.calls_others.remote() == [12, 13, 40, [0, 2, 4], "helper 10"]
     assert Other(n=2).self_by_remote.remote(3) == 13
