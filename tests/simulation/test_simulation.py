@@ -1,6 +1,6 @@
 """The dispatcher in a world where things go wrong. One seed: IONIAN_SEED=17; more of them: `soak.py`.
 
-Each run plays the same first seeds, and then new ones for IONIAN_SIMULATION_S seconds (20); a failure names its seed.
+Each run plays the same first seeds, and then new ones for IONIAN_SIMULATION_S seconds (60); a failure names its seed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import time
 import pytest
 
 from .large import play_large
-from .stories import KINDS, Faults, Story, play
+from .stories import KINDS, play
 
-SEEDS = int(os.environ.get("IONIAN_SEEDS", "210"))
-SPAN_S = float(os.environ.get("IONIAN_SIMULATION_S", "20"))
+SEEDS = int(os.environ.get("IONIAN_SEEDS", "100"))
+SPAN_S = float(os.environ.get("IONIAN_SIMULATION_S", "60"))
 ONE = os.environ.get("IONIAN_SEED")
 
 
@@ -32,13 +32,11 @@ def test_new_seeds() -> None:
         play(random.randrange(1 << 40))
 
 
+@pytest.mark.timeout(600)  # 20 s where nothing else runs
 def test_a_thousand_workers_run_a_hundred_thousand_inputs() -> None:
     play_large(int(ONE or 1), inputs=100_000)
 
 
-@pytest.mark.parametrize(
-    ("seed", "faults"),
-    [(5033, Faults(cuts=12)), (5126, Faults(cuts=12)), (5070, Faults(server_kills=3, cuts=3))],
-)
-def test_worlds_in_which_a_failure_was_once_found(seed: int, faults: Faults) -> None:
-    Story(seed, faults=faults).play()
+@pytest.mark.parametrize("seed", [59, 285, 1007, 1047, 1177, 1243])
+def test_worlds_in_which_a_failure_was_once_found(seed: int) -> None:
+    play(seed)
