@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.homes import Home, new_home
-from tests.integration.processes import running
+from tests.integration.processes import running, server_of
 from tests.integration.test_command_line import write
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
@@ -171,7 +171,12 @@ def test_a_spawned_call_says_why_it_has_no_result_yet(lone: Home, tmp_path: Path
 def test_a_deployed_app_survives_its_server(lone: Home) -> None:
     before = until_ready(lone)
     (info,) = containers(lone, "shop", "ready")
-    os.kill(json.loads((lone.folder / "run" / "server.json").read_text())["pid"], signal.SIGKILL)
+    os.kill(server_of(lone), signal.SIGKILL)
+    assert lone.ionian("container", "exec", before, "echo", "still here").stdout == "still here\n"
+    os.kill(server_of(lone), signal.SIGKILL)
+    (listed,) = containers(lone, "shop")
+    assert listed["Container ID"] == before
+    os.kill(server_of(lone), signal.SIGKILL)
     (row,) = [row for row in rows(lone, "app", "list") if row["Description"] == "shop"]
     assert row["State"] == "deployed"
     assert until_ready(lone) == before  # it was not started anew

@@ -25,6 +25,10 @@ KEPT = """
     def f():
         return {version}
 
+    @app.function()
+    def fails():
+        raise ValueError("in version {version}")
+
     @app.cls(min_containers=1, max_containers=1)
     class Model:
         @modal.method()
@@ -38,6 +42,20 @@ def deploy(home: Home, folder: Path, version: int) -> None:
     write(folder, "kept.py", KEPT.replace("{version}", str(version)))
     done = home.ionian("deploy", "kept.py", cwd=folder)
     assert done.returncode == 0, done.stdout
+
+
+def failing_input(home: Home, folder: Path) -> str:
+    """Calls what fails; returns the id of its input."""
+    write(
+        folder,
+        "failing.py",
+        """
+        import modal
+        modal.Function.from_name("kept", "fails").remote()
+    """,
+    )
+    done = home.ionian("python", "-q", "failing.py", cwd=folder)
+    return done.stdout.rpartition("ionian replay ")[2].strip()
 
 
 def until_there(home: Home, *, version: str, besides: set[str] | None = None) -> set[str]:
@@ -61,6 +79,7 @@ def test_the_minimum_of_a_deployed_app_is_held_over_kills_restarts_and_deploys(t
         os.kill(server_of(home), signal.SIGKILL)
         assert until_there(home, version="v1") == first
 
+        failed = failing_input(home, tmp_path)
         before = processes(home)
         os.kill(worker_of(home), signal.SIGKILL)
         assert gone(before, 30) == set()
@@ -72,7 +91,12 @@ def test_the_minimum_of_a_deployed_app_is_held_over_kills_restarts_and_deploys(t
         before = processes(home)
         assert home.ionian("server", "stop").returncode == 0
         assert gone(before, 30) == set()
-        fourth = until_there(home, version="v2", besides=third)  # the command starts the server
+        done = home.ionian(
+            "replay", "--no-debug", failed
+        )  # the command starts the server, and a worker with it
+        assert done.returncode == 1
+        assert done.stdout.rstrip().endswith("ValueError: in version 1")
+        fourth = until_there(home, version="v2", besides=third)
 
         worker, before = worker_of(home), processes(home)
         os.kill(server_of(home), signal.SIGKILL)

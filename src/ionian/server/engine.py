@@ -37,6 +37,9 @@ log = logging.getLogger("ionian.server")
 STOP_WAIT_S = 40.0
 """For so long the end of an app waits for its containers' last words: an @exit has 30 s."""
 
+BACK_WAIT_S = 10.0
+"""For so long who asks for containers waits, after a start of the server, for a worker that knows of them."""
+
 _now = time.monotonic
 
 
@@ -252,6 +255,14 @@ class Engine:
                 "no worker is connected; start one with `ionian worker --server URL --token …`",
             ) from None
         return next(iter(self.workers.values()))
+
+    async def workers_back(self) -> None:
+        """Right after a start: waits until a worker of before has said which containers it has, or has had the time."""
+        if not self.workers and not self.dispatcher.core.settled:
+            try:
+                await asyncio.wait_for(self._worker_there.wait(), BACK_WAIT_S)
+            except asyncio.TimeoutError:
+                log.info("no worker has come back yet")
 
     def results(self, worker_id: str, batch: Batch) -> None:
         """Results of a container."""

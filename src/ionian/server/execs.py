@@ -44,6 +44,7 @@ class Execs:
     async def start(self, client: Session, message: StartExec) -> Done:
         """Runs a program in a container. Raises Refused."""
         check_argv(message.argv)
+        await self._engine.workers_back()
         container = self._engine.containers.find(message.container_id)
         target = Target() if container is None else Target(container.actor.environment, container.app_id)
         authorise(client.actor, "StartExec", target)

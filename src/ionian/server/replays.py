@@ -21,6 +21,7 @@ from ..protocol.spec import FunctionSpec, VolumeMount
 from ..protocol.stream import Refused
 from ..protocol.workers import Replay, StartContainer
 from .auth import Target, authorise
+from .builds import WORKER_WAIT_S
 from .store.schema import App, FailedInput
 from .store.versions import digests_of
 
@@ -118,6 +119,7 @@ class Replays:
         may_differ = await asyncio.to_thread(self._differences, row, spec, app)
         secrets = await self._secrets(row, spec, app, may_differ)
         spec.mounts = list(spec.mounts)
+        await engine.any_worker(WORKER_WAIT_S)
         guest = engine.dispatcher.guests.take(spec.resources, spec.image_id)
         if guest is None:
             never = engine.dispatcher.why_never(spec.resources)

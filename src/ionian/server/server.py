@@ -277,6 +277,10 @@ class Server:
         """Whether all workers of before have come back, or have had the time to."""
         return self.engine.dispatcher.core.settled
 
+    async def workers_back(self) -> None:
+        """Waits, right after the start, until a worker has said which containers it has."""
+        await self.engine.workers_back()
+
     def end_container(self, container_id: str, graceful: bool) -> bool:
         """Ends a container."""
         return self.engine.end_container(container_id, graceful)

@@ -66,6 +66,9 @@ class RecordingEngine:
     def knows_containers(self) -> bool:
         return True
 
+    async def workers_back(self) -> None:
+        pass
+
     def end_container(self, container_id: str, graceful: bool) -> bool:
         self.ended.append((container_id, graceful))
         return True

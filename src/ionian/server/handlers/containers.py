@@ -21,6 +21,7 @@ async def list_containers(
     else:
         authorise(actor, "ListContainers", Target(message.environment))
         environment = await environment_of(actor, message.environment, context)
+    await context.engine.workers_back()
     containers = context.engine.roster(environment, message.app_id)
     await in_thread(_name, containers, context)
     return ContainerList(containers), b""
@@ -42,6 +43,7 @@ async def end_container(
     actor: Actor, message: EndContainer, _: bytes, context: Context
 ) -> tuple[Done, bytes]:
     """Ends a container; what it runs runs elsewhere, unless it may end first."""
+    await context.engine.workers_back()
     environment = context.engine.environment_of_container(message.container_id)
     authorise(actor, "EndContainer", Target(environment or ""))
     if environment is None or not context.engine.end_container(message.container_id, message.graceful):

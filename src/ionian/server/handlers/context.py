@@ -71,6 +71,10 @@ class Engine(Protocol):
         """Whether the workers have said, since the server's start, which containers there are."""
         ...
 
+    async def workers_back(self) -> None:
+        """Waits, right after the server's start, until a worker has said which containers it has."""
+        ...
+
     def end_container(self, container_id: str, graceful: bool) -> bool:
         """Ends a container; what it runs may end first, or runs elsewhere. False: it is not there."""
         ...
