@@ -73,6 +73,8 @@ class Period:
             number("seconds", seconds, least=0, most=366 * 86_400)
             if not seconds and not any(parts.values()):
                 raise wrong("Period", "a length above zero, as in Period(hours=4)", 0)
+            if seconds < 1 and not any(parts.values()):
+                raise wrong("seconds", "a period of at least 1 second", seconds)
         self.years = years
         self.months = months
         self.weeks = weeks

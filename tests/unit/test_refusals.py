@@ -397,6 +397,7 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         ),
         (lambda: m.Period(), "Period: expected a length above zero"),
         (lambda: m.Period(hours="4"), "hours: expected a whole number"),
+        (lambda: m.Period(seconds=0.5), "seconds: expected a period of at least 1 second"),
         (lambda: m.Period(years=TOO_LARGE), "years: expected at most"),
         (lambda: m.Period(seconds=float("nan")), "seconds: expected a number"),
     ],
