@@ -56,8 +56,11 @@ class SimClient:
 
         def back(d: Dispatcher, now: float) -> None:
             self.world.back(self.id, generation)
-            if self.id not in d.core.delivery.callers:
-                self.seq = 0  # it was away for so long that its calls have ended: it makes them again
+            caller = d.core.delivery.callers.get(self.id)
+            if (
+                caller is None or caller.dropped
+            ):  # it was away for so long that its calls ended: it makes them again
+                self.seq = caller.seq if caller is not None else 0
             d.caller_back(now, self.id)
 
         server.hear(self, back)

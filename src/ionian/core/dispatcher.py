@@ -153,11 +153,16 @@ class Dispatcher(Answers):
         `resumed`: its inputs may have been sent to an earlier epoch, so the inventories are waited for.
         """
         function = self._function(now, function_id)
-        if call_id in self.core.calls:
+        known = self.core.calls.get(call_id)
+        if known is not None and known.closed and known.caller.dropped and known.caller.id == caller:
+            self.flow.abandon(now, known)
+        elif known is not None:
             return True
         if function is None:
             return False
         owner = self.core.delivery.caller(caller)
+        if owner.dropped:  # it was away for so long that its calls ended, and makes them again
+            owner.dropped, owner.present = False, True
         call = Call(call_id, function, owner, self.core.first_attempt)
         call.opened_at = now
         call.held_back = resumed and not self.core.settled

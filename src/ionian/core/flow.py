@@ -272,6 +272,16 @@ class Flow:
 
         self.core.timers.at(now + settings.cancel_grace_s + settings.cancel_margin_s, stop)
 
+    def abandon(self, now: float, call: Call) -> None:
+        """A closed call is made again while something of it runs still: that is not waited for."""
+        for container in [c for c in call.function.containers if call.id in c.held]:
+            had = container.drop(call.id, set(container.held[call.id]))
+            call.running -= len(had)
+            call.function.running -= len(had)
+            call.end(ranges(sorted(had)))
+            self.fleet.stop(now, container, 0.0, "its call was made again")
+        self.free(call)
+
     def free(self, call: Call) -> None:
         """A closed call that no container has anything of is forgotten."""
         if call.closed and not call.running and self.core.calls.get(call.id) is call:

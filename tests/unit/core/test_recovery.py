@@ -209,3 +209,22 @@ def test_numbers_of_containers_and_attempts_grow_with_the_epoch() -> None:
         rig.put(0)
     assert one.get(Start)[0].number < two.get(Start)[0].number
     assert one.dispatcher.core.first_attempt < two.dispatcher.core.first_attempt
+
+
+def test_a_caller_that_was_given_up_and_comes_back_has_its_call_anew_although_something_of_it_runs_still() -> (
+    None
+):
+    rig = Rig(scaling=Scaling(max_containers=4))
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    rig.dispatcher.caller_gone(rig.now, CLIENT)
+    rig.wait(61.0)  # its call was cancelled; the input cleans up
+    rig.dispatcher.caller_back(rig.now, CLIENT)
+    rig.open(resumed=True)
+    assert rig.put(1, 2) == 2
+    assert [stop.number for stop in rig.get(Stop)] == [number]
+    rig.ended(number, "stopped")
+    (fresh,) = rig.start_all()
+    rig.actions.clear()
+    rig.results(fresh, 1)
+    assert rig.outputs() == [(1, OK)]
