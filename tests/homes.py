@@ -40,10 +40,25 @@ class Home:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs the command line; stdout and stderr come as one text, in `stdout`."""
+        return self._run((IONIAN, *arguments), cwd, timeout_s, environment or {})
+
+    def python(
+        self, *arguments: str | Path, cwd: Path | None = None, timeout_s: float = 280
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs plain Python, without the command line of Ionian; its output likewise."""
+        return self._run((sys.executable, *arguments), cwd, timeout_s, {})
+
+    def _run(
+        self,
+        command: tuple[str | Path, ...],
+        cwd: Path | None,
+        timeout_s: float,
+        environment: Mapping[str, str],
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            (IONIAN, *arguments),
+            command,
             cwd=cwd,
-            env={**self.environment, **(environment or {})},
+            env={**self.environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,14 +48,8 @@ def test_documents_of_a_folder_are_embedded_and_the_nearest_is_found(home: Home,
 def test_a_deployed_class_is_filled_and_asked_by_another_program(home: Home) -> None:
     deployed = home.ionian("deploy", EXAMPLES / "search_service.py", timeout_s=390)
     assert deployed.returncode == 0, deployed.stdout
-    done = subprocess.run(
-        (sys.executable, EXAMPLES / "ask_search_service.py"),
-        env=home.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = home.python(EXAMPLES / "ask_search_service.py")
+    assert done.returncode == 0, done.stdout
     bread, log = done.stdout.split("How do I watch a log file?")
     assert "bakes the bread" in bread
     assert "tail command" in log

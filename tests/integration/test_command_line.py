@@ -83,21 +83,6 @@ def write(folder: Path, name: str, text: str, imports: str = "import modal") -> 
     return path
 
 
-def python(home: Home, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs Python without our command line."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=home.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("how", ["run", "python", "plain python", "run -m", "python -m", "plain python -m"])
 def test_classes_of_the_entry_module_are_the_same_on_both_sides(how: str, home: Home, tmp_path: Path):
     plain = "import ionian as modal"
@@ -107,7 +92,7 @@ def test_classes_of_the_entry_module_are_the_same_on_both_sides(how: str, home: 
     write(tmp_path, "pack/names.py", "import ionian as modal")
     write(tmp_path, "pack/mod.py", TWINS + ENTRYPOINT + GUARDED, "from .names import modal")
     if how.startswith("plain"):
-        done = python(home, *(["-m", "pack.mod"] if how.endswith("-m") else ["script.py"]), cwd=tmp_path)
+        done = home.python(*(["-m", "pack.mod"] if how.endswith("-m") else ["script.py"]), cwd=tmp_path)
     else:
         ends = {"run": "main.py", "python": "script.py", "run -m": "pack.mod", "python -m": "pack.mod"}
         done = home.ionian(*how.split(), ends[how], cwd=tmp_path, timeout_s=280)
@@ -280,7 +265,7 @@ def test_an_app_runs_again_and_not_inside_of_itself(home: Home, tmp_path: Path):
             print("good")
         """,
     )
-    assert python(home, "script.py", cwd=tmp_path).stdout == "good\n"
+    assert home.python("script.py", cwd=tmp_path).stdout == "good\n"
 
 
 ENDLESS = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,6 @@ from tests.homes import Home
 from tests.integration.messages import said
 
 MODULES = Path(__file__).with_name("programs") / "modules"
-
-
-def python(home: Home, *arguments: str, cwd: Path = MODULES) -> subprocess.CompletedProcess[str]:
-    """Runs plain Python, without the command line of Ionian."""
-    return subprocess.run(
-        (sys.executable, *arguments),
-        cwd=cwd,
-        env=home.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=110,
-        check=False,
-    )
 
 
 def expected(done: subprocess.CompletedProcess[str], *lines: str) -> None:
@@ -62,13 +46,13 @@ def test_classes_of_a_script_travel_both_ways_under_ionian_python(
 
 @pytest.mark.parametrize("script", [("shapes.py",), ("-m", "shapes")], ids=["file", "module"])
 def test_classes_of_a_script_travel_both_ways_under_plain_python(home: Home, script: tuple[str, ...]) -> None:
-    expected(python(home, *script, "a"), f"{CLASSES}['a']")
+    expected(home.python(*script, "a", cwd=MODULES), f"{CLASSES}['a']")
 
 
 @pytest.mark.parametrize("way", ["run", "python", "plain"])
 def test_a_module_of_a_package_with_relative_imports_runs(home: Home, way: str) -> None:
     if way == "plain":
-        done = python(home, "-m", "package.inner.work")
+        done = home.python("-m", "package.inner.work", cwd=MODULES)
     else:
         done = home.ionian(way, "-q", "-m", "package.inner.work", cwd=MODULES)
     expected(done, "all as expected, lost 3")
@@ -77,13 +61,13 @@ def test_a_module_of_a_package_with_relative_imports_runs(home: Home, way: str) 
 def test_a_package_is_run_by_its_main_module(home: Home) -> None:
     lines = ("all as expected, lost 3", "main as expected")
     expected(home.ionian("python", "-q", "-m", "package", cwd=MODULES), *lines)
-    expected(python(home, "-m", "package"), *lines)
+    expected(home.python("-m", "package", cwd=MODULES), *lines)
 
 
 def test_a_folder_is_run_by_its_main_file(home: Home) -> None:
     expected(home.ionian("python", "-q", "folder_main", cwd=MODULES), "all as expected")
     expected(home.ionian("python", "-q", "__main__.py", cwd=MODULES / "folder_main"), "all as expected")
-    expected(python(home, "folder_main"), "all as expected")
+    expected(home.python("folder_main", cwd=MODULES), "all as expected")
 
 
 def test_two_apps_of_one_folder_run_together_and_alone(home: Home) -> None:
@@ -98,7 +82,7 @@ def test_a_script_that_catches_everything_round_app_run_does_not_see_the_import_
     done = (
         home.ionian("python", "-q", "at_import.py", cwd=MODULES)
         if way == "ionian"
-        else python(home, "at_import.py")
+        else home.python("at_import.py", cwd=MODULES)
     )
     expected(done, "above as expected", "a second time 3", "at exit")
     assert "caught" not in done.stdout, "the end of the import in the container is no exception"
@@ -111,7 +95,7 @@ def test_a_script_that_catches_everything_round_app_run_does_not_see_the_import_
 
 def test_a_class_below_the_line_where_the_app_runs_goes_by_value(home: Home) -> None:
     expected(home.ionian("python", "-q", "classes_below.py", cwd=MODULES), "below True 4")
-    expected(python(home, "classes_below.py"), "below True 4")
+    expected(home.python("classes_below.py", cwd=MODULES), "below True 4")
 
 
 def test_a_module_of_a_package_run_as_a_file_is_told_how_to_run_it(home: Home) -> None:
