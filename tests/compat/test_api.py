@@ -94,7 +94,7 @@ def test_what_comes_later_is_refused_by_name_when_it_is_used(name: str) -> None:
             use()
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Any, ...]] = {
     "App.lookup": ("sample",),
     "App.set_tags": ({},),
     "Cls.from_name": ("app", "Model"),
