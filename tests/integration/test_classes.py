@@ -43,7 +43,7 @@ def test_a_method_is_called_in_every_way_that_a_function_is(seen: dict[str, Any]
 
 
 def test_a_generator_method_says_to_call_remote_gen(seen: dict[str, Any]):
-    assert "call Model.stream.remote_gen(…)" in seen["remote of a generator"]
+    assert "call Model().stream.remote_gen(…)" in seen["remote of a generator"]
 
 
 def test_an_object_has_its_parameters(seen: dict[str, Any]):
