@@ -122,7 +122,10 @@ class Fleet:
         if now < function.retry_at:
             self._again(function, function.retry_at)
             return False
-        return not any(c.state is State.STARTING and not c.retired for c in function.containers)
+        return not any(
+            c.state is State.STARTING and not c.retired and not c.worker.absent(now)
+            for c in function.containers
+        )
 
     def _start(self, now: float, function: Function) -> bool:
         found = self.line.find(function)

@@ -44,6 +44,20 @@ def test_what_waits_does_not_wait_for_a_worker_that_is_out_of_reach() -> None:
     assert {start.worker_id for start in rig.get(Start)} == {"wo-2"}
 
 
+def test_after_a_failed_start_the_next_one_does_not_wait_for_a_start_that_is_out_of_reach() -> None:
+    rig = Rig(scaling=Scaling(max_containers=4))
+    rig.open()
+    rig.put(1)
+    (start,) = rig.get(Start)
+    rig.ended(start.number, "start")
+    rig.wait(0.3)
+    (again,) = rig.get(Start)  # it is tried again, alone
+    rig.join(ROOM, worker="wo-2")
+    rig.dispatcher.worker_gone(rig.now, again.worker_id)
+    rig.wait(3.0)
+    assert [start.worker_id for start in rig.get(Start)] == ["wo-2"]
+
+
 def test_the_inputs_of_a_dead_worker_run_elsewhere_at_once() -> None:
     rig = Rig()
     rig.warm()
