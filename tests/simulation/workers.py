@@ -177,9 +177,11 @@ class SimWorker:
         self.world.server.hear(self, lambda d, now: d.container_state(now, self.id, state))
 
     def repeat(self) -> None:
-        """Says something again that it has said."""
+        """Says something again that it has said: results from the oldest on, as a worker does, whose items of a
+        generator never come behind its end."""
         if self.unconfirmed and self.world.links[self.id].up:
-            self._send_result(self.world.random.choice(list(self.unconfirmed.values())))
+            for batch in list(self.unconfirmed.values())[: self.world.random.randint(1, 3)]:
+                self._send_result(batch)
         for container in self.containers.values():
             if container.ready:
                 self._say(ContainerState(container.number, "ready"), keep=False)
