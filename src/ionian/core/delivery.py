@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from ..protocol.batch import Batch
 from .actions import Action, ConfirmResults, Deliver
-from .ledger import ranges
 from .worker import Worker
 
 
@@ -105,25 +104,3 @@ class Delivery:
         """Lets go of a dropped caller whose calls are over."""
         if caller.dropped and not caller.calls and self.callers.get(caller.id) is caller:
             del self.callers[caller.id]
-
-
-def pick(batch: Batch, rows: list[int]) -> Batch:
-    """Some rows of a batch. All of them: the batch itself, its payload untouched."""
-    if len(rows) == len(batch.index):
-        return batch
-    payload, offsets, at = memoryview(batch.payload), [0], 0
-    for size in batch.size:
-        at += size
-        offsets.append(at)
-    parts = [payload[offsets[start] : offsets[stop]] for start, stop in ranges(rows)]
-    return Batch(
-        batch.call_id,
-        [batch.index[row] for row in rows],
-        [batch.size[row] for row in rows],
-        b"".join(parts),
-        attempt=[batch.attempt[row] for row in rows],
-        code=[batch.code[row] for row in rows],
-        micros=[batch.micros[row] for row in rows],
-        container=batch.container,
-        seq=batch.seq,
-    )

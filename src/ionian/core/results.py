@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..protocol.batch import BLOB, ERROR, LOST, OK, YIELD, Batch
 from .call import Call
-from .delivery import pick
 from .fleet import Fleet
 from .flow import Flow
 from .ledger import DELAYED, QUEUED, UNKNOWN, ranges
@@ -141,7 +140,7 @@ class Results:
         if ended and container is not None:
             self._progress(now, container, call, ended, micros)
         if keep:
-            self.core.delivery.deliver(call.caller, pick(batch, keep), worker)
+            self.core.delivery.deliver(call.caller, batch.pick(keep), worker)
         else:
             self.core.delivery.release(worker, batch.seq)
         if container is not None and container.state is not State.GONE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 
 from .ids import CALL_ID_LENGTH
 from .wire import pack_entry
@@ -73,6 +74,23 @@ class Batch:
             out.append(payload[at : at + size])
             at += size
         return out
+
+    def pick(self, rows: Sequence[int]) -> Batch:
+        """Some rows of it, by their places. All of them: the batch itself, its payload untouched."""
+        if len(rows) == len(self.index):
+            return self
+        payload, offsets = memoryview(self.payload), [0, *accumulate(self.size)]
+        return Batch(
+            self.call_id,
+            [self.index[row] for row in rows],
+            [self.size[row] for row in rows],
+            b"".join([payload[offsets[row] : offsets[row + 1]] for row in rows]),
+            attempt=[self.attempt[row] for row in rows],
+            code=[self.code[row] for row in rows],
+            micros=[self.micros[row] for row in rows],
+            container=self.container,
+            seq=self.seq,
+        )
 
     def header(self) -> bytes:
         """The columns, packed."""

@@ -23,7 +23,7 @@ from ..protocol.slots import Run, ask, cell_size, runs
 from ..protocol.stream import joined
 from ..protocol.wire import RUN, entries
 from ..protocol.workers import Held
-from .packets import Packet, batch_of, descriptors, header_of, packet_of, result_of, some_rows
+from .packets import Packet, batch_of, descriptors, header_of, packet_of, result_of
 
 BUFFER = 256 << 10
 PACKETS_A_TURN = 32
@@ -68,7 +68,7 @@ class Feed:
         if self._many and len(batch) > 1:
             whole = Batch.unpack(*next(entries(entry))[1:])
             for row in range(len(whole)):
-                one = some_rows(whole, [row])
+                one = whole.pick([row])
                 self.give(one, one.pack(RUN))
             return
         self._held.setdefault(batch.call_id, {}).update(zip(batch.index, batch.attempt, strict=True))
@@ -158,7 +158,7 @@ class Feed:
             kept = [row for row, index in enumerate(batch.index) if index not in indexes]
             batch = batch_of(packet)
             if kept:
-                rest = some_rows(batch, kept)
+                rest = batch.pick(kept)
                 self._queue.append(packet_of(rest.pack(RUN)))
         if self._queue:
             self._write()
@@ -250,10 +250,8 @@ class Feed:
         ]
         if not held:
             del self._held[batch.call_id]
-        if len(news) < len(batch):  # the others were taken from the shelf before
-            batch = some_rows(batch, news)
-        if news:
-            self._results(batch)
+        if news:  # the others were taken from the shelf before
+            self._results(batch.pick(news))
 
     def rescue(self) -> None:
         """Takes the results that the container has not sent, because it runs an input that takes long or has died."""

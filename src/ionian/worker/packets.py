@@ -69,20 +69,6 @@ def packet_of(entry: bytes) -> Packet:
     return entry[:cut], entry[cut:]
 
 
-def some_rows(batch: Batch, rows: list[int]) -> Batch:
-    """A batch of some of the rows of another."""
-    payloads = batch.payloads()
-    return Batch(
-        batch.call_id,
-        [batch.index[at] for at in rows],
-        [batch.size[at] for at in rows],
-        b"".join([payloads[at] for at in rows]),
-        attempt=[batch.attempt[at] for at in rows],
-        code=[batch.code[at] for at in rows],
-        micros=[batch.micros[at] for at in rows],
-    )
-
-
 def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     """The descriptors that came with a packet."""
     fds = array.array("i")

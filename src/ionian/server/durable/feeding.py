@@ -6,7 +6,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from ...core.delivery import pick
 from ...core.ledger import QUEUED, UNKNOWN, ranges
 from ...protocol.batch import Batch
 from ..store.call_reads import Waiting
@@ -114,7 +113,7 @@ class Feeding:
             rows = [row for row, index in enumerate(batch.index) if ledger.state(index) == UNKNOWN]
             if not rows:
                 return
-            batch = pick(batch, rows)
+            batch = batch.pick(rows)
         for low, high in ranges(list(batch.index)):
             ledger.mark(low, high, QUEUED)
         count, size = len(batch), len(batch.payload) + 32 * len(batch)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ...core.ledger import ENDED
 from ...protocol.batch import Batch
 from ..store.call_reads import Results
-from ..store.calls import rows_of
 from ..store.schema import Call
 
 if TYPE_CHECKING:
@@ -73,12 +72,10 @@ class Outputs:
         waiters = self._waiters.get(batch.call_id)
         if not waiters:
             return
-        payloads: list[bytes] = []
         for waiter in waiters:
             if waiter.start in batch.index and not waiter.future.done():
-                payloads = payloads or batch.payloads()
                 row = list(batch.index).index(waiter.start)
-                waiter.future.set_result(Results(_as_call(kept), rows_of(batch, payloads, [row])))
+                waiter.future.set_result(Results(_as_call(kept), batch.pick([row])))
 
     def grown(self, call_id: str) -> None:
         """A call changed otherwise: it has all its inputs, or has ended."""

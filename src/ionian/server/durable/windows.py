@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.delivery import pick
 from ...core.ledger import ENDED, QUEUED
 from ...protocol.batch import BLOB, YIELD, Batch
 from ..store.call_reads import CallReads
@@ -85,7 +84,7 @@ class Windows:
         if not rows:
             return None
         kept.given += len(rows)
-        return pick(batch, rows), fed
+        return batch.pick(rows), fed
 
     def recorded(self, call_id: str, count: int, fed: int) -> Kept | None:
         """Results are in the store; returns the call where these were its last."""

@@ -303,24 +303,10 @@ def split(batch: Batch) -> list[Batch]:
     """The batch in parts that span at most `SPAN` inputs each: nearly always itself."""
     if max(batch.index) - min(batch.index) < SPAN:
         return [batch]
-    payloads = batch.payloads()
     parts: dict[int, list[int]] = {}
     for row, index in enumerate(batch.index):
         parts.setdefault(index // SPAN, []).append(row)
-    return [rows_of(batch, payloads, rows) for rows in parts.values()]
-
-
-def rows_of(batch: Batch, payloads: list[bytes], rows: list[int]) -> Batch:
-    """Some rows of a batch whose payloads were cut already."""
-    return Batch(
-        batch.call_id,
-        [batch.index[row] for row in rows],
-        [batch.size[row] for row in rows],
-        b"".join([payloads[row] for row in rows]),
-        attempt=[batch.attempt[row] for row in rows],
-        code=[batch.code[row] for row in rows],
-        micros=[batch.micros[row] for row in rows],
-    )
+    return [batch.pick(rows) for rows in parts.values()]
 
 
 # --- ends
