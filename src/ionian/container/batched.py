@@ -16,15 +16,13 @@ from typing import Any
 
 from .. import faults
 from ..exception import InputCancellation, InvalidError
-from ..protocol.batch import ERROR, Batch
+from ..protocol.batch import ERROR
 from ..protocol.ids import input_id
 from ..protocol.shelf import Row
 from ..protocol.slots import LEFT_ALONE, Slots
-from ..protocol.wire import RUN
-from ..serialization import loads
 from . import loop
 from .group import Group
-from .job import Job
+from .job import Job, claimed
 from .kinds import ASYNC, ASYNC_GENERATOR, GENERATOR, Kinds
 from .lifecycle import Callables
 from .results import Results
@@ -142,18 +140,15 @@ class BatchedRunner:
             self._waiting = False
 
     def _job(self, packet: Any) -> Job | None:
-        """The input of a packet: the worker sends them one by one. None where it can't run."""
-        kind, header, payload = packet
-        batch = Batch.unpack(header, payload)
-        if kind != RUN or len(batch) != 1:
+        """The input of a packet. None where it can't run."""
+        found = claimed(packet)
+        if found is None:
             return None
-        job = Job(0, batch.call_id, batch.index[0], batch.attempt[0])
+        job, payload = found
         if faults.ARMED:
             faults.reach("container.claimed")
         try:
-            given = loads(batch.payload)
-            job.function, job.kind = self._kinds.of(given)
-            job.args, job.kwargs = given[0], given[1]
+            job.open(self._kinds, payload)
             if job.kind in (GENERATOR, ASYNC_GENERATOR):
                 raise InvalidError(
                     "a batched function returns a list of results; it can't be a generator, which yields them"

@@ -13,14 +13,13 @@ from typing import Any
 
 from .. import execution, faults
 from ..exception import InputCancellation
-from ..protocol.batch import DONE, ERROR, OK, YIELD, Batch
+from ..protocol.batch import DONE, ERROR, OK, YIELD
 from ..protocol.ids import input_id
 from ..protocol.shelf import Row
 from ..protocol.slots import Slots
-from ..protocol.wire import RUN
-from ..serialization import dumps, loads
+from ..serialization import dumps
 from . import loop
-from .job import Job
+from .job import Job, claimed
 from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
 from .lifecycle import Callables
 from .results import Results
@@ -99,21 +98,18 @@ class ConcurrentRunner:
             self._waiting = False
 
     def _claimed(self, slot: int, packet: Any) -> None:
-        """Begins the input of a packet: the worker sends them one by one."""
-        kind, header, payload = packet
-        batch = Batch.unpack(header, payload)
-        if kind != RUN or len(batch) != 1:
+        """Begins the input of a packet."""
+        found = claimed(packet, slot)
+        if found is None:
             self._free.put(slot)
             return
-        job = Job(slot, batch.call_id, batch.index[0], batch.attempt[0])
+        job, payload = found
         self._slots.begin(slot, job.call_id, job.index, job.started)
         self._jobs[slot] = job
         if faults.ARMED:
             faults.reach("container.claimed")
         try:
-            given = loads(batch.payload)
-            job.function, job.kind = self._kinds.of(given)
-            job.args, job.kwargs = given[0], given[1]
+            job.open(self._kinds, payload)
         except BaseException as error:
             self._end(job, job.row(ERROR, self._results.failure(error)))
             return
