@@ -73,7 +73,7 @@ class Function(Generic[P, R, L]):
         self.raw = raw
         self.tag = tag
         self.options = options
-        self.is_generator = detect_generator(raw) if is_generator is None else is_generator
+        self._generates = detect_generator(raw) if is_generator is None else is_generator
         self.module: str = getattr(raw, "__module__", "")
         self.qualname: str = getattr(raw, "__qualname__", tag)
         self.function_id = ""
@@ -273,6 +273,11 @@ class Function(Generic[P, R, L]):
         return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
 
     # --- what it is
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether a call gives an iterator."""
+        return self._generates
 
     @property
     def written(self) -> str:

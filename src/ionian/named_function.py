@@ -15,7 +15,6 @@ class FoundFunction(Function[..., Any, Any]):
     """A function that was defined elsewhere: what it is is asked for when it is first used."""
 
     def __init__(self, tag: str) -> None:
-        self._generates = False
         super().__init__(None, None, tag, FunctionOptions(), is_generator=False)
 
     @property
@@ -23,10 +22,6 @@ class FoundFunction(Function[..., Any, Any]):
         """Whether a call gives an iterator."""
         self.hydrate()
         return self._generates
-
-    @is_generator.setter
-    def is_generator(self, value: bool) -> None:
-        self._generates = value
 
 
 class NamedFunction(FoundFunction):

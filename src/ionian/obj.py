@@ -200,7 +200,6 @@ class MethodFunction(Function[..., Any, Any]):
 
     def __init__(self, binding: Binding, name: str) -> None:
         self._binding = binding
-        self.method = name
         definition, remote = binding.definition, binding.remote
         raw = definition.methods[name].raw if definition is not None else None
         super().__init__(raw, None, f"{remote.name}.{name}", remote.service.options, is_generator=False)
@@ -225,10 +224,6 @@ class MethodFunction(Function[..., Any, Any]):
     def is_generator(self) -> bool:
         """Whether a call of the method gives an iterator. Asked for where the class was defined elsewhere."""
         return self._is_generator()
-
-    @is_generator.setter
-    def is_generator(self, value: bool) -> None:
-        pass  # its class says it
 
     def local(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the method here, on an object of this process whose @enter hooks have run once."""

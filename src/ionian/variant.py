@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import config, later
-from .arguments import wrong
 from .exception import InvalidError
 from .function import Function
 from .options import FunctionOptions, checked
@@ -108,10 +107,6 @@ class Variant(Function[..., Any, Any]):
         """Whether a call gives an iterator."""
         return self.base.is_generator
 
-    @is_generator.setter
-    def is_generator(self, value: bool) -> None:
-        pass  # its function says it
-
     def hydrate(self, client: Any = None) -> Variant:
         """Sees to it that the variant has its id, and returns it. Raises ExecutionError where its app is not running."""
         base_id = self.base.hydrate(client).function_id
@@ -202,8 +197,6 @@ def _mount(path: str, volume: Any, found: FunctionDescription) -> Any:
     from .protocol.apps import FindVolume
     from .protocol.spec import VolumeMount
 
-    if not hasattr(volume, "create_if_missing"):
-        raise wrong("volumes", "modal.Volume objects", volume)
     where = volume.environment_name or found.environment
     answer, _ = link.current().request(FindVolume(volume.name, where, volume.create_if_missing))
     return VolumeMount(path, answer.volume_id, volume.is_read_only)
