@@ -13,7 +13,8 @@ from .execution import is_local
 from .function import Function, handle
 from .obj import Binding, Obj
 from .partial_function import take
-from .remote_class import SERVICE, Facts, RemoteClass
+from .protocol.tags import service_tag
+from .remote_class import Facts, RemoteClass
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -115,7 +116,7 @@ class Cls:
             raise wrong("name", "the name of a class, without a dot", name)
         later.refuse("Cls.from_name", version=version, client=client)
         where = (app_name, environment(environment_name))
-        return Cls(RemoteClass(name, handle("", name + SERVICE, False), lookup=where))
+        return Cls(RemoteClass(name, handle("", service_tag(name), False), lookup=where))
 
     @staticmethod
     def lookup(app_name: str, name: str, *, environment_name: str | None = None) -> Cls:
@@ -250,7 +251,9 @@ def make(user_cls: Any, app: App, options: FunctionOptions) -> Cls:
     if is_local():
         check(definition, options)
     take(options, definition.concurrency, definition.batching)
-    service: AnyFunction = Function(user_cls, app, user_cls.__name__ + SERVICE, options, is_generator=False)
+    service: AnyFunction = Function(
+        user_cls, app, service_tag(user_cls.__name__), options, is_generator=False
+    )
     service.class_spec = definition.spec if is_local() else None
     return Cls(RemoteClass(user_cls.__name__, service, definition))
 
@@ -270,7 +273,7 @@ def class_handle(
 ) -> Cls:
     """A class that is known by its id."""
     return Cls(
-        RemoteClass(name, handle(function_id, name + SERVICE, False), facts=Facts(methods, parameters))
+        RemoteClass(name, handle(function_id, service_tag(name), False), facts=Facts(methods, parameters))
     )
 
 

@@ -10,7 +10,8 @@ from .class_definition import ClassDefinition, Hook, set_object
 from .exception import ExecutionError, InvalidError, NotFoundError
 from .execution import is_local
 from .function import Function, handle
-from .remote_class import SERVICE, Facts, RemoteClass
+from .protocol.tags import service_tag
+from .remote_class import Facts, RemoteClass
 
 if TYPE_CHECKING:
     from .scaling import FunctionAutoscalerSettings
@@ -145,7 +146,7 @@ class Obj:
         What is not given stays as it is; `scaledown_window` in seconds. Returns all settings. Raises InvalidError for a
         wrong argument, ExecutionError where the app is not running.
         """
-        pool = handle(self._binding.function_id(), self._binding.remote.name + SERVICE, False)
+        pool = handle(self._binding.function_id(), service_tag(self._binding.remote.name), False)
         return pool.update_autoscaler(
             min_containers=min_containers,
             max_containers=max_containers,
@@ -280,7 +281,7 @@ class MethodFunction(Function[..., Any, Any]):
 
 def object_handle(name: str, function_id: str, methods: dict[str, bool]) -> Obj:
     """An object whose containers are known by their id."""
-    remote = RemoteClass(name, handle(function_id, name + SERVICE, False), facts=Facts(methods, []))
+    remote = RemoteClass(name, handle(function_id, service_tag(name), False), facts=Facts(methods, []))
     return Obj(Binding(remote, (), {}))
 
 

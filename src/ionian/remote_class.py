@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     AnyFunction = Function[..., Any, Any]
 
-SERVICE = ".*"
-"""The function that runs all methods of the class `Model` has the tag `Model.*`."""
-
 
 class Facts:
     """What callers know of a class."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..client.output.words import shown
 from ..protocol.apps import ContainerInfo, ContainerList, EndContainer, ListContainers
+from ..protocol.tags import shown
 from . import logs as log_lines
 from .container_exec import container_exec
 from .lists import ask, confirm, env_option, environment_of, find_app, json_option, moment, now, show_table

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from ..protocol.tags import shown
 from . import reference, session
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def next_steps(app: App, deployed: Deployed) -> str:
     rows = [
         (tag, f'modal.Function.from_name("{name}", "{tag}")')
         for tag in app.registered_functions
-        if tag.removesuffix(".*") not in app.registered_classes
+        if shown(tag) not in app.registered_classes
     ]
     rows += [(tag, f'modal.Cls.from_name("{name}", "{tag}")') for tag in app.registered_classes]
     more = [f"  … and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []

@@ -38,10 +38,11 @@ from ..protocol.spec import (
     Scaling,
     VolumeMount,
 )
+from ..protocol.tags import shown
 from ..protocol.variants import without_minimum
 from . import no_gpu
 from .entry import import_name
-from .output.words import count, duration, shown, size
+from .output.words import count, duration, size
 from .source import source_files
 
 if TYPE_CHECKING:

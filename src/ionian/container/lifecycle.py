@@ -12,7 +12,8 @@ from ..function import handle
 from ..obj import Binding
 from ..parameters import decoded
 from ..protocol.container import RING, Begin
-from ..remote_class import SERVICE, RemoteClass
+from ..protocol.tags import service_tag
+from ..remote_class import RemoteClass
 from . import loop, modules
 
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -84,7 +85,7 @@ def _enter(user_cls: type, begin: Begin) -> Methods:
     definition = ClassDefinition(user_cls)
     args, kwargs = decoded(begin.arguments)
     instance = definition.make(args, kwargs)
-    service = handle(begin.function_id, user_cls.__name__ + SERVICE, False)
+    service = handle(begin.function_id, service_tag(user_cls.__name__), False)
     Binding(RemoteClass(user_cls.__name__, service, definition), args, kwargs).is_alive(instance)
     for hook in definition.enter_hooks:
         _run(hook, instance)

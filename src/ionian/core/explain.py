@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..protocol.calls import CallExplained, InputReason, InputState
 from ..protocol.spec import GpuRequest, Resources
+from ..protocol.tags import shown
 from .autoscaler import desired
 from .call import Call
 from .function import Function
@@ -236,7 +237,7 @@ def _unblocks(worker: Worker, resources: Resources) -> str:
 
 
 def _names(containers: list[Container]) -> str:
-    tags = list(dict.fromkeys(container.function.spec.tag.removesuffix(".*") for container in containers))
+    tags = list(dict.fromkeys(shown(container.function.spec.tag) for container in containers))
     if not tags:
         return "another container there"
     more = " or another" if len(tags) > MOST_NAMES else ""

@@ -17,6 +17,7 @@ from ..protocol.batch import Batch
 from ..protocol.calls import OpenCall
 from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused
+from ..protocol.tags import shown
 from ..protocol.wire import OUTPUTS, RUN
 from ..protocol.workers import ContainerState, Inventory, StartContainer, StopContainer, TakeBack, TakenBack
 from .auth import Actor
@@ -118,7 +119,7 @@ class Engine:
             resources = checked.functions[tag] = self.dispatcher.fitted(asked)
             reason = self.dispatcher.why_never(resources)
             if reason:
-                raise Refused("ResourceExhaustedError", f"{tag.removesuffix('.*')} can't run: {reason}")
+                raise Refused("ResourceExhaustedError", f"{shown(tag)} can't run: {reason}")
             if resources.gpus and self.dispatcher.ignores_gpu(resources):
                 checked.without_gpu.append(tag)
         return checked

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.apps import AppUsage, BuildStep, ContainerNews, Log
 from ...protocol.calls import CallState
 from ...protocol.lines import LineAssembler
+from ...protocol.tags import method_service_tag, shown
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
 from .waiting import PATIENCE_S, Waiting
-from .words import count, duration, shown
+from .words import count, duration
 
 if TYPE_CHECKING:
     from ...link import Link
@@ -146,7 +147,7 @@ class Report:
 
     def alive(self, function: str) -> int:
         """The containers of a function, or of a method's class, that are there now."""
-        service = f"{function.rpartition('.')[0]}.*"
+        service = method_service_tag(function)
         states = self._containers.get(function) or self._containers.get(service, {})
         return sum(state == "ready" for state in list(states.values()))
 

@@ -37,8 +37,3 @@ def size(amount: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
-
-
-def shown(tag: str) -> str:
-    """A function as people name it: what runs all methods of a class is the class to them."""
-    return tag.removesuffix(".*")

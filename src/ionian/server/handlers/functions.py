@@ -14,6 +14,7 @@ from ionian.protocol.calls import (
 )
 from ionian.protocol.spec import FunctionSpec, Overrides
 from ionian.protocol.stream import Refused
+from ionian.protocol.tags import service_tag, shown
 from ionian.protocol.variants import combine, variant_id, vary
 
 from ..auth import Actor, Target, authorise
@@ -47,7 +48,7 @@ async def find_function(
 def _tagged(app: App, tag: str, context: Context) -> FunctionSpec | None:
     """A class is found by its own name, too."""
     functions = context.store.functions
-    return functions.tagged(app.app_id, tag) or functions.tagged(app.app_id, f"{tag}.*")
+    return functions.tagged(app.app_id, tag) or functions.tagged(app.app_id, service_tag(tag))
 
 
 def _found(app: App, spec: FunctionSpec) -> FoundFunction:
@@ -77,7 +78,7 @@ async def _not_found(message: FindFunction, environment: str, apps: list[App], c
     if not there:
         return await no_app(message.app, environment, context)
     tags = await in_thread(context.store.functions.tags, there[0].app_id)
-    names = there_are(message.tag, [tag.removesuffix(".*") for tag in tags])
+    names = there_are(message.tag, [shown(tag) for tag in tags])
     return Refused(
         "NotFoundError", f"app {there[0].name!r} has no function or class {message.tag[:80]!r}; {names}"
     )
@@ -87,19 +88,8 @@ async def describe_function(
     actor: Actor, message: DescribeFunction, _: bytes, context: Context
 ) -> tuple[FunctionDescription, bytes]:
     """What a function, or a variant of one, stands on."""
-    base_id = message.function_id
-    varied = await in_thread(context.store.variants.find, base_id)
-    found = await in_thread(context.store.functions.find, varied[0] if varied is not None else base_id)
-    authorise(
-        actor,
-        "DescribeFunction",
-        Target() if found is None else Target(found[0].environment, found[0].app_id),
-    )
-    if found is None or found[0].state == "stopped":
-        raise gone(base_id)
-    app, spec = found
-    if varied is not None:
-        spec = vary(spec, varied[1])
+    app, base, overrides = await _base(actor, "DescribeFunction", message.function_id, context)
+    spec = base if overrides is None else vary(base, overrides)
     return FunctionDescription(
         spec.function_id, app.app_id, app.environment, spec.resources, spec.scaling
     ), b""
@@ -109,16 +99,8 @@ async def bind_function(
     actor: Actor, message: BindFunction, _: bytes, context: Context
 ) -> tuple[FoundFunction, bytes]:
     """A variant of a function, made where it is missing. A variant of a variant is one of the function itself."""
-    overrides, base_id = message.overrides, message.function_id
-    varied = await in_thread(context.store.variants.find, base_id)
-    if varied is not None:
-        base_id, overrides = varied[0], combine(varied[1], overrides)
-    found = await in_thread(context.store.functions.find, base_id)
-    target = Target() if found is None else Target(found[0].environment, found[0].app_id)
-    authorise(actor, "BindFunction", target)
-    if found is None or found[0].state == "stopped":
-        raise gone(message.function_id)
-    app, base = found
+    app, base, earlier = await _base(actor, "BindFunction", message.function_id, context)
+    overrides = message.overrides if earlier is None else combine(earlier, message.overrides)
     if overrides == Overrides():
         return _found(app, base), b""
     if overrides.arguments is not None and base.class_spec is None:
@@ -129,8 +111,20 @@ async def bind_function(
     spec = vary(base, overrides)
     await in_thread(check_references, app, [spec], context)
     async with context.app_lock(app.app_id):
-        await _keep(app, base_id, overrides, context)
+        await _keep(app, base.function_id, overrides, context)
     return _found(app, spec), b""
+
+
+async def _base(
+    actor: Actor, action: str, function_id: str, context: Context
+) -> tuple[App, FunctionSpec, Overrides | None]:
+    """The app and the function of an id; of a variant, the function that it varies, and how. Raises Refused."""
+    varied = await in_thread(context.store.variants.find, function_id)
+    found = await in_thread(context.store.functions.find, function_id if varied is None else varied[0])
+    authorise(actor, action, Target() if found is None else Target(found[0].environment, found[0].app_id))
+    if found is None or found[0].state == "stopped":
+        raise gone(function_id)
+    return *found, None if varied is None else varied[1]
 
 
 async def _keep(app: App, base_id: str, overrides: Overrides, context: Context) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from ionian.protocol.apps import LogLines, ReadLogs
 from ionian.protocol.stream import Refused
+from ionian.protocol.tags import method_service_tag, service_tag
 
 from ..auth import Actor, Target, authorise
 from ..logfiles import Position, Query
@@ -43,7 +44,7 @@ async def read_logs(actor: Actor, message: ReadLogs, _: bytes, context: Context)
 async def _function(app: App, named: str, context: Context) -> str:
     """The tag that is meant: a class by its name, or by one of its methods, which share its containers."""
     tags = await in_thread(context.store.functions.tags, app.app_id)
-    for tag in (named, f"{named}.*", f"{named.rpartition('.')[0]}.*"):
+    for tag in (named, service_tag(named), method_service_tag(named)):
         if not named or tag in tags:
             return tag
     if (await context.logbook.read(app.app_id, Query(function=named, tail=1))).lines:
