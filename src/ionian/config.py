@@ -72,6 +72,11 @@ def profiles() -> dict[str, dict[str, Any]]:
     return found
 
 
+def environment(given: str | None) -> str:
+    """The environment that is meant: the given one, else the current one; "" for the server's default."""
+    return given or get("environment")
+
+
 def active_profile() -> str:
     """The name of the profile that counts: `IONIAN_PROFILE`, else the active one, else "default"."""
     chosen = os.environ.get("IONIAN_PROFILE")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import later
-from .arguments import flag, object_name, wrong
+from .arguments import environment, flag, object_name, wrong
 from .arguments import tags as checked_tags
 from .blocking import Blocking, BlockingMethod
 from .exception import ExecutionError, InvalidError, NotFoundError
@@ -211,11 +211,9 @@ def _name(given: Any, own: str | None) -> str:
 
 
 def _environment(given: Any) -> str:
-    if given is not None:
-        return object_name("environment_name", given)
     from . import config
 
-    return config.get("environment")
+    return config.environment(environment(given))
 
 
 def _id(app: Any) -> str:

@@ -41,9 +41,7 @@ class NamedFunction(FoundFunction):
 
             app_name, where = self._where
             try:
-                found, _ = link.current().request(
-                    FindFunction(app_name, self.tag, where or config.get("environment"))
-                )
+                found, _ = link.current().request(FindFunction(app_name, self.tag, config.environment(where)))
             except NotFoundError as error:
                 raise NotFoundError(
                     f"function {self.tag!r} of app {app_name!r} can't be found: {error}"

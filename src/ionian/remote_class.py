@@ -86,9 +86,7 @@ class RemoteClass:
 
         assert self._lookup is not None, self.name
         app_name, where = self._lookup
-        found, _ = link.current().request(
-            FindFunction(app_name, self.name, where or config.get("environment"))
-        )
+        found, _ = link.current().request(FindFunction(app_name, self.name, config.environment(where)))
         if not found.is_class:
             raise InvalidError(
                 f"{self.name} of the app {app_name} is a function; write modal.Function.from_name({app_name!r}, {self.name!r})"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 
+from .. import config
 from ..protocol.apps import (
     AppHistory,
     AppList,
@@ -20,7 +21,7 @@ from ..protocol.apps import (
     StopApp,
 )
 from . import logs as log_lines
-from .lists import ask, confirm, env_option, environment_of, find_app, json_option, moment, show_table
+from .lists import ask, confirm, env_option, find_app, json_option, moment, show_table
 
 STATES = {"initializing": "starting", "detached": "ephemeral (detached)"}
 
@@ -44,7 +45,7 @@ def command() -> None:
 @json_option
 def list_apps(limit: int | None, environment: str, as_json: bool) -> None:
     """Lists the apps that are deployed or running, and those that ended in the last day."""
-    listed: AppList = ask(ListApps(environment_of(environment)))
+    listed: AppList = ask(ListApps(config.environment(environment)))
     rows = [
         (
             app.app_id,

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from .. import config
 from ..protocol.apps import ContainerInfo, ContainerList, EndContainer, ListContainers
 from ..protocol.tags import shown
 from . import logs as log_lines
 from .container_exec import container_exec
-from .lists import ask, confirm, env_option, environment_of, find_app, json_option, moment, now, show_table
+from .lists import ask, confirm, env_option, find_app, json_option, moment, now, show_table
 
 
 @click.group(name="container")
@@ -25,7 +26,7 @@ def command() -> None:
 def list_containers(app: str, environment: str, as_json: bool) -> None:
     """Lists the containers that are there, and those that are wanted and not there, with the reason."""
     app_id = find_app(app, environment).app_id if app else ""
-    listed: ContainerList = ask(ListContainers(environment_of(environment), app_id))
+    listed: ContainerList = ask(ListContainers(config.environment(environment), app_id))
     columns = (
         *("Container ID", "App ID", "App Name", "Function", "State", "Start Time", "Inputs"),
         *("Version", "Worker", "GPUs", "Reason"),

@@ -40,11 +40,6 @@ def ask(message: Any) -> Any:
         raise click.ClickException(str(error)) from None
 
 
-def environment_of(given: str) -> str:
-    """The environment that a command means; "" for the server's default."""
-    return given or config.get("environment")
-
-
 class Found(NamedTuple):
     """An app that a command names."""
 
@@ -59,7 +54,7 @@ def find_app(named: str, environment: str) -> Found:
     if named.startswith("ap-"):
         app: AppCreated = ask(FindApp(named))
         return Found(app.app_id, app.name, app.state, app.environment)
-    listed: AppList = ask(ListApps(environment_of(environment)))
+    listed: AppList = ask(ListApps(config.environment(environment)))
     rank = {"deployed": 0, "stopped": 2}
     apps = sorted(
         (app for app in listed.apps if app.name == named),
@@ -73,7 +68,7 @@ def find_app(named: str, environment: str) -> Found:
 def _no_app(named: str, environment: str, apps: Sequence[AppInfo]) -> str:
     names = sorted({app.name for app in apps})
     there = f"there are: {', '.join(names)}" if names else "there is none"
-    where = apps[0].environment if apps else environment_of(environment) or "main"
+    where = apps[0].environment if apps else config.environment(environment) or "main"
     return f"there is no app {named!r} in environment {where!r}; {there}"
 
 

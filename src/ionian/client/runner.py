@@ -43,7 +43,7 @@ def run_app(
     """
     if interactive:
         raise UnimplementedError("app.run(interactive=True) comes with a later version; leave it away")
-    environment = environment_name or config.get("environment")
+    environment = config.environment(environment_name)
     return AppRun(app, name or app.name or _script(), detach=detach, environment=environment, link=client)
 
 

@@ -1,8 +1,8 @@
 """Functions that wait for room on workers, and who of them is next.
 
-First come, first served, and who has no container at all before who wants more. Who waits has a claim on the worker that lacks least: later ones start containers there only
-if the claim fits beside them once all that was there before it has ended. So four GPUs come free for one who wants
-four, although others want one each all the time.
+First come, first served, and who has no container at all before who wants more. Who waits has a claim on the worker
+that lacks least: later ones start containers there only if the claim fits beside them once all that was there before
+it has ended. So four GPUs come free for one who wants four, although others want one each all the time.
 
 What is idle makes room at once. A function that has no container at all, and has waited for `fair_after_s`, takes the
 room of busy ones: as many of them as need be get no more inputs and end with those that they run, if they have had

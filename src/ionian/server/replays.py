@@ -118,7 +118,6 @@ class Replays:
         app = await asyncio.to_thread(store.apps.find, row.app_id)
         may_differ = await asyncio.to_thread(self._differences, row, spec, app)
         secrets = await self._secrets(row, spec, app, may_differ)
-        spec.mounts = list(spec.mounts)
         await engine.any_worker(WORKER_WAIT_S)
         guest = engine.dispatcher.guests.take(spec.resources, spec.image_id)
         if guest is None:
