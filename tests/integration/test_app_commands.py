@@ -47,6 +47,16 @@ FULL = """
 """
 
 
+ENDED = """
+    import modal
+
+    app = modal.App("full")
+
+    @app.local_entrypoint()
+    def main(): ...
+"""
+
+
 @pytest.fixture(scope="module")
 def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home of its own with the app deployed twice."""
@@ -57,6 +67,14 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             done = home.ionian("deploy", "shop.py", "--tag", f"release-{version}", cwd=folder)
             assert done.returncode == 0, done.stdout
         yield home
+
+
+@pytest.fixture(scope="module")
+def with_ended(lone: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The same with another app, which has ended, whatever ran before."""
+    done = lone.ionian("run", "-q", write(tmp_path_factory.mktemp("ended"), "ended.py", ENDED))
+    assert done.returncode == 0, done.stdout
+    return lone
 
 
 def rows(home: Home, *arguments: str) -> list[dict[str, str]]:
@@ -186,8 +204,8 @@ def test_a_deployed_app_survives_its_server(lone: Home) -> None:
 
 
 @pytest.mark.parametrize("command", ["stop", "history", "rollback", "rollover", "logs"])
-def test_an_unknown_app_is_answered_with_those_that_are_there(lone: Home, command: str) -> None:
-    done = lone.ionian("app", command, "shopp")
+def test_an_unknown_app_is_answered_with_those_that_are_there(with_ended: Home, command: str) -> None:
+    done = with_ended.ionian("app", command, "shopp")
     assert done.returncode == 1
     assert "there is no app 'shopp' in environment 'main'; there are: full, shop" in done.stdout
 
