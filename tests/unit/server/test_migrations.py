@@ -69,6 +69,30 @@ def test_what_an_earlier_version_kept_is_there_after_its_migration(url: str) -> 
     store.close()
 
 
+def test_results_are_numbered_past_32_bits(url: str) -> None:
+    store = Store.open(url)
+    with store.database.write() as session:
+        session.execute(text(_CALL))
+        if store.database.is_sqlite:
+            session.execute(text(_RESULT.format(", number", f", {1 << 31}")))
+        else:
+            session.execute(text(f"SELECT setval('call_results_number_seq', {(1 << 31) - 1})"))
+            session.execute(text(_RESULT.format("", "")))
+    with store.database.read() as session:
+        assert session.execute(text("SELECT number FROM call_results")).scalar() == 1 << 31
+    store.close()
+
+
+_CALL = (
+    "INSERT INTO calls (call_id, app_id, environment, function_id, tag, parent, created_at, total, complete, done, "
+    "cancelled) VALUES ('fc-1', 'ap-1', 'main', 'fu-1', 'f', '', 1.0, 1, true, 1, false)"
+)
+_RESULT = (
+    'INSERT INTO call_results (call_id, low, high, blobs, "columns", payload{0}) '
+    "VALUES ('fc-1', 0, 0, '', '', ''{1})"
+)
+
+
 def test_servers_that_start_at_once_migrate_once(url: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         stores = list(threads.map(Store.open, [url] * 4))

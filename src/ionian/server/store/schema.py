@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Float, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 # Times are seconds since 1970, for display and retention only: deadlines live on monotonic clocks elsewhere.
@@ -139,7 +149,9 @@ class CallResults(Row):
 
     __tablename__ = "call_results"
     __table_args__ = (Index("ix_call_results_low", "call_id", "low"),)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True, init=False)
+    number: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, init=False
+    )
     call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"))
     low: Mapped[int] = mapped_column(Integer)
     high: Mapped[int] = mapped_column(Integer)
