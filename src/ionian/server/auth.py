@@ -46,6 +46,11 @@ class Target:
     app_id: str = ""
 
 
+OBJECTS = frozenset(
+    {"FindObject", "CreateObject", "CreateEphemeral", "KeepEphemeral", "ListObjects", "DeleteObject"}
+)
+"""What concerns objects by their names, and what is in them."""
+
 ALLOWED: dict[Kind, frozenset[str]] = {
     "nobody": frozenset({"Hello"}),
     "client": frozenset(
@@ -57,6 +62,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             "ExecTaken",
+            *OBJECTS,
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),
@@ -72,6 +78,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
             *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
+            *OBJECTS,
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

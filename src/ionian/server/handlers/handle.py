@@ -33,6 +33,14 @@ from ionian.protocol.calls import (
     UpdateAutoscaler,
 )
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
+from ionian.protocol.objects import (
+    CreateEphemeral,
+    CreateObject,
+    DeleteObject,
+    FindObject,
+    KeepEphemeral,
+    ListObjects,
+)
 from ionian.protocol.stream import Refused
 
 from ...machine.state import StateError
@@ -47,6 +55,14 @@ from .context import Context
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
 from .functions import bind_function, describe_function, find_function
 from .logs import read_logs
+from .objects import (
+    create_ephemeral,
+    create_object,
+    delete_object,
+    find_object,
+    keep_ephemeral,
+    list_objects,
+)
 from .scaling import get_function_stats, update_autoscaler
 from .secrets import put_secret
 from .volumes import find_volume
@@ -67,6 +83,12 @@ HANDLED: dict[type, Handler] = {
     TagApp: tag_app,
     PutSecret: put_secret,
     FindVolume: find_volume,
+    FindObject: find_object,
+    CreateObject: create_object,
+    CreateEphemeral: create_ephemeral,
+    KeepEphemeral: keep_ephemeral,
+    ListObjects: list_objects,
+    DeleteObject: delete_object,
     FindFunction: find_function,
     DescribeFunction: describe_function,
     BindFunction: bind_function,

@@ -185,6 +185,20 @@ class Volume(Row):
     created_at: Mapped[float]
 
 
+class NamedObject(Row):
+    """An object that is found by its name (a dict, a queue), or an ephemeral one, which has none."""
+
+    __tablename__ = "objects"
+    __table_args__ = (UniqueConstraint("kind", "environment", "name", name="objects_kind_environment_name"),)
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # one of protocol.objects.ObjectKind
+    environment: Mapped[str] = mapped_column(ForeignKey("environments.name"))
+    name: Mapped[str | None]
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(default="")
+    kept_until: Mapped[float | None] = mapped_column(default=None, index=True)  # None: until it is deleted
+
+
 class Secret(Row):
     """A secret of an app, sealed. Its data key is wrapped by the master key that `key_id` names."""
 

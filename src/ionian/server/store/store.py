@@ -16,6 +16,7 @@ from .environments import Environments
 from .failed_inputs import FailedInputs
 from .functions import Functions
 from .migrate import migrate
+from .objects import Objects
 from .old_calls import OldCalls
 from .schedules import Schedules
 from .schema import Epoch
@@ -48,6 +49,7 @@ class Store:
         self.variants = Variants(database)
         self.versions = Versions(database)
         self.volumes = Volumes(database)
+        self.objects = Objects(database)
         self.secrets = SecretRows(database)
         self.blob_grants = BlobGrants(database)
         self.workers = Workers(database)

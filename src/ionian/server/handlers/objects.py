@@ -1,0 +1,180 @@
+"""Objects by their names: FindObject, CreateObject, CreateEphemeral, KeepEphemeral, ListObjects, DeleteObject.
+
+One set of handlers for every kind of object. A kind that keeps things elsewhere than in the store deletes them when the
+object's row is `expired`.
+"""
+
+from __future__ import annotations
+
+from ionian.protocol.ids import new_id
+from ionian.protocol.messages import Done
+from ionian.protocol.objects import (
+    KEEP_EVERY_S,
+    PREFIXES,
+    CreateEphemeral,
+    CreateObject,
+    DeleteObject,
+    FindObject,
+    KeepEphemeral,
+    ListObjects,
+    ObjectInfo,
+    ObjectKind,
+    ObjectList,
+)
+from ionian.protocol.stream import Refused
+
+from ..auth import Actor, Target, authorise
+from ..store.schema import NamedObject
+from .context import Context, in_thread
+from .names import check_id, check_name, environment_of, there_are
+
+KEEP_S = 3 * KEEP_EVERY_S
+"""An ephemeral object is kept for so long without a word from who made it."""
+
+
+async def find_object(
+    actor: Actor, message: FindObject, _: bytes, context: Context
+) -> tuple[ObjectInfo, bytes]:
+    """An object, made where it is missing and the message asks for that."""
+    if message.object_id:
+        return _info(await object_of(actor, "FindObject", message.kind, message.object_id, context)), b""
+    authorise(actor, "FindObject", Target(message.environment))
+    environment = await environment_of(actor, message.environment, context)
+    check_name(f"a {message.kind}", message.name)
+    found = await in_thread(context.store.objects.find, message.kind, environment, message.name)
+    if found is None and message.create:
+        found = await _create(actor, message.kind, message.name, environment, "", context)
+    if found is None:
+        raise await _missing(message.kind, environment, message.name, context)
+    return _info(found), b""
+
+
+async def create_object(
+    actor: Actor, message: CreateObject, _: bytes, context: Context
+) -> tuple[ObjectInfo, bytes]:
+    """Makes an object, which may be there already only where the message says so."""
+    authorise(actor, "CreateObject", Target(message.environment))
+    environment = await environment_of(actor, message.environment, context)
+    check_name(f"a {message.kind}", message.name)
+    check_id(PREFIXES[message.kind], message.object_id)
+    made = await _create(actor, message.kind, message.name, environment, message.object_id, context)
+    if made.object_id != message.object_id and not message.allow_existing:
+        raise Refused(
+            "AlreadyExistsError",
+            f"there is a {message.kind} {message.name!r} in environment {environment!r} already; "
+            "delete it first, or take another name",
+        )
+    return _info(made), b""
+
+
+async def create_ephemeral(
+    actor: Actor, message: CreateEphemeral, _: bytes, context: Context
+) -> tuple[ObjectInfo, bytes]:
+    """Makes an object without a name."""
+    authorise(actor, "CreateEphemeral", Target(message.environment))
+    environment = await environment_of(actor, message.environment, context)
+    check_id(PREFIXES[message.kind], message.object_id)
+    made = await in_thread(
+        context.store.objects.create_ephemeral,
+        message.object_id,
+        kind=message.kind,
+        environment=environment,
+        keep_s=KEEP_S,
+        created_by=await _name_of(actor, context),
+    )
+    if (made.kind, made.environment, made.name) != (message.kind, environment, None):
+        raise Refused("AlreadyExistsError", f"{message.object_id} is another object; make a new id")
+    return _info(made), b""
+
+
+async def keep_ephemeral(
+    actor: Actor, message: KeepEphemeral, _: bytes, context: Context
+) -> tuple[Done, bytes]:
+    """Keeps an object without a name for some more time."""
+    found = await in_thread(context.store.objects.by_id, message.object_id)
+    authorise(actor, "KeepEphemeral", Target(found.environment if found is not None else ""))
+    await in_thread(context.store.objects.keep, message.object_id, KEEP_S)
+    return Done(), b""
+
+
+async def list_objects(
+    actor: Actor, message: ListObjects, _: bytes, context: Context
+) -> tuple[ObjectList, bytes]:
+    """The objects of a kind that have a name."""
+    authorise(actor, "ListObjects", Target(message.environment))
+    environment = await environment_of(actor, message.environment, context)
+    found = await in_thread(
+        context.store.objects.list,
+        message.kind,
+        environment,
+        limit=max(0, message.limit),
+        created_before=message.created_before,
+    )
+    return ObjectList([_info(each) for each in found]), b""
+
+
+async def delete_object(
+    actor: Actor, message: DeleteObject, _: bytes, context: Context
+) -> tuple[Done, bytes]:
+    """Deletes an object. Its name is free at once; what is in it goes bit by bit."""
+    if message.object_id:
+        found = await object_of(actor, "DeleteObject", message.kind, message.object_id, context)
+    else:
+        authorise(actor, "DeleteObject", Target(message.environment))
+        environment = await environment_of(actor, message.environment, context)
+        named = await in_thread(context.store.objects.find, message.kind, environment, message.name)
+        if named is None:
+            raise await _missing(message.kind, environment, message.name, context)
+        found = named
+    await in_thread(context.store.objects.delete, found.object_id)
+    return Done(), b""
+
+
+async def object_of(
+    actor: Actor, action: str, kind: ObjectKind, object_id: str, context: Context
+) -> NamedObject:
+    """The object of an id, if the actor may do that with it."""
+    found = await in_thread(context.store.objects.by_id, object_id)
+    authorise(actor, action, Target(found.environment if found is not None else ""))
+    if found is None or found.kind != kind:
+        raise Refused("NotFoundError", f"there is no {kind} {object_id[:80]}; it may have been deleted")
+    return found
+
+
+async def _create(
+    actor: Actor, kind: ObjectKind, name: str, environment: str, object_id: str, context: Context
+) -> NamedObject:
+    return await in_thread(
+        context.store.objects.create,
+        object_id or new_id(PREFIXES[kind]),
+        kind=kind,
+        environment=environment,
+        name=name,
+        created_by=await _name_of(actor, context),
+    )
+
+
+async def _missing(kind: ObjectKind, environment: str, name: str, context: Context) -> Refused:
+    others = await in_thread(context.store.objects.list, kind, environment)
+    names = there_are(name, [each.name for each in others if each.name])
+    public = kind.capitalize()
+    return Refused(
+        "NotFoundError",
+        f"there is no {kind} {name[:80]!r} in environment {environment!r}; {names}; "
+        f"make it with {public}.from_name({name[:80]!r}, create_if_missing=True)",
+    )
+
+
+async def _name_of(actor: Actor, context: Context) -> str:
+    """Who an actor is, for people: a token by its name, a container by its app's."""
+    if actor.kind == "container":
+        app = await in_thread(context.store.apps.find, actor.app_id)
+        return f"app {app.name}" if app is not None else actor.app_id
+    token = await in_thread(context.store.tokens.find, actor.token_id)
+    return token.name if token is not None else ""
+
+
+def _info(found: NamedObject) -> ObjectInfo:
+    return ObjectInfo(
+        found.object_id, found.name or "", found.environment, found.created_at, found.created_by
+    )

@@ -1,0 +1,115 @@
+"""Objects by their names: dicts, queues. What is in them is in tables of their own."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from .database import Database, once_more
+from .schema import NamedObject
+
+
+class Objects:
+    """The objects that have a name, or had one.
+
+    An object that is deleted, or ephemeral and not kept any more, is there for nobody from that moment on; its row goes
+    when all that was in it is gone (`expired`, `forget`).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, kind: str, environment: str, name: str) -> NamedObject | None:
+        """An object by its name."""
+        with self._database.read() as session:
+            return _named(session, kind, environment, name)
+
+    def by_id(self, object_id: str) -> NamedObject | None:
+        """An object by its id."""
+        with self._database.read() as session:
+            query = select(NamedObject).where(NamedObject.object_id == object_id, _there(time.time()))
+            return session.scalar(query)
+
+    @once_more
+    def create(
+        self, object_id: str, *, kind: str, environment: str, name: str, created_by: str = ""
+    ) -> NamedObject:
+        """An object of that name: this one, or the one that is there, which has another id."""
+        with self._database.write() as session:
+            found = _named(session, kind, environment, name)
+            if found is None:
+                found = NamedObject(object_id, kind, environment, name, time.time(), created_by)
+                session.add(found)
+            return found
+
+    @once_more
+    def create_ephemeral(
+        self, object_id: str, *, kind: str, environment: str, keep_s: float, created_by: str = ""
+    ) -> NamedObject:
+        """An object without a name."""
+        with self._database.write() as session:
+            found = session.get(NamedObject, object_id)
+            if found is None:
+                now = time.time()
+                found = NamedObject(object_id, kind, environment, None, now, created_by, now + keep_s)
+                session.add(found)
+            return found
+
+    def keep(self, object_id: str, keep_s: float) -> None:
+        """An ephemeral object is kept so long from now on; one that is gone stays gone."""
+        now = time.time()
+        self._update(
+            (NamedObject.object_id == object_id, NamedObject.kept_until > now), kept_until=now + keep_s
+        )
+
+    def keep_all(self, keep_s: float) -> None:
+        """The same for all: a server that was down has not heard that they are needed."""
+        self._update((NamedObject.kept_until > 0.0,), kept_until=time.time() + keep_s)
+
+    def delete(self, object_id: str) -> None:
+        """From now on the object is there for nobody, and its name is free."""
+        self._update((NamedObject.object_id == object_id,), name=None, kept_until=0.0)
+
+    def _update(self, which: tuple[ColumnElement[bool], ...], **values: object) -> None:
+        with self._database.write() as session:
+            session.execute(update(NamedObject).where(*which).values(**values))
+
+    def list(
+        self, kind: str, environment: str, *, limit: int = 0, created_before: float = 0.0
+    ) -> list[NamedObject]:
+        """Those that have a name, newest first."""
+        query = (
+            select(NamedObject)
+            .where(NamedObject.kind == kind, NamedObject.environment == environment)
+            .where(NamedObject.name.is_not(None))
+            .order_by(NamedObject.created_at.desc(), NamedObject.object_id.desc())
+        )
+        if created_before:
+            query = query.where(NamedObject.created_at < created_before)
+        if limit:
+            query = query.limit(limit)
+        with self._database.read() as session:
+            return list(session.scalars(query))
+
+    def expired(self, now: float) -> list[NamedObject]:
+        """Those that are there for nobody any more, whose content is to be deleted."""
+        with self._database.read() as session:
+            return list(session.scalars(select(NamedObject).where(NamedObject.kept_until <= now)))
+
+    def forget(self, object_id: str) -> None:
+        """The content of an object is gone, and so is the object."""
+        with self._database.write() as session:
+            session.execute(delete(NamedObject).where(NamedObject.object_id == object_id))
+
+
+def _there(now: float) -> ColumnElement[bool]:
+    return or_(NamedObject.kept_until.is_(None), NamedObject.kept_until > now)
+
+
+def _named(session: Session, kind: str, environment: str, name: str) -> NamedObject | None:
+    query = select(NamedObject).where(
+        NamedObject.kind == kind, NamedObject.environment == environment, NamedObject.name == name
+    )
+    return session.scalar(query)
