@@ -40,7 +40,7 @@ class Objects:
         with self._database.write() as session:
             found = _named(session, kind, environment, name)
             if found is None:
-                found = NamedObject(object_id, kind, environment, name, time.time(), created_by)
+                found = NamedObject(object_id, kind, environment, name, _now(), created_by)
                 session.add(found)
             return found
 
@@ -52,7 +52,7 @@ class Objects:
         with self._database.write() as session:
             found = session.get(NamedObject, object_id)
             if found is None:
-                now = time.time()
+                now = _now()
                 found = NamedObject(object_id, kind, environment, None, now, created_by, now + keep_s)
                 session.add(found)
             return found
@@ -102,6 +102,11 @@ class Objects:
         """The content of an object is gone, and so is the object."""
         with self._database.write() as session:
             session.execute(delete(NamedObject).where(NamedObject.object_id == object_id))
+
+
+def _now() -> float:
+    """To the microsecond: a program that has it as a datetime may ask for what was made before it."""
+    return round(time.time(), 6)
 
 
 def _there(now: float) -> ColumnElement[bool]:
