@@ -8,9 +8,11 @@ from typing import Any
 
 @dataclass
 class Begin:
-    """Worker → agent, its first message ("go"): who it is and what it runs. Secrets come here, never by argv."""
+    """Worker → agent, its first message ("go"): who it is and what it runs. Secrets come here, never by argv.
 
-    container_id: str
+    A template is told the same, but for what is one container's own (its id, what its environment says of it)."""
+
+    container_id: str  # "" in a template
     function_id: str
     app_id: str
     module: str
@@ -33,6 +35,7 @@ class Begin:
     snapshot: bool = False
     grace_s: float = 30.0  # for @exit
     single_use: bool = False  # it ends after one input
+    has_gpu: bool = False  # its containers have GPUs; a template has none
 
 
 @dataclass
@@ -40,6 +43,9 @@ class Ready:
     """Agent → worker: user code is imported, inputs may come."""
 
     python: str
+    seconds: dict[str, float] = field(
+        default_factory=dict[str, float]
+    )  # of its start's parts: imports, enter
 
 
 @dataclass
@@ -52,6 +58,36 @@ class Failed:
 @dataclass
 class Leaving:
     """Agent → worker: it takes no more inputs and runs what is to be run at its end, within `grace_s` of Begin."""
+
+
+@dataclass
+class Prepared:
+    """Template → worker: user code is imported, and its memory is as containers may have it: they can be forked."""
+
+    python: str
+    seconds: dict[str, float] = field(default_factory=dict[str, float])  # imports, enter
+
+
+@dataclass
+class Unfit:
+    """Template → worker: no container can be forked from what user code has made; the template ends.
+
+    The reason is shown to the user: a clause like "its import starts a thread (poll in module feed)".
+    """
+
+    reason: str
+
+
+@dataclass
+class Prove:
+    """Worker → a fork of a template, in place of Begin: compute with the libraries that are imported, and end."""
+
+    limit_s: float = 2.0  # a fork that takes longer ends by SIGALRM
+
+
+@dataclass
+class Proved:
+    """Fork → worker: the libraries work in it."""
 
 
 @dataclass
