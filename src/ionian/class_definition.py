@@ -48,7 +48,17 @@ class ClassDefinition:
     @property
     def enter_hooks(self) -> list[Hook]:
         """What runs before the first input, in its order."""
-        return [*self._hooks[ENTER_SNAP], *self._hooks[ENTER]]
+        return [*self.snap_hooks, *self.late_hooks]
+
+    @property
+    def snap_hooks(self) -> list[Hook]:
+        """What runs before the snapshot: once for all containers that are forked from one template."""
+        return self._hooks[ENTER_SNAP]
+
+    @property
+    def late_hooks(self) -> list[Hook]:
+        """What runs in each container behind that."""
+        return self._hooks[ENTER]
 
     @property
     def exit_hooks(self) -> list[Hook]:
@@ -58,7 +68,7 @@ class ClassDefinition:
     @property
     def has_snap_hooks(self) -> bool:
         """Whether something runs before the snapshot."""
-        return bool(self._hooks[ENTER_SNAP])
+        return bool(self.snap_hooks)
 
     @property
     def batching(self) -> tuple[int, int] | None:

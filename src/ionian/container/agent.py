@@ -10,6 +10,9 @@ import mmap
 import os
 import socket
 import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 # faults reads its variable at its import: below, user code gets an environment of its own.
@@ -28,49 +31,46 @@ HIDE = RING + "/"
 
 def main() -> None:
     """Runs the container until its worker has no more inputs for it."""
+    side = opened()
+    begin = Begin(**first(side)[1])
+    become(begin)
+    link.connect_by(lambda: link_of(side, begin))
+    started = time.monotonic()
+
+    def ready() -> None:
+        imported = time.monotonic()
+        callables = lifecycle.prepare(begin)
+        entered = time.monotonic()
+        serve(side, begin, callables, {"imports": imported - started, "enter": entered - imported})
+
+    load(side, begin, ready)
+
+
+# --- the parts of it, which a template takes as well, one by one
+
+
+def opened() -> Messages:
+    """The side stream. What programs that user code starts must not have is closed for them."""
     for fd in (DATA_FD, SIDE_FD, CELL_FD):
-        os.set_inheritable(fd, False)
-    side = Messages(socket.socket(fileno=SIDE_FD))
-    begin = _begin(side)
-    execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
-    _prepare(begin)
-    link.connect_by(lambda: _link(side, begin))
-
-    def serve() -> None:
-        """Called where the module is imported, or where it enters app.run() and so will never return."""
         try:
-            callables = lifecycle.prepare(begin)
-        except BaseException as error:
-            _failed(side, begin, error)
-        runner = _runner(begin, callables)
-        with leading_to(runner):
-            side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}"))
-            runner.serve()
-        side.send(Leaving())
-        callables.leave()
-        _leave()
-
-    execution.on_app_run(serve)
-    try:
-        execution.set_importing(True)
-        modules.load(begin)
-        execution.set_importing(False)
-        serve()
-    except SystemExit:
-        raise
-    except BaseException as error:
-        _failed(side, begin, error)
+            os.set_inheritable(fd, False)
+        except OSError:
+            pass  # a template has but one of them
+    return Messages(socket.socket(fileno=SIDE_FD))
 
 
-def _begin(side: Messages) -> Begin:
+def first(side: Messages) -> tuple[str, dict[str, Any]]:
+    """The name and fields of the worker's first message. Ends the process where none comes."""
     entry = side.receive()
     if entry is None:
         os._exit(0)
-    _, _, body = json.loads(entry[1])
-    return Begin(**body)
+    name, _, body = json.loads(entry[1])
+    return name, body
 
 
-def _prepare(begin: Begin) -> None:
+def become(begin: Begin) -> None:
+    """Makes this process one of a container: its environment, its folder, what it can import."""
+    execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
     os.environ.clear()
     os.environ.update(begin.env)
     os.chdir(begin.workdir)
@@ -82,6 +82,46 @@ def _prepare(begin: Begin) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True)
+
+
+def load(side: Messages, begin: Begin, then: Callable[[], None]) -> None:
+    """Imports the user's module, and goes on with `then`: behind the import, or where the module enters app.run() and
+    so will never return."""
+
+    def go_on() -> None:
+        with told(side, begin):
+            then()
+
+    execution.on_app_run(go_on)
+    with told(side, begin):
+        execution.set_importing(True)
+        modules.load(begin)
+        execution.set_importing(False)
+        then()
+
+
+@contextmanager
+def told(side: Messages, begin: Begin) -> Generator[None]:
+    """Has the worker know of a failure, which ends the process."""
+    try:
+        yield
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _failed(side, begin, error)
+
+
+def serve(
+    side: Messages, begin: Begin, callables: lifecycle.Callables, seconds: dict[str, float]
+) -> NoReturn:
+    """Runs inputs until the worker has no more, and what is to be run at the end. `seconds`: what its start took."""
+    runner = _runner(begin, callables)
+    with leading_to(runner):
+        side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}", seconds))
+        runner.serve()
+    side.send(Leaving())
+    callables.leave()
+    _leave()
 
 
 def _runner(begin: Begin, callables: lifecycle.Callables) -> Any:
@@ -103,7 +143,8 @@ def _runner(begin: Begin, callables: lifecycle.Callables) -> Any:
     return Runner(packets, cell, results, callables, single_use=begin.single_use)
 
 
-def _link(side: Messages, begin: Begin) -> Any:
+def link_of(side: Messages, begin: Begin) -> Any:
+    """The way by which user code reaches the server; made where it first does."""
     from .link import ContainerLink
 
     return ContainerLink(side, begin)
@@ -123,7 +164,7 @@ def _failed(side: Messages, begin: Begin, error: BaseException) -> NoReturn:
     os._exit(1)
 
 
-def _leave() -> None:
+def _leave() -> NoReturn:
     """Ends the process as Python would, without unwinding the frames below: they are the user's import."""
     import atexit
     import threading

@@ -16,7 +16,7 @@ from ..protocol.tags import service_tag
 from ..remote_class import RemoteClass
 from . import loop, modules
 
-CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
+CO_GENERATOR, CO_ASYNC_GENERATOR = 0x20, 0x200
 
 
 class Callables:
@@ -70,26 +70,48 @@ class Methods(Callables):
 
 def prepare(begin: Begin) -> Callables:
     """Finds what the container runs, and runs what is to be run before the first input (the module is imported)."""
-    found = modules.find(begin)
-    if begin.is_class:
-        return _enter(found, begin)
-    flags = getattr(getattr(found, "__code__", None), "co_flags", 0)
-    generates = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) or getattr(
-        found, "__ionian_generator__", False
+    return Preparation(begin).finish()
+
+
+class Preparation:
+    """What is run before the first input, in its two halves: a template's, and what each of its containers goes on with."""
+
+    def __init__(self, begin: Begin) -> None:
+        self._begin = begin
+        self._found = modules.find(begin)
+        self._definition: ClassDefinition | None = None
+        self._instance: Any = None
+
+    def enter_snapshot(self) -> None:
+        """Makes the live object of the class, if it is one, and runs its @enter(snap=True) hooks."""
+        if not self._begin.is_class:
+            return
+        user_cls: type = self._found
+        definition = self._definition = ClassDefinition(user_cls)
+        args, kwargs = decoded(self._begin.arguments)
+        instance = self._instance = definition.make(args, kwargs)
+        service = handle(self._begin.function_id, service_tag(user_cls.__name__), False)
+        Binding(RemoteClass(user_cls.__name__, service, definition), args, kwargs).is_alive(instance)
+        for hook in definition.snap_hooks:
+            _run(hook, instance)
+
+    def finish(self) -> Callables:
+        """Runs what was not run yet; returns what inputs may call."""
+        if not self._begin.is_class:
+            return Callables(self._found, _generates(self._found))
+        if self._definition is None:
+            self.enter_snapshot()
+        assert self._definition is not None
+        for hook in self._definition.late_hooks:
+            _run(hook, self._instance)
+        return Methods(self._definition, self._instance)
+
+
+def _generates(function: Any) -> bool:
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) or getattr(
+        function, "__ionian_generator__", False
     )
-    return Callables(found, generates)
-
-
-def _enter(user_cls: type, begin: Begin) -> Methods:
-    """The live object of the class, entered: constructed, then its hooks, those before the snapshot first."""
-    definition = ClassDefinition(user_cls)
-    args, kwargs = decoded(begin.arguments)
-    instance = definition.make(args, kwargs)
-    service = handle(begin.function_id, service_tag(user_cls.__name__), False)
-    Binding(RemoteClass(user_cls.__name__, service, definition), args, kwargs).is_alive(instance)
-    for hook in definition.enter_hooks:
-        _run(hook, instance)
-    return Methods(definition, instance)
 
 
 def _run(hook: Hook, instance: Any) -> None:
