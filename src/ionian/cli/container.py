@@ -29,9 +29,12 @@ def list_containers(app: str, environment: str, as_json: bool) -> None:
     listed: ContainerList = ask(ListContainers(config.environment(environment), app_id))
     columns = (
         *("Container ID", "App ID", "App Name", "Function", "State", "Start Time", "Inputs"),
-        *("Version", "Worker", "GPUs", "Reason"),
+        *("Version", "Worker", "GPUs", "Start", "Reason"),
     )
     rows = [_row(info) for info in listed.containers]
+    if as_json:  # too wide for a terminal
+        columns = (*columns, "Start Parts")
+        rows = [(*row, _parts(info)) for row, info in zip(rows, listed.containers, strict=True)]
     show_table(columns, rows, as_json=as_json, nothing="No container is there, and none is wanted.")
 
 
@@ -47,8 +50,17 @@ def _row(info: ContainerInfo) -> tuple[str, ...]:
         f"v{info.version}" if info.version else "",
         info.worker,
         ", ".join(info.devices),
+        f"{info.start.kind} {sum(info.start.parts.values()) * 1e3:.0f} ms" if info.start is not None else "",
         info.reason,
     )
+
+
+def _parts(info: ContainerInfo) -> str:
+    """The milliseconds of each part of its start, and why it is no fork of a template."""
+    if info.start is None:
+        return ""
+    parts = ", ".join(f"{name} {seconds * 1e3:.1f}" for name, seconds in info.start.parts.items())
+    return "; ".join(text for text in (parts, info.start.fallback, info.start.why_fresh) if text)
 
 
 @command.command("logs", short_help="Show what a container printed.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .spec import FunctionSpec, ImageSpec, Resources
+from .workers import Start
 
 AppState = Literal["initializing", "ephemeral", "detached", "deployed", "stopped"]
 
@@ -196,6 +197,7 @@ class ContainerInfo:
     reason: str = ""
     version: int = 0
     devices: list[str] = field(default_factory=list[str])
+    start: Start | None = None  # how it came to be, of one that is ready
 
 
 @dataclass
@@ -229,7 +231,7 @@ class ReadLogs:
     until_s: float = 0.0
     tail: int = 100  # at most so many lines; 0: all
     grep: str = ""  # what a line must hold
-    fd: int = 0  # 1 stdout, 2 stderr, 3 Ionian itself; 0: all
+    fd: int = 0  # 1 stdout, 2 stderr, 3 Ionian itself, 4 how it started; 0: all but the last
     cursor: str = ""  # of an earlier answer; `tail` and `since_s` don't count then
     wait_s: float = 0.0
 
@@ -431,6 +433,10 @@ class FollowApp:
     """Asks for the logs and container news of an app from now on."""
 
     app_id: str
+
+
+STARTED = 4
+"""The stream of the line that says how a container started: shown only where it is asked for."""
 
 
 @dataclass

@@ -151,6 +151,28 @@ class Usage:
     gpu_s: float = 0.0
 
 
+StartKind = Literal["fresh", "template", "restored"]
+"""How a container came to be: by itself, or as the fork of a template; "restored" from one that has run @enter(snap=True)."""
+
+
+@dataclass
+class Start:
+    """How a container came to be, and the seconds that each part of it took: "image", "sandbox", "imports", "enter"."""
+
+    kind: StartKind = "fresh"
+    parts: dict[str, float] = field(default_factory=dict[str, float])
+    why_fresh: str = ""
+    fallback: str = ""  # what became of the fork that was tried first, where one did not do
+
+
+@dataclass
+class FirstInput:
+    """Worker → server: a container got its first input so many seconds after it was ready."""
+
+    number: int
+    seconds: float
+
+
 @dataclass
 class ContainerState:
     """Worker → server: a container is ready, or has ended.
@@ -172,6 +194,7 @@ class ContainerState:
     safety: str = ""  # which layers of isolation are active
     soft_memory: bool = False
     seconds: float = 0.0  # from its start until it was ready
+    start: Start | None = None  # of one that is ready
 
 
 @dataclass

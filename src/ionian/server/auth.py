@@ -68,7 +68,16 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     ),
     "worker": frozenset(
         {
-            *("Inventory", "ContainerState", "TakenBack", "FromContainer", "Log", "BuildStep", "RESULTS"),
+            *(
+                "Inventory",
+                "ContainerState",
+                "FirstInput",
+                "TakenBack",
+                "FromContainer",
+                "Log",
+                "BuildStep",
+                "RESULTS",
+            ),
             *("ExecData", "ExecEnded", "ExecTaken"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }

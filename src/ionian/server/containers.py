@@ -10,17 +10,18 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core.actions import Start
-from ..protocol.apps import ContainerNews
+from ..core import actions
+from ..protocol.apps import STARTED, ContainerNews, Log
 from ..protocol.batch import BLOB, Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
 from ..protocol.codec import BadMessage, decode, encode
 from ..protocol.messages import Failure
 from ..protocol.stream import Refused
 from ..protocol.wire import CONTROL, INPUTS, OUTPUTS, entries
-from ..protocol.workers import ContainerState, Running, ToContainer
+from ..protocol.workers import ContainerState, FirstInput, Running, Start, ToContainer
 from .auth import Actor, Target, authorise, container_actor
 from .failures import lost
+from .starts import line, measured
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -52,6 +53,8 @@ class Container:
     version: int = 0  # of the deployed app
     since: float = field(default_factory=time.monotonic)  # when it was asked for
     replay: bool = False  # a person's: nobody else hears of it or waits for it
+    start: Start | None = None  # once it is ready
+    said: bool = False  # its log has the line of its start
 
 
 class Containers:
@@ -68,7 +71,7 @@ class Containers:
     # --- their lives
 
     def starting(
-        self, start: Start, app_id: str, tag: str, environment: str, *, replay: bool = False
+        self, start: actions.Start, app_id: str, tag: str, environment: str, *, replay: bool = False
     ) -> None:
         """A container was asked for."""
         actor = container_actor(start.container_id, environment=environment, app_id=app_id)
@@ -122,15 +125,32 @@ class Containers:
             self._ended(container, message)
         if container.replay:
             return
+        if message.state == "ready" and message.start is not None:
+            container.start = measured(message.start, _now() - container.since)
         state = {"starting": "starting", "ready": "ready", "ended": "gone"}[message.state]
         if message.ended in ("import", "startup", "start"):
             state = "failed"
         detail = message.detail if message.state == "ended" else message.safety
         if message.state == "ended":
+            self._say_start(container)
             self._say_last(container, "" if message.ended == "stopped" else message.detail)
         self._engine.news.container(
             ContainerNews(container.app_id, container.tag, container.container_id, state, detail)  # type: ignore[arg-type]
         )
+
+    def first_input(self, worker_id: str, message: FirstInput) -> None:
+        """A container has done its first input: its start is over, and is written to its log."""
+        container = self._by_number.get((worker_id, message.number))
+        if container is not None and container.start is not None and not container.said:
+            container.start.parts["first input"] = max(0.0, message.seconds)
+            self._say_start(container)
+
+    def _say_start(self, container: Container) -> None:
+        if container.start is None or container.said:
+            return
+        container.said = True
+        about = Log(container.app_id, container.tag, container.container_id, STARTED)
+        self._engine.server.context.logbook.write(about, f"{line(container.start)}\n".encode())
 
     def _ended(self, container: Container, message: ContainerState) -> None:
         self._remove(container)

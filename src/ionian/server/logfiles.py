@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..machine.state import StateError
-from ..protocol.apps import LogLine
+from ..protocol.apps import STARTED, LogLine
 
 MIB = 1 << 20
 
@@ -99,7 +99,7 @@ class Query:
         return (
             (not self.function or line.function == self.function)
             and (not self.container_id or line.container_id == self.container_id)
-            and (not self.fd or line.fd == self.fd)
+            and (line.fd == self.fd if self.fd else line.fd != STARTED)
             and line.at >= self.since
             and (not self.until or line.at <= self.until)
             and self.text in line.text

@@ -53,6 +53,7 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
         return info
     info.state = STATES[place.state]  # type: ignore[assignment]
     info.inputs = place.outstanding
+    info.start = container.start
     info.devices = list(place.reservation.devices)
     if not place.worker.present:
         info.reason = "its worker is out of reach"

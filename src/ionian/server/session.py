@@ -26,7 +26,7 @@ from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
 from ..protocol.wire import CALL, INPUTS, RESULTS
-from ..protocol.workers import ContainerState, FromContainer, Inventory, TakenBack
+from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, TakenBack
 from ..version import VERSION
 from .auth import ALLOWED, NOBODY, Actor, PermissionDenied, authenticate
 from .builds import WORKER_WAIT_S
@@ -157,6 +157,8 @@ class Session(Peer):
                 engine.worker_joined(self, message)
             case ContainerState():
                 engine.container_state(self.actor.id, message, payload)
+            case FirstInput():
+                engine.containers.first_input(self.actor.id, message)
             case TakenBack():
                 engine.taken_back(self.actor.id, message)
             case FromContainer():

@@ -6,29 +6,30 @@ import asyncio
 import logging
 import select
 import signal
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..protocol.apps import Log
 from ..protocol.batch import Batch
-from ..protocol.container import CELL_FD, DATA_FD, SIDE_FD, Again, Failed, Leaving, Ready
+from ..protocol.container import Again, Failed, Leaving, Ready
 from ..protocol.ids import input_id
 from ..protocol.wire import CONTROL, PREFIX_SIZE, entries, pack_entry
-from ..protocol.workers import CancelInputs, ContainerState, Held, Running, StartContainer, Usage
+from ..protocol.workers import CancelInputs, ContainerState, FirstInput, Held, Running, StartContainer, Usage
 from .cancellations import Cancellations
+from .ends import Ends
 from .environment import environment_of
 from .exec import Insides
 from .feed import Feed
 from .images import BuiltImage
 from .logs import PAUSE_S, LogPipe
+from .origin import Origin
 from .recipe import LEAVE_S, begin_of, sandbox_of, slots_of
 from .sandbox import Exit, IdMap, Sandbox, SandboxError, remove_folders, start
-from .side import Side, open_side
+from .side import Side
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -56,7 +57,8 @@ class Container:
         self.ready = False
         self.ended = False
         self.feed: Feed | None = None
-        self._waiting: list[tuple[Batch, bytes]] = []  # given before there was a feed
+        self.origin = Origin()
+        self._waiting: list[tuple[Batch, bytes]] = []  # given before it was ready
         self._side: Side | None = None
         self._sandbox: Sandbox | None = None
         self._built: BuiltImage | None = None
@@ -64,10 +66,12 @@ class Container:
         self._detail = ""
         self._failure = b""
         self._started = time.monotonic()
+        self._ready_at = 0.0  # until its first result
         self._killer: asyncio.TimerHandle | None = None
         self._interrupted = False  # what it runs was interrupted, and has its cleanup
         self._leaving = False  # it takes no more inputs and runs what the user has for its end
         self._cancellations = Cancellations(lambda: self._signal(signal.SIGUSR1))
+        self._ends: Ends | None = None
         self._pipes: list[LogPipe] = []
         self._printed = select.poll()
         self._coming: list[Batch] = []  # given, and their blobs are being fetched
@@ -105,7 +109,7 @@ class Container:
 
     def give(self, batch: Batch, entry: bytes) -> None:
         """Inputs to run."""
-        if self.feed is None:
+        if self.feed is None or not self.ready:
             self._waiting.append((batch, entry))
         else:
             self.feed.give(batch, entry)
@@ -274,40 +278,37 @@ class Container:
             raise SandboxError(
                 f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer"
             )
+        self.origin.part("image")
         spec = await sandbox_of(self.worker, ask, image, scratch)
         if self._hurry.is_set():
             return None
-        self.feed = Feed(self._results, slots_of(ask.function))
-        ours, theirs = socket.socketpair()
-        self._pipes = [LogPipe(fd, self._log, self._crowded) for fd in (1, 2)]
-        for pipe in self._pipes:
+
+        def make(ends: Ends) -> Awaitable[Sandbox]:
+            spec.stdout, spec.stderr, spec.pass_fds = ends.stdout, ends.stderr, ends.pass_fds
+            return start(spec)
+
+        return await self._through(image, make)
+
+    async def _through(self, image: BuiltImage, make: Callable[[Ends], Awaitable[Sandbox]]) -> Exit:
+        """Makes the sandbox, tells its agent what it is, and lets it run to its end."""
+        ends = self._ends = Ends(self._results, slots_of(self.ask.function), self._log, self._crowded)
+        self.feed = ends.feed
+        self._pipes += ends.pipes
+        for pipe in ends.pipes:
             self._printed.register(pipe.read_end, select.POLLIN)
-        spec.stdout, spec.stderr = (pipe.write_end for pipe in self._pipes)
-        spec.pass_fds = {
-            DATA_FD: self.feed.theirs.fileno(),
-            SIDE_FD: theirs.fileno(),
-            CELL_FD: self.feed.cell_fd,
-        }
         self._started = time.monotonic()
         try:
-            sandbox = self._sandbox = await start(spec)
-        except BaseException:
-            ours.close()
-            raise
+            sandbox = self._sandbox = await make(ends)
         finally:
-            theirs.close()
-            for pipe in self._pipes:
-                pipe.started()  # else it would never end
-        self._side = await open_side(ours, self._asked, lambda: None)
-        begin = begin_of(self.worker, ask, image)
+            ends.given()
+        self.origin.part("sandbox")
+        self._side = await ends.open(self._asked)
+        begin = begin_of(self.worker, self.ask, image)
         self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, begin))))
         if self._hurry.is_set():
             sandbox.kill()
         else:
             sandbox.go()
-        for batch, entry in self._waiting:
-            self.feed.give(batch, entry)
-        self._waiting.clear()
         return await sandbox.wait()
 
     async def _image(self) -> BuiltImage | None:
@@ -331,6 +332,10 @@ class Container:
     # --- what it says
 
     def _results(self, batch: Batch) -> None:
+        if self._ready_at:
+            waited = time.monotonic() - self._ready_at - batch.micros[0] / 1e6
+            self._ready_at = 0.0
+            self.worker.say(FirstInput(self.number, max(0.0, waited)))
         if self._printed.poll(0):
             for pipe in self._pipes:
                 pipe.catch_up()
@@ -348,7 +353,7 @@ class Container:
             kind, header, payload = next(entries(entry))
             name = msgspec.json.decode(header)[0] if kind == CONTROL else ""
             if name == Ready.__name__:
-                self._is_ready()
+                self._is_ready(msgspec.json.decode(header)[2])
                 return
             if name == Failed.__name__:
                 self._why = "import"
@@ -364,18 +369,25 @@ class Container:
             self._side.pause(True)
             asyncio.get_running_loop().call_later(PAUSE_S, self._side.pause, False)
 
-    def _is_ready(self) -> None:
-        self.ready = True
+    def _is_ready(self, said: Any) -> None:
         assert self._sandbox is not None
+        assert self.feed is not None
+        self.ready = True
+        self._ready_at = time.monotonic()
+        self.origin.inside(said)
         self.worker.tell(
             ContainerState(
                 self.number,
                 "ready",
                 safety=self._sandbox.safety,
                 soft_memory=self._sandbox.soft_memory,
-                seconds=time.monotonic() - self._started,
+                seconds=self._ready_at - self._started,
+                start=self.origin.told(),
             )
         )
+        for batch, entry in self._waiting:
+            self.feed.give(batch, entry)
+        self._waiting.clear()
 
     # --- its end
 
@@ -404,8 +416,8 @@ class Container:
         )
         if self._side is not None:
             self._side.close()
-        if self.feed is not None:
-            self.feed.close()
+        if self._ends is not None:
+            self._ends.close()
 
     def _explain(self, exited: Exit | None) -> tuple[str, str]:
         if exited is not None and exited.oom and self._why != "stopped":
