@@ -13,10 +13,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from . import link as links
+from .blob_file import open_blob
 from .protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .protocol.ids import new_id
 from .protocol.wire import INPUTS, MAX_INLINE
-from .serialization import FAILED_INPUT, load_failure, loads
+from .serialization import FAILED_INPUT, load, load_failure, loads
 from .spill import Inbox
 
 if TYPE_CHECKING:
@@ -132,10 +133,13 @@ def pack_inputs(call_id: str, index: Any, code: list[int], payloads: list[bytes]
 
 def result_of(link: Link, code: int, payload: bytes) -> Any:
     """What a result's code and payload stand for. Raises what the function raised, or why it has no result."""
+    kind = code & 0xFF
     if code & BLOB:
         digest, size = payload.decode().split()
-        payload = link.load_blob(digest, int(size))
-    kind = code & 0xFF
+        with open_blob(link, digest, int(size)) as file:
+            if kind in (OK, YIELD):
+                return load(file)
+            payload = file.read(int(size))
     if kind in (OK, YIELD):
         return loads(payload)
     if kind == ERROR:
@@ -184,6 +188,7 @@ def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     call = Call(function)
     try:
         call.send(0, [payload])
+        del payload
         while True:
             for _, code, _, result in call.rows(call.results.get()):
                 return call.value(code, result)
@@ -198,6 +203,7 @@ async def run_async(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[s
     call = Call(function, waiter.notify)
     try:
         call.send(0, [payload])
+        del payload
         while True:
             for _, code, _, result in call.rows(await waiter.get(call)):
                 return call.value(code, result)

@@ -62,8 +62,8 @@ class Link(Protocol):
         """Keeps content too large for a message; returns its digest."""
         ...
 
-    def load_blob(self, digest: str, size: int) -> bytes:
-        """The content of a blob."""
+    def read_blob(self, digest: str, at: int, size: int) -> bytes:
+        """A part of a blob: `size` bytes, or fewer, from `at` on."""
         ...
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 PROTOCOL = 4
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+S = TypeVar("S", bound="Sink")
 
 MAIN = b"\x8c\x08__main__"
 """How a pickle names a class or function of `__main__`. The client names by its import name what containers can
@@ -25,19 +28,58 @@ def dumps(value: Any, what: str = "a value") -> bytes:
     return data if MAIN not in data else _dumps_by_value(value, what)
 
 
+class Sink(Protocol):
+    """What a value is pickled into."""
+
+    names_main: bool
+    """Whether something of `__main__` was named in it."""
+
+    def write(self, data: Any, /) -> Any:
+        """Takes a part of the pickle; a view of memory is valid until this returns."""
+        ...
+
+
+def dump(value: Any, new_sink: Callable[[], S], what: str) -> S:
+    """`dumps`, part by part: a large value's pickle is never whole in memory. What pickle can't name is pickled again,
+    into another sink. Raises SerializationError, and what the sink raises of our errors."""
+    sink = new_sink()
+    try:
+        pickle.Pickler(sink, PROTOCOL).dump(value)
+        if not sink.names_main:
+            return sink
+    except Exception as error:
+        _pass_ours(error)
+    sink = new_sink()
+    _dump_by_value(value, sink, what)
+    return sink
+
+
 def _dumps_by_value(value: Any, what: str) -> bytes:
     import io
 
-    from .exception import SerializationError
-
     file = io.BytesIO()
+    _dump_by_value(value, file, what)
+    return file.getvalue()
+
+
+def _dump_by_value(value: Any, file: Any, what: str) -> None:
     try:
         _pickler_by_value()(file, PROTOCOL).dump(value)
     except Exception as error:
+        from .exception import SerializationError
+
+        _pass_ours(error)
         raise SerializationError(
             f"{what} can't be pickled: {error}; pass plain data, and make such objects in the function that uses them"
         ) from error
-    return file.getvalue()
+
+
+def _pass_ours(error: Exception) -> None:
+    """Raises an error that says already what is wrong: a disk is full, a server is gone."""
+    from .exception import Error
+
+    if isinstance(error, Error):
+        raise error
 
 
 _by_value: Any = None
@@ -76,21 +118,30 @@ def loads(data: bytes | memoryview) -> Any:
     """The value again. Raises DeserializationError, naming the module that is missing here."""
     try:
         return pickle.loads(data)
-    except ModuleNotFoundError as error:
-        from .exception import DeserializationError
+    except Exception as error:
+        raise _unreadable(error) from error
 
-        raise DeserializationError(
+
+def load(file: Any) -> Any:
+    """The same from a file, which is read part by part."""
+    try:
+        return pickle.load(file)
+    except Exception as error:
+        _pass_ours(error)
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> Exception:
+    from .exception import DeserializationError
+
+    if isinstance(error, DeserializationError):
+        raise error
+    if isinstance(error, ModuleNotFoundError):
+        return DeserializationError(
             f"the value holds an object of the module {error.name!r}, which is not installed here; install it here "
             "too, or return plain Python values"
-        ) from error
-    except Exception as error:
-        from .exception import DeserializationError
-
-        if isinstance(error, DeserializationError):
-            raise
-        raise DeserializationError(
-            f"the value can't be unpickled here: {type(error).__name__}: {error}"
-        ) from error
+        )
+    return DeserializationError(f"the value can't be unpickled here: {type(error).__name__}: {error}")
 
 
 # --- failures

@@ -174,8 +174,8 @@ class Connection:
     def store_blob(self, content: bytes) -> str:
         return self._submit(self._store_blob(content)).result()
 
-    def load_blob(self, digest: str, size: int) -> bytes:
-        return self._submit(self._load_blob(digest, size)).result()
+    def read_blob(self, digest: str, at: int, size: int) -> bytes:
+        return self._submit(self._read_blob(digest, at, size)).result()
 
     def close(self) -> None:
         """Ends the connection and its thread; what was queued is sent first."""
@@ -417,23 +417,15 @@ class Connection:
             except Refused as refused:
                 raise _exception(refused) from None
 
-    async def _load_blob(self, digest: str, size: int) -> bytes:
-        parts: list[bytes] = []
-        got = 0
-        while got < size:
+    async def _read_blob(self, digest: str, at: int, size: int) -> bytes:
+        while True:
             stream = await self._bulk_stream()
             try:
-                _, part = await stream.request(ReadBlob(digest, got, min(BLOB_CHUNK, size - got)))
+                return (await stream.request(ReadBlob(digest, at, size)))[1]
             except ConnectionLost:
                 await asyncio.sleep(0.05)
-                continue
             except Refused as refused:
                 raise _exception(refused) from None
-            if not part:
-                raise exception.ConnectionError(f"the server has only {got} of the {size} bytes of a result")
-            parts.append(part)
-            got += len(part)
-        return b"".join(parts)
 
 
 def _exception(refused: Refused) -> BaseException:

@@ -18,13 +18,13 @@ from .. import faults
 from ..exception import InputCancellation, InvalidError
 from ..protocol.batch import ERROR
 from ..protocol.ids import input_id
-from ..protocol.shelf import Row
 from ..protocol.slots import LEFT_ALONE, Slots
 from . import loop
 from .group import Group
 from .job import Job, claimed
 from .kinds import ASYNC, ASYNC_GENERATOR, GENERATOR, Kinds
 from .lifecycle import Callables
+from .payloads import Row
 from .results import Results
 from .threads import Threads, forget_interrupt, interrupt, this_thread
 from .wire import Packets

@@ -15,13 +15,12 @@ from .. import execution, faults
 from ..exception import InputCancellation
 from ..protocol.batch import DONE, ERROR, OK, YIELD
 from ..protocol.ids import input_id
-from ..protocol.shelf import Row
 from ..protocol.slots import Slots
-from ..serialization import dumps
 from . import loop
 from .job import Job, claimed
 from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
 from .lifecycle import Callables
+from .payloads import Row, pickled
 from .results import Results
 from .threads import Threads, forget_interrupt, interrupt, this_thread
 from .wire import Packets
@@ -141,7 +140,7 @@ class ConcurrentRunner:
     def _run(self, job: Job) -> Row:
         value = job.function(*job.args, **job.kwargs)
         if job.kind == PLAIN:
-            return job.row(OK, dumps(value, "the result of the function"))
+            return job.row(OK, pickled(value, "the result of the function"))
         number = 0
         for item in value:
             self._item(job, number, item)
@@ -149,7 +148,7 @@ class ConcurrentRunner:
         return job.row(DONE, b"", number)
 
     def _item(self, job: Job, number: int, item: Any) -> None:
-        self._results.send(job.call_id, [job.row(YIELD, dumps(item, "an item of the generator"), number)])
+        self._results.send(job.call_id, [job.row(YIELD, pickled(item, "an item of the generator"), number)])
 
     def _end(self, job: Job, row: Row) -> None:
         """The result goes out; only then is the slot free, so that a container that dies between has run the input."""
@@ -188,7 +187,7 @@ class ConcurrentRunner:
         try:
             if job.kind == ASYNC:
                 value = await job.function(*job.args, **job.kwargs)
-                row = job.row(OK, dumps(value, "the result of the function"))
+                row = job.row(OK, pickled(value, "the result of the function"))
             else:
                 number = 0
                 async for item in job.function(*job.args, **job.kwargs):

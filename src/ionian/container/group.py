@@ -8,9 +8,9 @@ from typing import Any
 from .. import execution
 from ..exception import InvalidError
 from ..protocol.batch import ERROR, OK
-from ..protocol.shelf import Row
-from ..serialization import dump_failure, dumps
+from ..serialization import dump_failure
 from .job import Job
+from .payloads import Row, pickled
 
 
 class Group(Job):
@@ -75,7 +75,7 @@ class Group(Job):
 
 def _row(job: Job, result: Any) -> Row:
     try:
-        return job.row(OK, dumps(result, "a result of the batched function"))
+        return job.row(OK, pickled(result, "a result of the batched function"))
     except Exception as error:
         return job.row(ERROR, dump_failure(error))
 

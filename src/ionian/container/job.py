@@ -8,10 +8,9 @@ from threading import RLock
 from typing import Any
 
 from ..protocol.batch import Batch
-from ..protocol.shelf import Row
 from ..protocol.wire import RUN
-from ..serialization import loads
 from .kinds import PLAIN, Kinds
+from .payloads import FilePayload, Payload, Row, unpickled
 
 _now = time.monotonic_ns
 
@@ -52,22 +51,22 @@ class Job:
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
 
-    def open(self, kinds: Kinds, payload: bytes | memoryview) -> None:
+    def open(self, kinds: Kinds, payload: bytes | memoryview | FilePayload) -> None:
         """Finds its function and arguments. Raises what makes it no input that can run."""
-        given = loads(payload)
+        given = unpickled(payload)
         self.function, self.kind = kinds.of(given)
         self.args, self.kwargs = given[0], given[1]
 
-    def row(self, code: int, payload: bytes, number: int | None = None) -> Row:
+    def row(self, code: int, payload: Payload, number: int | None = None) -> Row:
         """A result of it; `number`: of an item, or how many there were."""
         micros = (_now() - self.started) // 1000 if number is None else number
         return self.index, self.attempt, code, micros, payload
 
 
-def claimed(packet: Any, slot: int = 0) -> tuple[Job, bytes | memoryview] | None:
+def claimed(packet: Any, slot: int = 0) -> tuple[Job, bytes | memoryview | FilePayload] | None:
     """The input of a packet, and its pickled arguments: the worker sends them one by one. None for anything else."""
     kind, header, payload = packet
-    batch = Batch.unpack(header, payload)
+    batch = Batch.unpack_header(header)
     if kind != RUN or len(batch) != 1:
         return None
-    return Job(slot, batch.call_id, batch.index[0], batch.attempt[0]), batch.payload
+    return Job(slot, batch.call_id, batch.index[0], batch.attempt[0]), payload

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from .. import execution, link
 from ..protocol.container import REPLAY, RING, SIDE_FD, Begin, ReplayTask
-from ..serialization import loads
+from ..serialization import load
 from . import lifecycle, loop, modules
 from .kinds import ASYNC, ASYNC_GENERATOR, GENERATOR, Kinds
 from .results import flush_output
@@ -25,8 +25,6 @@ def main() -> None:
     """Runs the input, and ends the process: 0 where it succeeds now, 1 where it fails."""
     with open(f"{REPLAY}/task.json") as file:
         task = ReplayTask(**json.load(file))
-    with open(f"{REPLAY}/input", "rb") as file:
-        payload = file.read()
     begin = Begin(**task.begin)
     begin.env = dict(os.environ)
     execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
@@ -36,7 +34,7 @@ def main() -> None:
         """Called where the module is imported, or where it enters app.run() and so will never return."""
         try:
             callables = lifecycle.prepare(begin)
-            _run(callables, begin, task.input_id, payload)
+            _run(callables, begin, task.input_id)
             callables.leave()
         except BaseException as error:
             _failed(error, debug=task.debug)
@@ -72,10 +70,11 @@ def _link(side: socket.socket, begin: Begin) -> Any:
     return ContainerLink(Messages(side), begin)
 
 
-def _run(callables: lifecycle.Callables, begin: Begin, input_id: str, payload: bytes) -> None:
+def _run(callables: lifecycle.Callables, begin: Begin, input_id: str) -> None:
     call_id, _, index = input_id.removeprefix("in-").partition(":")
     execution.set_input(f"fc-{call_id}", int(index or 0))
-    given = loads(payload)
+    with open(f"{REPLAY}/input", "rb") as file:
+        given = load(file)
     args, kwargs = given[0], given[1]
     function, kind = Kinds(callables).of(given)
     if begin.batch_size:  # a batch of one

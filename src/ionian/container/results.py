@@ -8,9 +8,9 @@ from typing import Any
 from ..exception import InputCancellation
 from ..protocol.batch import Batch
 from ..protocol.container import PACKET_MAX
-from ..protocol.shelf import Row
 from ..protocol.wire import RESULTS
 from ..serialization import dump_failure
+from .payloads import FilePayload, Row
 from .wire import Packets
 
 
@@ -50,7 +50,11 @@ class Results:
                 code=code,
                 micros=[min(m, 0xFFFFFFFF) for m in micros],
             )
-            self._packets.send(RESULTS, batch.header(), b"".join(payloads))
+            first = payloads[0]
+            if isinstance(first, FilePayload):  # too large for others beside it
+                self._packets.send_file(RESULTS, batch.header(), first)
+            else:
+                self._packets.send(RESULTS, batch.header(), b"".join(payloads))
             at = end
 
     def failure(self, error: BaseException) -> bytes:

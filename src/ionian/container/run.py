@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from mmap import mmap
 from typing import Any
 
@@ -13,13 +13,13 @@ from ..exception import InputCancellation
 from ..protocol.batch import DONE, ERROR, OK, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
 from ..protocol.ids import input_id
-from ..protocol.shelf import Row, Shelf
+from ..protocol.shelf import Shelf
 from ..protocol.slots import Slots
 from ..protocol.wire import RUN
-from ..serialization import dumps, loads
 from . import loop
 from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
 from .lifecycle import Callables
+from .payloads import FilePayload, Payload, Row, pickled, unpickled
 from .results import Results
 from .wire import Packets
 
@@ -75,7 +75,7 @@ class Runner:
                     return
                 kind, header, payload = packet
                 if kind == RUN:
-                    self._run(Batch.unpack(header, payload))  # type: ignore[arg-type]
+                    self._run(*_inputs(header, payload))
                     if self._single_use:
                         return
         except KeyboardInterrupt:
@@ -121,14 +121,14 @@ class Runner:
         finally:
             self._waiting = False
 
-    def _run(self, batch: Batch) -> None:
+    def _run(self, batch: Batch, payloads: Sequence[bytes | FilePayload]) -> None:
         self._call_id = call_id = batch.call_id
         self._cell[CELL_CALL_AT : CELL_CALL_AT + len(call_id)] = call_id.encode()
         if faults.ARMED:
             faults.reach("container.claimed")
         cell, rows, kinds = self._cell, self._rows, self._kinds
         held_since = _now()
-        for index, attempt, payload in zip(batch.index, batch.attempt, batch.payloads(), strict=True):
+        for index, attempt, payload in zip(batch.index, batch.attempt, payloads, strict=True):
             if rows:
                 self._shelf.put(rows[-1])
             started = _now()
@@ -137,13 +137,15 @@ class Runner:
             items = 0
             try:
                 try:
-                    given = loads(payload)
+                    given = unpickled(payload)
                     function, kind = kinds.of(given)
                     if kind == PLAIN:
                         self._open = True
                         value = function(*given[0], **given[1])
                         self._open = False
-                        result, code = dumps(value, "the result of the function"), OK
+                        given = None
+                        result, code = pickled(value, "the result of the function"), OK
+                        value = None
                     else:
                         result, code, items = self._outcome(index, attempt, function, kind, given)
                 except BaseException as error:
@@ -151,6 +153,7 @@ class Runner:
                     result, code = self._failure(error, index), ERROR
             except (InputCancellation, KeyboardInterrupt) as error:  # it came as the input ended
                 result, code = self._failure(error, index), ERROR
+            given = None  # as above: what is large is not kept until the next ones are here
             if faults.ARMED:
                 faults.reach("container.ran")
             ended = _now()
@@ -165,11 +168,11 @@ class Runner:
 
     def _outcome(
         self, index: int, attempt: int, function: Callable[..., Any], kind: int, given: tuple[Any, ...]
-    ) -> tuple[bytes, int, int]:
+    ) -> tuple[Payload, int, int]:
         """Runs an input that is no plain call; returns its result, the code of it, and how many items it yielded."""
         if kind == ASYNC:
             value = self._wait(function(*given[0], **given[1]))
-            return dumps(value, "the result of the function"), OK, 0
+            return pickled(value, "the result of the function"), OK, 0
         return b"", DONE, self._generate(index, attempt, kind, function, given)
 
     def _failure(self, error: BaseException, index: int) -> bytes:
@@ -219,7 +222,7 @@ class Runner:
         return number
 
     def _item(self, index: int, attempt: int, number: int, item: Any) -> None:
-        self._rows.append((index, attempt, YIELD, number, dumps(item, "an item of the generator")))
+        self._rows.append((index, attempt, YIELD, number, pickled(item, "an item of the generator")))
         self._flush()
 
     def _flush(self) -> None:
@@ -228,3 +231,13 @@ class Runner:
             self._rows.clear()
             self._rows_size = 0
             self._shelf.clear()
+
+
+def _inputs(
+    header: memoryview, payload: memoryview | bytes | FilePayload
+) -> tuple[Batch, Sequence[bytes | FilePayload]]:
+    """The inputs of a packet, and what each was pickled to."""
+    if isinstance(payload, FilePayload):
+        return Batch.unpack_header(header), [payload]
+    batch = Batch.unpack(header, payload)
+    return batch, batch.payloads()

@@ -9,8 +9,10 @@ import socket
 from _thread import allocate_lock
 from typing import Any
 
+from ..protocol.batch import ONE
 from ..protocol.container import PACKET_MAX
-from ..protocol.wire import CONTROL, PREFIX, PREFIX_SIZE, entries, pack_entry
+from ..protocol.wire import CONTROL, MAX_INLINE, PREFIX, PREFIX_SIZE, entries, pack_entry
+from .payloads import FilePayload
 
 BUFFER = 256 << 10
 FD_SPACE = socket.CMSG_SPACE(4)
@@ -28,7 +30,7 @@ class Packets:
         """The descriptor, for who waits for it together with other things."""
         return self._sock.fileno()
 
-    def receive(self, flags: int = 0) -> tuple[int, memoryview, memoryview | bytes] | None:
+    def receive(self, flags: int = 0) -> tuple[int, memoryview, memoryview | bytes | FilePayload] | None:
         """The next packet's kind, header and payload; None when no more will come. What it returns is valid until the
         next one. With MSG_DONTWAIT, raises BlockingIOError where none is there."""
         size, ancillary, _, _ = self._sock.recvmsg_into(
@@ -40,18 +42,24 @@ class Packets:
             return next(entries(self._view[:size]))
         kind, header_size, payload_size = PREFIX.unpack_from(self._buffer)
         header = self._view[PREFIX_SIZE : PREFIX_SIZE + header_size]
-        return kind, header, read_fd(descriptor(ancillary), payload_size)
+        fd = descriptor(ancillary)
+        if header_size == ONE.size and payload_size > MAX_INLINE:  # it is read when it is unpickled
+            return kind, header, FilePayload(fd, payload_size)
+        return kind, header, read_fd(fd, payload_size)
 
     def send(self, kind: int, header: bytes, payload: bytes) -> None:
         """Sends one packet; waits while the other side is behind."""
         if len(header) + len(payload) <= PACKET_MAX:
             self._sock.send(pack_entry(kind, header, payload))
             return
-        fd = memory_file(payload)
+        self.send_file(kind, header, FilePayload(memory_file(payload), len(payload)))
+
+    def send_file(self, kind: int, header: bytes, payload: FilePayload) -> None:
+        """The same with a payload in a file, which is closed."""
         try:
-            socket.send_fds(self._sock, [PREFIX.pack(kind, len(header), len(payload)) + header], [fd])
+            socket.send_fds(self._sock, [PREFIX.pack(kind, len(header), len(payload)) + header], [payload.fd])
         finally:
-            os.close(fd)
+            payload.close()
 
 
 def descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
@@ -72,16 +80,12 @@ def memory_file(payload: bytes | memoryview) -> int:
 
 def read_fd(fd: int, size: int) -> bytes:
     """The content of a descriptor, which is closed."""
-    with os.fdopen(fd, "rb", buffering=0) as file:
-        os.lseek(fd, 0, os.SEEK_SET)
-        parts: list[bytes] = []
-        while size > 0:
-            part = file.read(min(size, 64 << 20))
-            if not part:
-                raise EOFError(f"expected {size} bytes more in a passed file")
-            parts.append(part)
-            size -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        content = file.read(size)
+    if len(content) != size:
+        raise EOFError(f"expected {size} bytes in a passed file, got {len(content)}")
+    return content
 
 
 class Messages:

@@ -8,7 +8,7 @@ same after a container's death: what it had finished is not run again. A result 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from mmap import mmap
 
 from .container import CELL_SIZE, SHELF_AT
@@ -27,12 +27,12 @@ class Shelf:
         self._cell = cell
         self._end = _FIRST
 
-    def put(self, row: Row) -> None:
-        """Lays a result on the shelf; one that has no room there is not seen before it is sent."""
+    def put(self, row: tuple[int, int, int, int, bytes | Sized]) -> None:
+        """Lays a result on the shelf; one that has no room there, or is in a file, is not seen before it is sent."""
         index, attempt, code, micros, payload = row
         at = self._end + _row.size
         end = at + len(payload)
-        if end > CELL_SIZE:
+        if end > CELL_SIZE or not isinstance(payload, bytes):
             return
         _row.pack_into(self._cell, self._end, index, attempt, code, micros, len(payload))
         self._cell[at:end] = payload

@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from ..protocol.messages import Blob, ReadBlob
@@ -71,10 +74,15 @@ class Blobs:
             temporary.unlink(missing_ok=True)
         return path
 
-    async def read(self, digest: str) -> bytes:
-        """The content."""
-        path = await self.fetch(digest)
-        return await asyncio.to_thread(path.read_bytes)
+    @staticmethod
+    def copy(path: Path, folder: Path) -> FileIO:
+        """A copy of a file, without a name, on the disk of that folder."""
+        with open(path, "rb") as content, ExitStack() as undo:
+            copied = undo.enter_context(TemporaryFile(buffering=0, dir=folder))
+            assert isinstance(copied, FileIO)
+            copyfileobj(content, copied, CHUNK)
+            undo.pop_all()
+            return copied
 
     async def store(self, content: bytes) -> str:
         """Keeps content on the server; returns its digest."""

@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from .environment import environment_of
 from .exec import Insides
 from .feed import Feed
 from .images import BuiltImage
+from .large_inputs import Part
 from .logs import PAUSE_S, LogPipe
 from .origin import Origin
 from .recipe import LEAVE_S, begin_of, sandbox_of, slots_of
@@ -58,7 +60,7 @@ class Container:
         self.ended = False
         self.feed: Feed | None = None
         self.origin = Origin()
-        self._waiting: list[tuple[Batch, bytes]] = []  # given before it was ready
+        self._waiting: list[Part] = []  # given before it was ready
         self._side: Side | None = None
         self._sandbox: Sandbox | None = None
         self._built: BuiltImage | None = None
@@ -107,12 +109,12 @@ class Container:
         env = environment_of(self.ask, self._built, self.worker.devices.edits(self.ask.devices))
         return self._sandbox, env, self._built.workdir
 
-    def give(self, batch: Batch, entry: bytes) -> None:
+    def give(self, batch: Batch, entry: bytes, file: FileIO | None = None) -> None:
         """Inputs to run."""
         if self.feed is None or not self.ready:
-            self._waiting.append((batch, entry))
+            self._waiting.append((batch, entry, file))
         else:
-            self.feed.give(batch, entry)
+            self.feed.give(batch, entry, file)
 
     def expect(self, batch: Batch) -> None:
         """Inputs that are given as soon as their blobs are here."""
@@ -135,10 +137,10 @@ class Container:
         """Ends inputs that nobody wants any more: those that run are interrupted; returns those that never will."""
         unwanted = set(message.index)
         taken: list[Held] = []
-        for batch in [batch for batch, _ in self._waiting] + self._coming:
+        for batch in [batch for batch, *_ in self._waiting] + self._coming:
             if batch.call_id == message.call_id and unwanted.issuperset(batch.index):
                 taken.append(_held(batch))
-        self._waiting = [pair for pair in self._waiting if _held(pair[0]) not in taken]
+        self._waiting = [part for part in self._waiting if _held(part[0]) not in taken]
         self._coming = [batch for batch in self._coming if _held(batch) not in taken]
         if self.feed is not None:
             taken += self.feed.take_back_some(message.call_id, unwanted)
@@ -385,8 +387,8 @@ class Container:
                 start=self.origin.told(),
             )
         )
-        for batch, entry in self._waiting:
-            self.feed.give(batch, entry)
+        for part in self._waiting:
+            self.feed.give(*part)
         self._waiting.clear()
 
     # --- its end
@@ -402,7 +404,7 @@ class Container:
             self.feed.rescue()
         while self.leaving:
             await asyncio.wait(self.leaving)  # results come before the end
-        unclaimed = [_held(batch) for batch, _ in self._waiting] + self.take_back()
+        unclaimed = [_held(batch) for batch, *_ in self._waiting] + self.take_back()
         running: list[Held] = []
         if self.feed is not None:
             running, never_ran = self.feed.lost()

@@ -14,6 +14,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from io import FileIO
 
 from ..protocol.batch import YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
@@ -23,7 +24,7 @@ from ..protocol.slots import Run, ask, cell_size, runs
 from ..protocol.stream import joined
 from ..protocol.wire import RUN, entries
 from ..protocol.workers import Held
-from .packets import Packet, batch_of, descriptors, header_of, packet_of, result_of
+from .packets import Packet, batch_of, descriptors, header_of, packet_of, received, result_of
 
 BUFFER = 256 << 10
 PACKETS_A_TURN = 32
@@ -63,8 +64,9 @@ class Feed:
 
     # --- in
 
-    def give(self, batch: Batch, entry: bytes) -> None:
-        """Sends a packed batch to the container."""
+    def give(self, batch: Batch, entry: bytes, file: FileIO | None = None) -> None:
+        """Sends a packed batch to the container. `file`: the payload of its one row, which the entry lacks; it is closed
+        when it was sent."""
         if self._many and len(batch) > 1:
             whole = Batch.unpack(*next(entries(entry))[1:])
             for row in range(len(whole)):
@@ -72,7 +74,7 @@ class Feed:
                 self.give(one, one.pack(RUN))
             return
         self._held.setdefault(batch.call_id, {}).update(zip(batch.index, batch.attempt, strict=True))
-        if not self._queue and not self._writing and len(entry) <= PACKET_MAX:
+        if file is None and not self._queue and not self._writing and len(entry) <= PACKET_MAX:
             try:
                 self.ours.send(entry)
                 return
@@ -80,7 +82,7 @@ class Feed:
                 pass
             except OSError:
                 return  # the container is gone; its end tells the rest
-        self._queue.append(packet_of(entry))
+        self._queue.append(packet_of(entry) if file is None else (entry, file))
         if not self._writing:
             self._write()
 
@@ -109,9 +111,9 @@ class Feed:
         if payload is None:
             self.ours.send(head)
             return
-        if isinstance(payload, int):
-            socket.send_fds(self.ours, [head], [payload])
-            os.close(payload)
+        if isinstance(payload, FileIO):
+            socket.send_fds(self.ours, [head], [payload.fileno()])
+            payload.close()
             return
         fd = os.memfd_create("payload")
         try:
@@ -138,8 +140,8 @@ class Feed:
         """What the container has not claimed; it will not run it."""
         taken: list[Held] = []
         for head, payload in self._unclaimed():
-            if isinstance(payload, int):
-                os.close(payload)
+            if isinstance(payload, FileIO):
+                payload.close()
             taken.append(self._forget(head))
         return taken
 
@@ -156,10 +158,10 @@ class Feed:
                 continue
             taken.append(self._forget(packet[0], indexes))
             kept = [row for row, index in enumerate(batch.index) if index not in indexes]
-            batch = batch_of(packet)
             if kept:
-                rest = batch.pick(kept)
-                self._queue.append(packet_of(rest.pack(RUN)))
+                self._queue.append(packet_of(batch_of(packet).pick(kept).pack(RUN)))
+            elif isinstance(packet[1], FileIO):
+                packet[1].close()
         if self._queue:
             self._write()
         return taken
@@ -181,8 +183,7 @@ class Feed:
                 break
             if size == 0:
                 break
-            fds = descriptors(ancillary)
-            taken.append((bytes(self._buffer[:size]), fds[0] if fds else None))
+            taken.append(received(bytes(self._buffer[:size]), ancillary))
         if self._ending:
             self._shut()
         return taken + queued

@@ -10,8 +10,8 @@ from ..protocol.batch import Batch
 from ..protocol.container import PACKET_MAX
 from ..protocol.wire import MAX_INLINE, PREFIX, PREFIX_SIZE, entries
 
-Packet = tuple[bytes, bytes | int | None]
-"""The entry; or its prefix and header, and the payload apart: as bytes, or as the descriptor that it was sent by."""
+Packet = tuple[bytes, bytes | FileIO | None]
+"""The entry; or its prefix and header, and the payload apart: as bytes, or as the file that it is sent by."""
 
 
 class LargeResult(Batch):
@@ -52,12 +52,12 @@ def header_of(packet: bytes) -> Batch:
 
 
 def batch_of(packet: Packet) -> Batch:
-    """The batch of a packet, whose descriptor is closed."""
+    """The batch of a packet, whose file is closed."""
     head, payload = packet
     if payload is None:
         return Batch.unpack(*next(entries(head))[1:])
     batch = header_of(head)
-    batch.payload = read_file(payload, sum(batch.size)) if isinstance(payload, int) else payload
+    batch.payload = payload if isinstance(payload, bytes) else _content(payload, sum(batch.size))
     return batch
 
 
@@ -77,8 +77,13 @@ def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     return list(fds)
 
 
-def read_file(fd: int, size: int) -> bytes:
-    """The content of a descriptor, which is closed."""
-    with os.fdopen(fd, "rb") as file:
+def received(packet: bytes, ancillary: list[tuple[int, int, bytes]]) -> Packet:
+    """A packet as it was read from a socket."""
+    fds = descriptors(ancillary)
+    return packet, FileIO(fds[0], "rb") if fds else None
+
+
+def _content(file: FileIO, size: int) -> bytes:
+    with file:
         file.seek(0)
         return file.read(size)

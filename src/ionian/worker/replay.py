@@ -6,6 +6,7 @@ end the container ends. What it is to run lies in a folder that is shown in it; 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -13,6 +14,7 @@ import shlex
 import socket
 from dataclasses import asdict
 from pathlib import Path
+from shutil import copyfile
 
 from ..protocol.apps import ExecEnded
 from ..protocol.container import REPLAY, RING, SIDE_FD, ReplayTask
@@ -93,8 +95,6 @@ class ReplayContainer(Container):
     async def _task(self, replay: Replay, image: BuiltImage, scratch: Path) -> Path:
         """The folder with what is to be run."""
         payload = base64.b64decode(replay.payload)
-        if replay.blob:
-            payload = await self.worker.blobs.read(payload.decode().split()[0])
         begin = begin_of(self.worker, self.ask, image)
         begin.env = {}  # secrets are in it, and the program has it already
         task = ReplayTask(asdict(begin), replay.input_id, replay.debug)
@@ -111,6 +111,9 @@ class ReplayContainer(Container):
             path = folder / name
             path.write_bytes(content)
             os.chmod(path, mode)
+        if replay.blob:
+            blob = await self.worker.blobs.fetch(payload.decode().split()[0])
+            await asyncio.to_thread(copyfile, blob, folder / "input")
         return folder
 
     def check(self, now_ns: int) -> None:

@@ -40,6 +40,7 @@ from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
+from .large_inputs import parts_of
 from .packets import LargeResult
 from .replay import ReplayContainer
 from .sandbox import IdMap, Spawner, sweep
@@ -205,23 +206,17 @@ class Worker:
                 container.stop(0.0, "its person went away")
 
     async def _run_blobs(self, container: Container, batch: Batch) -> None:
-        payloads = batch.payloads()
         try:
-            for at, code in enumerate(batch.code):
-                if code & BLOB:
-                    payloads[at] = await self.blobs.read(payloads[at].decode().split()[0])
+            parts = await parts_of(batch, self.blobs, self.scratch)
         except Exception as error:
             if container.came(batch):
                 self._keep(
                     container, lost(batch, f"its argument could not be brought to its container: {error}")
                 )
             return
-        if not container.came(batch):
-            return
-        batch.size = [len(payload) for payload in payloads]
-        batch.code = [code & ~BLOB for code in batch.code]
-        batch.payload = b"".join(payloads)
-        container.give(batch, batch.pack(RUN))
+        if container.came(batch):
+            for part in parts:
+                container.give(*part)
 
     def _take_back(self, number: int) -> None:
         container = self._containers.get(number)
