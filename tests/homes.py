@@ -30,7 +30,12 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "IONIAN_HOME": str(self.folder), "NO_COLOR": "1"}
+        return {
+            **os.environ,
+            "IONIAN_HOME": str(self.folder),
+            "IONIAN_CONFIG_PATH": str(self.folder / "ionian.toml"),
+            "NO_COLOR": "1",
+        }
 
     def ionian(
         self,

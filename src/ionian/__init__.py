@@ -8,6 +8,7 @@ from . import exception, runner
 from .alias import install_alias
 from .app import App
 from .cls import Cls
+from .environment import Environment
 from .exception import Error
 from .execution import current_function_call_id, current_input_id, is_local
 from .file_pattern_matcher import FilePatternMatcher
@@ -27,6 +28,7 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",

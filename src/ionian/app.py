@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from . import later, options
-from .arguments import flag, integer, object_name, text, wrong
+from .arguments import environment, flag, integer, text, wrong
 from .arguments import tags as checked_tags
 from .deployment import Deployable
 from .exception import DeprecationError, InvalidError
@@ -384,7 +384,7 @@ class App(Deployable):
         if name is not None:
             text("name", name)
         if environment_name is not None:
-            object_name("environment_name", environment_name)
+            environment(environment_name)
         from .client.runner import run_app
 
         return run_app(

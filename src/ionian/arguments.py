@@ -11,9 +11,6 @@ from typing import Any
 
 from .exception import InvalidError
 
-NAME = r"(?![a-z]{2}-[A-Za-z0-9]{22,26}$)[A-Za-z0-9\-_.]{1,64}"
-"""A name of an object, and not what looks like an id."""
-
 GREATEST = 2**31 - 1
 """Of whole numbers that have no limit of their own: what the protocol and the database hold for sure."""
 
@@ -58,18 +55,25 @@ def text(name: str, value: Any) -> str:
 
 def object_name(name: str, value: Any) -> str:
     """A name for an object of the server: at most 64 letters, digits, dashes, dots and underscores."""
-    import re
+    from .protocol import names
 
-    if not isinstance(value, str) or not re.fullmatch(NAME, value):
-        raise wrong(
-            name, "a name of 1 to 64 characters of A-Z a-z 0-9 - _ . that doesn't look like an id", value
-        )
+    if not isinstance(value, str) or not names.is_object(value):
+        raise wrong(name, names.EXPECTED_OBJECT, value)
     return value
 
 
 def environment(value: Any) -> str:
     """`environment_name`: a name, or None for the current environment."""
-    return "" if value is None else object_name("environment_name", value)
+    return "" if value is None else environment_name("environment_name", value)
+
+
+def environment_name(name: str, value: Any) -> str:
+    """The name of an environment."""
+    from .protocol import names
+
+    if not isinstance(value, str) or not names.is_environment(value):
+        raise wrong(name, names.EXPECTED_ENVIRONMENT, value)
+    return value
 
 
 def flag(name: str, value: Any) -> bool:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, str] = {
     "server_url": "",  # "": a server of this machine, started when needed
-    "token": "",
+    "token": "",  # whole, ti-ID.SECRET; or in two halves:
+    "token_id": "",
+    "token_secret": "",
     "environment": "",  # "": the server's default
     "gpu": "",  # "ignore": functions that ask for a GPU run without one
     "loglevel": "WARNING",
@@ -70,6 +72,19 @@ def profiles() -> dict[str, dict[str, Any]]:
                 f"{file}: expected sections, one a profile, got the value {name!r} outside of any"
             )
     return found
+
+
+def token() -> str:
+    """The token of the server: whole, or its two halves put together; "" where there is none."""
+    whole = get("token")
+    if whole:
+        return whole
+    token_id, secret = get("token_id"), get("token_secret")
+    if bool(token_id) != bool(secret):
+        raise InvalidError(
+            "expected both token_id and token_secret (or token, which is both), got one of them"
+        )
+    return f"{token_id}.{secret}" if token_id else ""
 
 
 def environment(given: str | None) -> str:

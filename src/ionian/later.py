@@ -22,7 +22,7 @@ NAMES: dict[str, str] = {
         ),
         "the dashboard": (
             "App.get_dashboard_url FunctionCall.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
-            "Secret.get_dashboard_url"
+            "Secret.get_dashboard_url Environment.get_dashboard_url"
         ),
         "logs and statistics by call": (
             "App.logs App.stats App.info FunctionCall.logs Function.logs Function.stats Function.info Function.metrics Image.logs types"
@@ -44,9 +44,10 @@ NAMES: dict[str, str] = {
             "Image.uv_sync"
         ),
         "clusters": "Cluster clustered experimental",
-        "environments, workspaces and usage": "Environment Workspace billing",
+        "workspaces and usage": "Environment.apps Environment.billing Workspace billing",
+        "roles": "Environment.members Environment.roles",
         "connections by hand": (
-            "Client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Secret.object_id Image.object_id"
+            "Client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client Secret.object_id Image.object_id"
         ),
         "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
@@ -79,6 +80,9 @@ PARAMETERS: dict[str, str] = {
         "App.stop": {"connections by hand": "client"},
         "App.set_tags": {"connections by hand": "client"},
         "App.get_tags": {"connections by hand": "client"},
+        "Environment.from_name": {"connections by hand": "client"},
+        "Environment.from_context": {"connections by hand": "client"},
+        "Environment.hydrate": {"connections by hand": "client"},
         "Function.from_id": {"connections by hand": "client"},
         "Function.from_name": {"deploys of a version": "version", "connections by hand": "client"},
         "Function.with_options": {"placement": "region cloud routing_region"},

@@ -64,6 +64,7 @@ def samples() -> dict[str, Any]:
         "App": ionian.App("sample"),
         "Cls": ionian.App().cls(serialized=True)(Sample),
         "Cron": ionian.Cron("0 6 * * *"),
+        "Environment": ionian.Environment.from_name("dev"),
         "FilePatternMatcher": ionian.FilePatternMatcher("*"),
         "Function": ionian.App().function(serialized=True)(function),
         "FunctionCall": ionian.FunctionCall.from_id("fc-01JDZX0000000000000000000"),

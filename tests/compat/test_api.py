@@ -98,6 +98,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "App.lookup": ("sample",),
     "App.set_tags": ({},),
     "Cls.from_name": ("app", "Model"),
+    "Environment.from_name": ("dev",),
     "Function.from_name": ("app", "Model"),
     "Function.from_id": ("fu-01JDZX0000000000000000000",),
     "FunctionCall.from_id": ("fc-01JDZX0000000000000000000",),

@@ -19,6 +19,11 @@ COMMANDS = {
     "container": "List and stop containers; see what they print.",
     "replay": "Run a failed input again, with the debugger at its failure.",
     "call": "See why a spawned call has no result yet.",
+    "environment": "Make, list, change and delete environments.",
+    "profile": "Choose among servers, tokens and environments.",
+    "config": "See and change the settings of this machine.",
+    "token": "Make, keep and revoke what lets clients and workers in.",
+    "setup": "Choose the server that this machine uses.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
@@ -27,9 +32,8 @@ COMMANDS = {
 LATER = {
     name: reason
     for reason, names in {
-        "connections by hand": "config profile setup token",
         "dictionaries and queues": "dict queue",
-        "environments, workspaces and usage": "billing environment workspace",
+        "workspaces and usage": "billing workspace",
         "interactive sessions": "shell",
         "logs and statistics by call": "function",
         "more ways to build an image": "image",
@@ -76,8 +80,11 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="ionian", message=f"%(prog)s %(version)s (the API of Modal {MODAL})")
-def group() -> None:
+@click.option("--profile", default="", help="The profile that counts; the active one unless given.")
+def group(profile: str) -> None:
     """Ionian: Modal's programming model as software that anyone can run."""
+    if profile:
+        os.environ["IONIAN_PROFILE"] = profile
 
 
 def main() -> None:

@@ -155,6 +155,12 @@ def _state() -> StateFolder:
     return state
 
 
+def local_url() -> str:
+    """Where the server of this machine listens; "" where none runs."""
+    facts = _facts(_state())
+    return str(facts["url"]) if facts is not None else ""
+
+
 def _facts(state: StateFolder) -> dict[str, Any] | None:
     try:
         return json.loads((state.runtime / "server.json").read_text())

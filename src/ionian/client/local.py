@@ -21,9 +21,9 @@ def find_server() -> tuple[str, str]:
     """URL and token of the server to use; starts one on this machine where none is configured."""
     url = config.get("server_url")
     if url:
-        token = config.get("token")
+        token = config.token()
         if not token:
-            raise exception.AuthError(f"a token is needed for {url}: set IONIAN_TOKEN")
+            raise exception.AuthError(f"a token is needed for {url}: `ionian token set`, or set IONIAN_TOKEN")
         return url, token
     return local_server(StateFolder.default())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from . import apps, calls, messages, objects, workers
+from . import apps, calls, environments, messages, objects, tokens, workers
 from .wire import CONTROL, pack_entry
 
 
@@ -20,7 +20,7 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
     }
 
 
-MESSAGES = _classes(messages, calls, apps, objects, workers)
+MESSAGES = _classes(messages, calls, apps, objects, environments, tokens, workers)
 """Every message that may cross a stream, by the name it has there."""
 
 

@@ -32,7 +32,8 @@ def ulid_of(millisecond: int, ten_bytes: bytes) -> str:
 
 def new_id(prefix: str) -> str:
     """A new identifier such as `ap-01JD…`; prefixes: ap app, fu function, fc call, ta container, im image,
-    vo volume, st secret, di dict, qu queue, wo worker, cl client, tk token, ex program run by a person."""
+    vo volume, st secret, di dict, qu queue, wo worker, cl client, ti token, en environment, ex program run by
+    a person."""
     return f"{prefix}-{ulid()}"
 
 

@@ -7,6 +7,7 @@ import hmac
 import itertools
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -63,6 +64,14 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             "ExecTaken",
             *OBJECTS,
+            *(
+                "FindEnvironment",
+                "ListEnvironments",
+                "CreateEnvironment",
+                "UpdateEnvironment",
+                "DeleteEnvironment",
+            ),
+            *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),
@@ -86,7 +95,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
         {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
             *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
-            *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
+            *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats", "FindEnvironment"),
             *OBJECTS,
             *("FindBlobs", "Blob", "ReadBlob"),
         }
@@ -97,6 +106,11 @@ What is not here is refused: a new message is nobody's until it is written down.
 
 OWN_APP = frozenset({"FindBlobs", "Blob", "ReadBlob"})
 """What a container may do to its own app alone; anything else it may do in its app's whole environment."""
+
+OF_ALL = frozenset(
+    {"CreateEnvironment", "UpdateEnvironment", "DeleteEnvironment", "CreateToken", "ListTokens"}
+)
+"""What concerns more than one environment: not for who belongs to one."""
 
 
 class PermissionDenied(Refused):
@@ -110,6 +124,10 @@ def authorise(actor: Actor, action: str, target: Target) -> None:
     """Lets a message through or raises PermissionDenied. `action` is the name of its class, or of a batch kind."""
     if action not in ALLOWED[actor.kind]:
         raise PermissionDenied(f"a {_name(actor)} may not send {action}")
+    if actor.environment and action in OF_ALL:
+        raise PermissionDenied(
+            f"{action} is for tokens of all environments; this {_name(actor)} belongs to {actor.environment!r}"
+        )
     if actor.environment and target.environment and actor.environment != target.environment:
         raise PermissionDenied(
             f"{action} concerns environment {target.environment!r}; this {_name(actor)} belongs to {actor.environment!r}"
@@ -139,11 +157,24 @@ def new_token() -> str:
 
 
 def admit_token(
-    store: Store, token: str, *, kind: Literal["client", "worker"], environment: str = "", name: str = ""
+    store: Store,
+    token: str,
+    *,
+    kind: Literal["client", "worker"],
+    environment: str = "",
+    name: str = "",
+    expires_at: float | None = None,
 ) -> str:
     """From now on the token lets a peer of this kind in; returns its id. A revoked one stays revoked."""
     token_id, secret = _halves(token)
-    store.tokens.add(token_id, kind=kind, environment=environment, name=name, secret_hash=_hash(secret))
+    store.tokens.add(
+        token_id,
+        kind=kind,
+        environment=environment,
+        name=name,
+        secret_hash=_hash(secret),
+        expires_at=expires_at,
+    )
     return token_id
 
 
@@ -157,6 +188,8 @@ def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
         )
     if row.revoked_at is not None:
         raise Refused("AuthError", f"token {token_id} was revoked; ask for a new one")
+    if row.expires_at is not None and row.expires_at <= time.time():
+        raise Refused("AuthError", f"token {token_id} has expired; ask for a new one")
     kind: Kind = "worker" if row.kind == "worker" else "client"
     if role not in (kind, "blobs"):
         raise Refused("AuthError", f"expected a token for a {role}, got one for a {kind}")

@@ -29,6 +29,7 @@ from .garbage import collect_garbage
 from .handlers.apps import end_app
 from .handlers.blobs import share_blobs
 from .handlers.context import Context
+from .handlers.environments import delete_all_of
 from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .keeper import Keeper
@@ -50,6 +51,10 @@ COLLECT_EVERY_S = 3600.0
 
 SWEEP_EVERY_S = 10.0
 """How often containers are looked for whose end was never heard."""
+
+
+CUT_OFF_S = 0.1
+"""Who revokes the own token still hears that it is done."""
 
 
 class Server:
@@ -92,11 +97,16 @@ class Server:
         """Takes up the apps that were running and listens; returns the URL. Raises OSError for a port in use."""
         admit_token(self.store, local_token(self.state, "client"), kind="client", name="local")
         admit_token(self.store, local_token(self.state, "worker"), kind="worker", name="local")
+        deleted = self.store.environments.being_deleted()
         for app in self.store.apps.live():
+            if app.environment in deleted:
+                continue
             await self.publish(app, self.store.functions.of(app.app_id))
             if app.client != DEPLOYER:
                 self.apps.client_gone(app.client)
         await self.durable.start()
+        for environment in deleted:  # a server was killed amid it
+            await delete_all_of(environment, self.context)
         self.retention.start()
         self.scheduler.start()
         self._listener, url = await listen(self._accept, host, port)
@@ -253,6 +263,12 @@ class Server:
         """What workers can give a container, at most what is asked."""
         await self.engine.any_worker(WORKER_WAIT_S)
         return self.engine.check_resources({tag: resources}).functions[tag]
+
+    def cut_off(self, token_id: str) -> None:
+        """Ends the connections of who came with a token, once what they asked for last is answered."""
+        for session in list(self.sessions):
+            if session.actor.token_id == token_id:
+                asyncio.get_running_loop().call_later(CUT_OFF_S, session.disconnect)
 
     def containers_of(self, app_id: str) -> int:
         """How many containers an app has."""

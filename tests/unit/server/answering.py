@@ -35,6 +35,11 @@ class RecordingEngine:
     containers: list[ContainerInfo] = field(default_factory=list[ContainerInfo])
     ended: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
 
+    cut: list[str] = field(default_factory=list[str])
+
+    def cut_off(self, token_id: str) -> None:
+        self.cut.append(token_id)
+
     async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         self.published.append((app, list(specs)))
         if recreate:

@@ -15,6 +15,7 @@ from ionian.protocol.stream import Refused
 from ionian.server.auth import (
     ALLOWED,
     NOBODY,
+    OF_ALL,
     OWN_APP,
     Actor,
     PermissionDenied,
@@ -76,7 +77,8 @@ def test_every_message_of_every_actor_is_decided_by_the_lists_alone(
 ) -> None:
     same_environment = not actor.environment or target.environment in ("", actor.environment)
     own_app = actor.kind != "container" or action not in OWN_APP or target.app_id == actor.app_id
-    expected = action in ALLOWED[actor.kind] and same_environment and own_app
+    of_all = not actor.environment or action not in OF_ALL
+    expected = action in ALLOWED[actor.kind] and same_environment and own_app and of_all
     assert allowed(actor, action, target) == expected
 
 

@@ -40,9 +40,16 @@ def show(error: BaseException) -> None:
     print(_painted(describe(error), colour), file=sys.stderr)
 
 
+def _whole() -> bool:
+    try:
+        return bool(config.get("traceback"))
+    except Error:  # the settings can't be read: perhaps that is what is to be shown
+        return False
+
+
 def describe(error: BaseException) -> list[tuple[str, str]]:
     """A failure as lines with their styles."""
-    if config.get("traceback"):
+    if _whole():
         text = "".join(traceback.format_exception(error)).rstrip("\n")
         return [(line, "") for line in text.split("\n")]
     trace = traceback.TracebackException.from_exception(error)

@@ -50,6 +50,10 @@ class Engine(Protocol):
         ever hold one."""
         ...
 
+    def cut_off(self, token_id: str) -> None:
+        """Ends the connections of who came with a token."""
+        ...
+
     def containers_of(self, app_id: str) -> int:
         """How many containers an app has now."""
         ...

@@ -32,6 +32,13 @@ from ionian.protocol.calls import (
     GetOutputs,
     UpdateAutoscaler,
 )
+from ionian.protocol.environments import (
+    CreateEnvironment,
+    DeleteEnvironment,
+    FindEnvironment,
+    ListEnvironments,
+    UpdateEnvironment,
+)
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.objects import (
     CreateEphemeral,
@@ -42,6 +49,7 @@ from ionian.protocol.objects import (
     ListObjects,
 )
 from ionian.protocol.stream import Refused
+from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
 
 from ...machine.state import StateError
 from ..auth import Actor
@@ -53,6 +61,13 @@ from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get
 from .containers import end_container, list_containers
 from .context import Context
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
+from .environments import (
+    create_environment,
+    delete_environment,
+    find_environment,
+    list_environments,
+    update_environment,
+)
 from .functions import bind_function, describe_function, find_function
 from .logs import read_logs
 from .objects import (
@@ -65,6 +80,7 @@ from .objects import (
 )
 from .scaling import get_function_stats, update_autoscaler
 from .secrets import put_secret
+from .tokens import create_token, describe_token, list_tokens, revoke_token
 from .volumes import find_volume
 
 Handler = Callable[[Actor, Any, bytes, Context], Awaitable[tuple[Any, bytes]]]
@@ -99,6 +115,15 @@ HANDLED: dict[type, Handler] = {
     ExplainCall: explain_call,
     UpdateAutoscaler: update_autoscaler,
     GetFunctionStats: get_function_stats,
+    CreateEnvironment: create_environment,
+    FindEnvironment: find_environment,
+    ListEnvironments: list_environments,
+    UpdateEnvironment: update_environment,
+    DeleteEnvironment: delete_environment,
+    CreateToken: create_token,
+    DescribeToken: describe_token,
+    ListTokens: list_tokens,
+    RevokeToken: revoke_token,
     FindBlobs: find_blobs,
     Blob: write_blob,
     ReadBlob: read_blob,

@@ -6,23 +6,28 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from ionian.protocol import names
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor
 from .context import Context, in_thread
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 VERSION_TAG = re.compile(r"[A-Za-z0-9._-]{1,50}\Z")
 TAGS_MAX = 64
 ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}\Z")
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuses what is no name of an app, volume or environment."""
-    if not NAME.match(name):
+    """Refuses what is no name of an app, volume, secret and so on."""
+    if not names.is_object(name):
+        raise Refused("InvalidError", f"{kind}: expected {names.EXPECTED_OBJECT}, got {name[:80]!r}")
+
+
+def check_environment_name(name: str) -> None:
+    """Refuses what is no name of an environment."""
+    if not names.is_environment(name):
         raise Refused(
-            "InvalidError",
-            f"expected a name of 1 to 64 letters, digits, dots, dashes and underscores for {kind}, got {name[:80]!r}",
+            "InvalidError", f"an environment: expected {names.EXPECTED_ENVIRONMENT}, got {name[:80]!r}"
         )
 
 
@@ -62,17 +67,17 @@ async def environment_of(actor: Actor, named: str, context: Context) -> str:
     """The environment that a message names, else the actor's own, else main. Refuses one that is not there."""
     environment = named or actor.environment or "main"
     if not await in_thread(context.store.environments.exists, environment):
-        names = there_are(environment, await in_thread(context.store.environments.names))
-        raise Refused("NotFoundError", f"there is no environment {environment[:80]!r}; {names}")
+        there = there_are(environment, await in_thread(context.store.environments.names))
+        raise Refused("NotFoundError", f"there is no environment {environment[:80]!r}; {there}")
     return environment
 
 
 NAMES_SHOWN = 20
 
 
-def there_are(wanted: str, names: Iterable[str]) -> str:
+def there_are(wanted: str, existing: Iterable[str]) -> str:
     """The names that exist, those that are most like the wanted one first: "there are: a, b"."""
-    every = list(dict.fromkeys(names))
+    every = list(dict.fromkeys(existing))
     close = get_close_matches(wanted[:200], every, n=3, cutoff=0.5)
     ordered = [*close, *(name for name in every if name not in close)]
     more = f" and {len(ordered) - NAMES_SHOWN} more" if len(ordered) > NAMES_SHOWN else ""

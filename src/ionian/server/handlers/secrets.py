@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from ionian.protocol.apps import PutSecret, SecretKept
+from ionian.protocol.names import EXPECTED_VARIABLE, is_variable
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor
 from .apps import app_of
 from .context import Context, in_thread
-
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 TOTAL_MAX = 64 << 10
 """Bytes of one secret: an environment of a process holds not much more."""
@@ -31,11 +28,8 @@ async def put_secret(
 def _check(values: dict[str, str]) -> None:
     """Refuses what no environment can hold. No message repeats a value."""
     for name, value in values.items():
-        if not VARIABLE.match(name):
-            raise Refused(
-                "InvalidError",
-                f"expected a name of letters, digits and underscores in a secret, got {name[:80]!r}",
-            )
+        if not is_variable(name):
+            raise Refused("InvalidError", f"expected {EXPECTED_VARIABLE} in a secret, got {name[:80]!r}")
         if "\0" in value:
             raise Refused("InvalidError", f"expected a value without NUL characters for {name} in a secret")
     total = sum(len(name.encode()) + len(value.encode()) for name, value in values.items())

@@ -61,6 +61,11 @@ class Apps:
         with self._database.read() as session:
             return list(session.scalars(select(App).where(App.state.in_(LIVE)).order_by(App.app_id)))
 
+    def of_environment(self, environment: str) -> list[App]:
+        """Every app of an environment, stopped ones too."""
+        with self._database.read() as session:
+            return list(session.scalars(select(App).where(App.environment == environment)))
+
     def live_of(self, client: str) -> list[App]:
         """The apps of a client that are not stopped: they end with its session, detached ones when their calls have."""
         query = select(App).where(App.client == client, App.state.in_(LIVE))

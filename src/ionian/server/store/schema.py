@@ -38,6 +38,9 @@ class Environment(Row):
     __tablename__ = "environments"
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[float]
+    environment_id: Mapped[str] = mapped_column(default="")
+    web_suffix: Mapped[str] = mapped_column(default="")  # tells its web addresses from those of others
+    deleted_at: Mapped[float | None] = mapped_column(default=None)  # its deletion began
 
 
 class App(Row):
@@ -261,3 +264,4 @@ class Token(Row):
     secret_hash: Mapped[str]
     created_at: Mapped[float]
     revoked_at: Mapped[float | None] = mapped_column(default=None)
+    expires_at: Mapped[float | None] = mapped_column(default=None)

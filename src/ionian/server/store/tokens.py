@@ -17,11 +17,22 @@ class Tokens:
         self._database = database
 
     @once_more
-    def add(self, token_id: str, *, kind: str, environment: str, name: str, secret_hash: str) -> None:
+    def add(
+        self,
+        token_id: str,
+        *,
+        kind: str,
+        environment: str,
+        name: str,
+        secret_hash: str,
+        expires_at: float | None = None,
+    ) -> None:
         """Keeps a token; one that is there already is left as it is, revoked or not."""
         with self._database.write() as session:
             if session.get(Token, token_id) is None:
-                session.add(Token(token_id, kind, environment, name, secret_hash, time.time()))
+                token = Token(token_id, kind, environment, name, secret_hash, time.time())
+                token.expires_at = expires_at
+                session.add(token)
 
     def find(self, token_id: str) -> Token | None:
         """A token by its id, revoked ones too."""

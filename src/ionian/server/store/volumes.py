@@ -33,6 +33,11 @@ class Volumes:
                 session.add(volume)
             return volume
 
+    def ids_of(self, environment: str) -> list[str]:
+        """The ids of the volumes of an environment."""
+        with self._database.read() as session:
+            return list(session.scalars(select(Volume.volume_id).where(Volume.environment == environment)))
+
     def missing(self, environment: str, volume_ids: set[str]) -> set[str]:
         """Which of these ids are no volumes of the environment."""
         query = select(Volume.volume_id).where(

@@ -1,0 +1,80 @@
+"""`ionian environment`: the name spaces of apps, volumes, secrets and so on."""
+
+from __future__ import annotations
+
+import click
+
+from .. import config, link
+from ..exception import Error, NotFoundError
+from ..protocol.environments import (
+    CreateEnvironment,
+    DeleteEnvironment,
+    EnvironmentInfo,
+    EnvironmentList,
+    FindEnvironment,
+    ListEnvironments,
+    UpdateEnvironment,
+)
+from .lists import ask, confirm, json_option, show_table
+
+
+@click.group(name="environment")
+def command() -> None:
+    """Environments: name spaces of apps, volumes, secrets and so on. `main` is always there."""
+
+
+@command.command("list", short_help="List the environments.")
+@json_option
+def list_environments(as_json: bool) -> None:
+    """Lists the environments; the active one is meant where neither --env nor a program names another."""
+    listed: EnvironmentList = ask(ListEnvironments())
+    active = config.environment(None) or ask(FindEnvironment()).name
+    rows = [
+        (one.name, one.web_suffix, str(one.apps), "True" if one.name == active else "False")
+        for one in listed.environments
+    ]
+    show_table(
+        ("Name", "Web suffix", "Apps", "Active"), rows, as_json=as_json, nothing="There is no environment."
+    )
+
+
+@command.command("create", short_help="Make an environment.")
+@click.argument("name")
+def create(name: str) -> None:
+    """Makes an environment."""
+    ask(CreateEnvironment(name))
+    click.echo(f"✓ Created environment {name}.")
+
+
+@command.command("update", short_help="Change its name, or its part of web addresses.")
+@click.argument("current_name")
+@click.option("--set-name", default="", help="Another name. Its apps must be stopped.")
+@click.option(
+    "--set-web-suffix", default=None, help="Tells its web addresses from those of other environments."
+)
+def update(current_name: str, set_name: str, set_web_suffix: str | None) -> None:
+    """Changes an environment."""
+    if not set_name and set_web_suffix is None:
+        raise click.UsageError("say what to change: --set-name, --set-web-suffix or both")
+    changed: EnvironmentInfo = ask(UpdateEnvironment(current_name, set_name, set_web_suffix))
+    click.echo(f"✓ Environment {changed.name} has the web suffix {changed.web_suffix!r}.")
+
+
+@command.command("delete", short_help="Delete an environment and all that it has.")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+def delete(name: str, yes: bool) -> None:
+    """Deletes an environment for good: its apps stop, and its volumes, secrets and all else are deleted."""
+    found: EnvironmentInfo = ask(FindEnvironment(name))
+    apps = {0: "It runs no app", 1: "Its app will stop"}.get(found.apps, f"Its {found.apps} apps will stop")
+    confirm(
+        f"Delete environment {name}? {apps}; its volumes, secrets and all else that it has will be gone.",
+        yes=yes,
+    )
+    try:
+        link.current().request(DeleteEnvironment(name))
+    except NotFoundError:  # it was there: a server that was started again amid it has done it
+        pass
+    except Error as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"✓ Deleted environment {name}.")
