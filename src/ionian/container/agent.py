@@ -50,13 +50,18 @@ def main() -> None:
 
 
 def opened() -> Messages:
-    """The side stream. What programs that user code starts must not have is closed for them."""
+    """The side stream."""
+    keep_own_descriptors()
+    return Messages(socket.socket(fileno=SIDE_FD))
+
+
+def keep_own_descriptors() -> None:
+    """Has programs that user code starts not have ours."""
     for fd in (DATA_FD, SIDE_FD, CELL_FD):
         try:
             os.set_inheritable(fd, False)
         except OSError:
             pass  # a template has but one of them
-    return Messages(socket.socket(fileno=SIDE_FD))
 
 
 def first(side: Messages) -> tuple[str, dict[str, Any]]:

@@ -34,6 +34,23 @@ def run(coroutine: Any) -> Any:
     return get().run_until_complete(coroutine)
 
 
+def close() -> bool:
+    """Closes the loop, if there is one, so that another is made when one is needed. False where a task still runs on it."""
+    if not _made:
+        return True
+    import asyncio
+
+    loop = _made[0]
+    if asyncio.all_tasks(loop):
+        return False
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    loop.close()
+    _made.clear()
+    return True
+
+
 def run_until_readable(fd: int) -> None:
     """Lets what user code left on the loop (heartbeats, background tasks) run until there is something to read."""
     import asyncio

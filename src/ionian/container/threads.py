@@ -9,6 +9,9 @@ from typing import Any
 
 this_thread = threading.get_ident
 
+at_start: Callable[[], None] | None = None
+"""Called in each new thread before its first function; set in containers that are forks (see pools.py)."""
+
 
 class Threads:
     """Runs functions. The threads are daemons: they don't keep the process alive."""
@@ -33,6 +36,8 @@ class Threads:
             threading.Thread(target=self._work, name=f"ionian-input-{self._count}", daemon=True).start()
 
     def _work(self) -> None:
+        if at_start is not None:
+            at_start()
         while True:
             function, args = self._queue.get()
             try:
