@@ -34,6 +34,8 @@ class SimWorker:
                 *(c.number, c.id, c.function_id, "ap-1", c.ready, c.holds()),
                 version=self.world.specs[c.id].version,
                 devices=c.devices,
+                cpu_milli=self.world.specs[c.id].resources.cpu_milli,
+                memory_mib=self.world.specs[c.id].resources.memory_mib,
             )
             for c in self.containers.values()
         ]

@@ -51,8 +51,8 @@ class Call:
 
     __slots__ = (
         "alone", "attempts", "bare", "caller", "closed", "deaths", "delayed", "first_attempt", "function",
-        "held_back", "id", "in_ring", "ledger", "opened_at", "queue", "queued", "retries", "running", "segments",
-        "starts", "suspects", "yielded",
+        "given_up", "held_back", "id", "in_ring", "ledger", "opened_at", "queue", "queued", "retries", "running",
+        "segments", "starts", "suspects", "yielded",
     )  # fmt: skip
 
     def __init__(self, id: str, function: Function, caller: Caller, first_attempt: int) -> None:
@@ -80,6 +80,9 @@ class Call:
         self.opened_at = 0.0
         self.held_back = False  # after a restart, until the inventories are in
         self.closed = False
+        self.given_up = (
+            False  # closed because its caller was away for so long: it may come back and make it anew
+        )
 
     def attempt(self, index: int) -> int:
         """The number of the newest dispatch of an input that was dispatched."""

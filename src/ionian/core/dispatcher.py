@@ -154,7 +154,7 @@ class Dispatcher(Answers):
         """
         function = self._function(now, function_id)
         known = self.core.calls.get(call_id)
-        if known is not None and known.closed and known.caller.dropped and known.caller.id == caller:
+        if known is not None and known.given_up and known.caller.id == caller:
             self.flow.abandon(now, known)
         elif known is not None:
             return True
@@ -236,7 +236,8 @@ class Dispatcher(Answers):
         for call in [self.core.calls[id] for id in caller.calls]:
             if call.function.app_id in self.detached:
                 self._close_when_done(now, call)
-            else:
+            elif not call.closed:
+                call.given_up = True
                 self.flow.close(now, call)
 
     def _close_when_done(self, now: float, call: Call) -> None:
@@ -257,14 +258,14 @@ class Dispatcher(Answers):
         capacity: Capacity,
         containers: list[Running] | None = None,
         name: str = "",
-        ending: dict[int, list[str]] | None = None,
+        ending: list[Running] | None = None,
     ) -> None:
         """A worker is connected. Its unconfirmed results are to follow, then the ends of containers.
 
-        `name`: what people call it. `ending`: containers that end by themselves, with the devices that they have.
+        `name`: what people call it. `ending`: containers that end by themselves.
         """
         self._at(now)
-        self.recovery.joined(now, worker_id, capacity, containers or [], ending or {})
+        self.recovery.joined(now, worker_id, capacity, containers or [], ending or [])
         self.core.workers[worker_id].name = name or worker_id
 
     def worker_gone(self, now: float, worker_id: str, *, dead: bool = False) -> None:

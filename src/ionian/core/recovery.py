@@ -16,10 +16,10 @@ from .fleet import Fleet
 from .flow import Flow
 from .function import Function
 from .ledger import DELAYED, QUEUED, UNKNOWN
-from .placement import Node, Reservation
+from .placement import Node
 from .results import Results
 from .state import Core
-from .worker import ABSENT_S, Container, State, Worker, rows_of
+from .worker import ABSENT_S, Container, State, Worker, reserved, rows_of
 
 SUPERSEDED = "its inputs were run elsewhere while its worker was out of reach"
 
@@ -98,9 +98,9 @@ class Recovery:
         worker_id: str,
         capacity: Capacity,
         containers: list[Running],
-        ending: dict[int, list[str]],
+        ending: list[Running],
     ) -> None:
-        """A worker is connected and says what it has; `ending`: the devices of containers that end by themselves."""
+        """A worker is connected and says what it has; `ending`: containers that end by themselves."""
         worker = self.core.workers.get(worker_id)
         lost: dict[int, Container] = {}
         if worker is None:
@@ -115,8 +115,8 @@ class Recovery:
         worker.moved()
         worker.joins += 1
         worker.strangers.clear()
-        for number, devices in ending.items():
-            worker.takes_stranger(number, devices)
+        for running in ending:
+            worker.takes_stranger(running)
         reported = {running.number: running for running in containers}
         for container in list(worker.containers.values()):
             self._compare(now, container, reported.pop(container.number, None))
@@ -201,11 +201,9 @@ class Recovery:
         old = all(attempt < self.core.first_attempt for held in running.held for attempt in held.attempt)
         if function is None or (before is None and not old):
             self.core.actions.append(Stop(worker.id, running.number, 0.0, "the server does not know it"))
-            worker.takes_stranger(running.number, running.devices)
+            worker.takes_stranger(running)
             return
-        asked = function.spec.resources  # perhaps more than there is: it runs all the same
-        reservation = Reservation(asked.cpu_milli, asked.memory_mib, list(running.devices))
-        container = Container(worker, running.number, running.container_id, function, reservation)
+        container = Container(worker, running.number, running.container_id, function, reserved(running))
         container.adopted = True
         self.fleet.adopt(container)
         worker.node.starting += 1

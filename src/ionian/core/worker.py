@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from ..protocol.workers import Held
+from ..protocol.workers import Held, Running
 from .placement import Node, Reservation
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ def rows_of(inputs: Iterable[Held]) -> dict[str, set[int]]:
     for held in inputs:
         rows.setdefault(held.call_id, set()).update(held.index)
     return rows
+
+
+def reserved(running: Running) -> Reservation:
+    """What a container has of its worker, as that one says: perhaps more than there is, it runs all the same."""
+    return Reservation(running.cpu_milli, running.memory_mib, list(running.devices))
 
 
 class State(IntEnum):
@@ -81,9 +86,9 @@ class Worker:
         """It is there or not, or has other images."""
         self.node.note()
 
-    def takes_stranger(self, number: int, devices: list[str]) -> None:
-        """A container is to end that nothing is known of: until it has, its devices are not free."""
-        reservation = self.strangers[number] = Reservation(devices=devices)
+    def takes_stranger(self, running: Running) -> None:
+        """A container is to end that nothing is known of: until it has, what it has is not free."""
+        reservation = self.strangers[running.number] = reserved(running)
         self.node.take(reservation)
 
     def stranger_ended(self, number: int) -> bool:

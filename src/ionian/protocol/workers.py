@@ -49,6 +49,8 @@ class Running:
     version: int = 0  # of the function that it runs
     age_s: float = 0.0
     devices: list[str] = field(default_factory=list[str])
+    cpu_milli: int = 0  # reserved for it, as are its memory and its devices
+    memory_mib: int = 0
 
 
 @dataclass
@@ -59,9 +61,9 @@ class Inventory:
     name: str
     capacity: Capacity
     containers: list[Running] = field(default_factory=list[Running])
-    ending: dict[int, list[str]] = field(
-        default_factory=dict[int, list[str]]
-    )  # containers that end and are no server's any more, by number: their devices are taken until they have
+    ending: list[Running] = field(
+        default_factory=list[Running]
+    )  # that end and are no server's any more: what they have is taken until then
 
 
 @dataclass

@@ -90,6 +90,7 @@ class Container:
         held = self.feed.held() if self.feed is not None else []
         held += [_held(batch) for batch in self._coming]
         held += self.leaving.values()
+        resources = self.ask.function.resources
         return Running(
             self.number,
             self.ask.container_id,
@@ -100,6 +101,8 @@ class Container:
             self.ask.function.version,
             time.monotonic() - self._started,
             self.ask.devices,
+            resources.cpu_milli,
+            resources.memory_mib,
         )
 
     def insides(self) -> Insides | None:

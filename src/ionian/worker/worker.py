@@ -113,7 +113,7 @@ class Worker:
         """A server listens: what it has to know comes first, in the order in which it happened."""
         alive = [c for c in self._containers.values() if not c.ended]
         containers = [c.running() for c in alive if c.ask.replay is None]
-        ending = {c.number: c.ask.devices for c in alive if c.ask.replay is not None}
+        ending = [c.running() for c in alive if c.ask.replay is not None]
         self.held.clear()
         self._end_replays("")
         self.execs.kill_all()

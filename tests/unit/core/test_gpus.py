@@ -144,9 +144,9 @@ def test_the_card_of_a_replay_is_free_once_it_has_ended_although_its_worker_came
     assert guest is not None
     rig.dispatcher.worker_gone(rig.now, WORKER)
     rig.dispatcher.guests.all_leave(WORKER)
-    held = {guest.number: guest.reservation.devices}
+    there = Running(guest.number, "ta-r", "fu-1", "ap-1", ready=True, devices=guest.reservation.devices)
     capacity = Capacity(4000, 4096, cards("A100-40GB"))
-    rig.dispatcher.worker_joined(rig.now, WORKER, capacity, [], ending=held)
+    rig.dispatcher.worker_joined(rig.now, WORKER, capacity, [], ending=[there])
     rig.open()
     rig.put(0)
     rig.wait(1.0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ionian.core.actions import ConfirmResults, Run, Start, Stop
 from ionian.protocol.batch import OK
-from ionian.protocol.spec import Scaling
+from ionian.protocol.spec import Resources, Scaling
 from ionian.protocol.workers import Capacity, Held, Running
 
-from .rig import CALL, CLIENT, WORKER, Rig
+from .rig import CALL, CLIENT, OTHER, WORKER, Rig
 
 ROOM = Capacity(4000, 4096)
 
@@ -242,3 +242,46 @@ def test_a_caller_that_was_given_up_and_comes_back_has_its_call_anew_although_so
     rig.actions.clear()
     rig.results(fresh, 1)
     assert rig.outputs() == [(1, OK)]
+
+
+def test_a_caller_that_was_given_up_has_all_its_calls_anew_of_which_something_runs_still() -> None:
+    rig = Rig(scaling=Scaling(min_containers=2))
+    rig.warm_two(micros=80_000)
+    rig.open(OTHER)
+    rig.put(2)
+    rig.put(2, call=OTHER)
+    assert len(rig.runs()) == 2
+    rig.dispatcher.caller_gone(rig.now, CLIENT)
+    rig.wait(61.0)  # both were cancelled, and clean up
+    rig.dispatcher.caller_back(rig.now, CLIENT)
+    for call in (CALL, OTHER):
+        rig.open(call, resumed=True)
+        assert rig.put(2, call=call) == 1
+
+
+def test_the_room_of_a_container_that_nobody_knows_is_free_once_it_has_ended() -> None:
+    rig = Rig(resources=Resources(cpu_milli=3000, memory_mib=1024), join=False)
+    unknown = Running(7, "ta-7", "fu-gone", "ap-2", ready=True, cpu_milli=2000, memory_mib=128)
+    rig.join(ROOM, [unknown])
+    assert [stop.number for stop in rig.get(Stop)] == [7]
+    rig.open()
+    rig.put(0)
+    rig.wait(1.0)
+    assert rig.get(Start) == []
+    rig.ended(7, "stopped")
+    rig.wait(1.0)
+    assert len(rig.get(Start)) == 1
+
+
+def test_a_container_from_before_a_start_has_what_its_worker_says_whatever_its_function_asks_now() -> None:
+    rig = Rig(
+        epoch=2,
+        known_workers={WORKER},
+        resources=Resources(cpu_milli=1000, memory_mib=128),
+        scaling=Scaling(min_containers=4),
+        join=False,
+    )
+    larger = Running(7, "ta-7", "fu-1", "ap-1", ready=True, cpu_milli=3000, memory_mib=128)
+    rig.join(ROOM, [larger])
+    rig.wait(1.0)
+    assert len(rig.get(Start)) == 1
