@@ -10,6 +10,9 @@ from ionian.protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 
 from .world import World
 
+REMEMBERED = 20_000
+"""Batches: more than are ever unconfirmed."""
+
 
 @dataclass
 class SimCall:
@@ -30,7 +33,10 @@ class SimCall:
 
 
 class SimClient:
-    """A caller: sends again what no result came for, and confirms what it got."""
+    """A caller: sends again what no result came for, and confirms what it got.
+
+    What it got before its connection broke is no business of the next one: the server may count anew.
+    """
 
     def __init__(self, world: World, id: str, calls: list[SimCall]) -> None:
         self.world = world
@@ -38,8 +44,10 @@ class SimClient:
         self.calls = {call.id: call for call in calls}
         world.owners.update(dict.fromkeys(self.calls, id))
         self.alive = True
-        self.epoch = 0
-        self.seq = 0
+        self.seq = 0  # of the last batch that this connection brought; 0: none yet
+        self._got: dict[
+            int, Batch
+        ] = {}  # the last ones: their confirmation may be lost, they come again then
 
     @property
     def done(self) -> bool:
@@ -48,19 +56,11 @@ class SimClient:
 
     def connected(self) -> None:
         """Opens its calls, again if need be."""
-        server = self.world.server
-        if self.epoch != server.epoch:
-            self.epoch, self.seq = server.epoch, 0
-
+        server, self.seq = self.world.server, 0
         generation = self.world.links[self.id].generation
 
         def back(d: Dispatcher, now: float) -> None:
             self.world.back(self.id, generation)
-            caller = d.core.delivery.callers.get(self.id)
-            if (
-                caller is None or caller.dropped
-            ):  # it was away for so long that its calls ended: it makes them again
-                self.seq = caller.seq if caller is not None else 0
             d.caller_back(now, self.id)
 
         server.hear(self, back)
@@ -111,23 +111,28 @@ class SimClient:
         """Results."""
         assert isinstance(action, Deliver)
         batch = action.batch
-        if batch.seq <= self.seq:  # delivered again: its confirmation was lost
-            last = self.seq
-            self.world.server.hear(self, lambda d, now: d.confirm(now, self.id, last))
-            return
-        assert batch.seq == self.seq + 1, f"seed {self.world.seed}: a batch is missing before {batch.seq}"
+        last = self.seq
+        assert not last or batch.seq == last + 1, f"{self.world.where}: {batch.seq} comes behind {last}"
         self.seq = seq = batch.seq
+        if id(batch) not in self._got:
+            self._take(batch)
+        call = self.calls[batch.call_id]
+        self.world.server.hear(self, lambda d, now: d.confirm(now, self.id, seq))
+        if not call.closed:
+            self._send_more(call)
+            if len(call.results) >= min(call.count, call.breaks_at):
+                self._close(call)
+
+    def _take(self, batch: Batch) -> None:
+        self._got[id(batch)] = batch
+        if len(self._got) > REMEMBERED:
+            del self._got[next(iter(self._got))]
         call = self.calls[batch.call_id]
         assert len(set(batch.index)) == len(batch)
         for index, code, micros, payload in zip(
             batch.index, batch.code, batch.micros, batch.payloads(), strict=True
         ):
             self._row(call, index, code & ~BLOB, micros, payload)
-        self.world.server.hear(self, lambda d, now: d.confirm(now, self.id, seq))
-        if not call.closed:
-            self._send_more(call)
-            if len(call.results) >= min(call.count, call.breaks_at):
-                self._close(call)
 
     def _row(self, call: SimCall, index: int, code: int, micros: int, payload: bytes) -> None:
         world = self.world
@@ -148,8 +153,9 @@ class SimClient:
 
     def repeat(self) -> None:
         """Says something again that it has said."""
-        server, seq = self.world.server, max(0, self.seq - self.world.random.randint(0, 3))
-        server.hear(self, lambda d, now: d.confirm(now, self.id, seq))
+        server, seq = self.world.server, self.seq - self.world.random.randint(0, 3)
+        if seq > 0:
+            server.hear(self, lambda d, now: d.confirm(now, self.id, seq))
         for call in self.calls.values():
             if call.opened and not call.closed:
                 self._put(call, [index for index in range(call.sent) if index not in call.results])

@@ -14,7 +14,7 @@ from ionian.protocol.spec import (
 from ionian.protocol.workers import Capacity, Device
 
 from .containers import Work
-from .stories import Faults, Story
+from .stories import Faults, Story, failure
 
 CPUS = [Capacity(8000, 8192)] * 9
 GPUS = [Capacity(8000, 8192, [Device(f"gpu={number}", "A100-40GB", 40960) for number in range(4)])]
@@ -54,7 +54,7 @@ def functions() -> list[tuple[FunctionSpec, Work]]:
 
 
 def play_large(seed: int, *, workers: int = 1000, inputs: int = 1_000_000) -> None:
-    """Plays it. A failure names the seed and the size."""
+    """Plays it. A failure says how it is played again."""
     story = Story(
         seed, workers=workers, inputs=inputs, faults=FAULTS, check_every=inputs // 5, specs=functions(),
         capacities=CPUS + GPUS,
@@ -62,5 +62,4 @@ def play_large(seed: int, *, workers: int = 1000, inputs: int = 1_000_000) -> No
     try:
         story.play()
     except Exception as error:
-        size = f"{workers} workers, {inputs} inputs"
-        raise AssertionError(f"seed {seed} (large; {size}): {type(error).__name__} {error}") from error
+        raise failure(f"seed {seed} (large)", error, seed, workers, inputs, " --large") from error

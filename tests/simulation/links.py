@@ -90,4 +90,4 @@ class Link:
             if self.generation == generation or (lingers and self.heard <= generation):
                 deliver()
 
-        world.after(when - world.now, arrive)
+        world.at(when, arrive)  # not `after`: a sum that is rounded would turn the order round

@@ -1,7 +1,7 @@
 """Many seeds: `python -m tests.simulation.soak --seeds N --workers W --inputs I --processes P`.
 
-Prints each seed that fails, and the rate once a minute; goes on to the end. The status is 1 where one failed. One seed
-again: `--first SEED --seeds 1`, with the same workers and inputs. `--large`: the story of a thousand workers.
+Prints each seed that fails with the command that plays it again, and the rate once a minute; goes on to the end. The
+status is 1 where one failed. `--large`: the story of a thousand workers.
 """
 
 from __future__ import annotations

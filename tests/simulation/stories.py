@@ -93,13 +93,20 @@ KINDS = {
 
 
 def play(seed: int, kind: str | None = None, *, workers: int = 5, inputs: int = 300) -> None:
-    """A story of a kind, or of the kind that follows from the seed. A failure names both."""
+    """A story of a kind, or of the kind that follows from the seed. A failure says how it is played again."""
     kind = kind or list(KINDS)[seed % len(KINDS)]
     try:
         Story(seed, workers=workers, inputs=inputs, faults=KINDS[kind]).play()
     except Exception as error:
-        size = f"{workers} workers, {inputs} inputs"
-        raise AssertionError(f"seed {seed} ({kind}; {size}): {type(error).__name__} {error}") from error
+        raise failure(f"seed {seed} ({kind})", error, seed, workers, inputs) from error
+
+
+def failure(
+    what: str, error: Exception, seed: int, workers: int, inputs: int, more: str = ""
+) -> AssertionError:
+    """How a story failed, and the command that plays it again."""
+    again = f"python -m tests.simulation.soak --first {seed} --seeds 1 --workers {workers} --inputs {inputs}{more}"
+    return AssertionError(f"{what}: {type(error).__name__} {error}; again: {again}")
 
 
 class Story:

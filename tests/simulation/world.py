@@ -97,8 +97,12 @@ class World:
 
     def after(self, seconds: float, event: Event) -> None:
         """Does something later."""
+        self.at(self.now + seconds, event)
+
+    def at(self, when: float, event: Event) -> None:
+        """Does something at a time, behind what else is to be done then."""
         self._count += 1
-        heappush(self._heap, (self.now + seconds, self._count, event))
+        heappush(self._heap, (when, self._count, event))
 
     def run(self, done: Callable[[], bool], limit_s: float) -> None:
         """Lets time pass until `done`, which must be before `limit_s`."""
