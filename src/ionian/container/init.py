@@ -3,11 +3,12 @@
 Run by the image's own Python as a script, so it stays small and imports only modules that are built in: `os` and
 `signal` cost more than all that this file does.
 
-    python -I -S init.py STATUS STDERR [-p FOLDER]… (-m MODULE ARG… | -- PROGRAM ARG…)
+    python -I -S init.py STATUS STDERR [-t] [-p FOLDER]… (-m MODULE ARG… | -- PROGRAM ARG…)
 
 STATUS is a socket: one byte goes out when we are up, one byte comes in for "go", and the wait status of the program
 goes out at the end. STDERR is the program's standard error; until "go", descriptor 2 is the worker's own pipe.
-With -m the program is `main()` of a module in this very interpreter, which saves a second start of Python.
+With -t the program is a template: containers that were forked from it are children of ours when it has ended, and we end
+with the last of them. With -m the program is `main()` of a module in this very interpreter, which saves a second start of Python.
 """
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -16,6 +17,8 @@ import posix
 import sys
 
 ALL = range(1, _signal.NSIG)
+END = 40
+"""With -t: the signal by which the worker kills the program alone. A real-time signal, which no program is sent."""
 
 
 def main(argv):  # type: ignore[no-untyped-def]
@@ -23,6 +26,10 @@ def main(argv):  # type: ignore[no-untyped-def]
     # Blocked, a signal waits for sigwait() below; pid 1 would ignore it otherwise.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, ALL)
     posix.write(status, b"+")
+    is_template = argv[3] == "-t"
+    if is_template:
+        del argv[3]
+        hide()
     if posix.read(status, 1) != b"g":
         posix._exit(1)  # the worker has gone, or wants us no more
     program = posix.fork()
@@ -36,28 +43,51 @@ def main(argv):  # type: ignore[no-untyped-def]
     posix.closerange(4, 65536)
     for low in (0, 1, 2):
         posix.close(low)
-    watch(program, 3)
+    watch(program, 3, is_template)
 
 
-def watch(program, status):  # type: ignore[no-untyped-def]
+def watch(program, status, is_template=False):  # type: ignore[no-untyped-def]
+    """Waits for the program's end, tells how it was, and ends: with it the kernel ends what else is in here."""
     while True:
         number = _signal.sigwait(ALL)
         if number != _signal.SIGCHLD:
-            try:
-                posix.kill(program, number)
-            except OSError:
-                pass
+            pass_on(program, _signal.SIGKILL if is_template and number == END else number)
             continue
         while True:
             try:
                 pid, how = posix.waitpid(-1, posix.WNOHANG)
             except ChildProcessError:
-                break
+                posix._exit(0)
             if pid == 0:
                 break
             if pid == program:
-                posix.write(status, b"%d" % how)
-                posix._exit(0)  # the kernel ends what else is in here
+                program = 0
+                tell(status, how)
+                if not is_template:
+                    posix._exit(0)
+
+
+def pass_on(program, number):  # type: ignore[no-untyped-def]
+    try:
+        if program:
+            posix.kill(program, number)
+    except OSError:
+        pass
+
+
+def tell(status, how):  # type: ignore[no-untyped-def]
+    """The wait status, and the microseconds of processor time of all that was in here."""
+    try:
+        posix.write(status, b"%d %d" % (how, sum(posix.times()[:4]) * 1000000))
+    except OSError:
+        pass  # the worker has gone
+
+
+def hide():  # type: ignore[no-untyped-def]
+    """No other process can trace this one, which the containers of a template depend on."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
 def become(argv):  # type: ignore[no-untyped-def]

@@ -113,6 +113,9 @@ SIDE_FD = 101
 CELL_FD = 102
 """Memory shared with the worker: which inputs run, and since when (see slots.py)."""
 
+FORK_FD = 103
+"""In a template: where it hears that it is to fork (container/fork.py)."""
+
 CELL_FORMAT = "<QI"  # CLOCK_MONOTONIC nanoseconds at which the input started (0: none runs), its index
 CELL_CALL_AT = 16  # the call id lies behind it
 SLOT_SIZE = 64

@@ -9,11 +9,14 @@ from .scratch import remove as remove_folders
 from .scratch import sweep
 from .spawner import Spawner
 from .spec import Bind, Exit, Limits, ResourceUse, SandboxError, SandboxSpec
+from .zygote import ForkError, ForkSpec, Zygote, start_zygote
 
 __all__ = [
     "Bind",
     "Bwrap",
     "Exit",
+    "ForkError",
+    "ForkSpec",
     "IdMap",
     "Inside",
     "Limits",
@@ -23,9 +26,11 @@ __all__ = [
     "SandboxError",
     "SandboxSpec",
     "Spawner",
+    "Zygote",
     "find_bwrap",
     "prepare_scratch",
     "remove_folders",
     "start",
+    "start_zygote",
     "sweep",
 ]

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from .launcher import STAGES
-from .spec import SandboxError, SandboxSpec
+from .spec import Bind, SandboxError, SandboxSpec
 
 NEEDED = (0, 11)  # the first with --overlay
 INIT_INSIDE = "/dev/ionian-init.py"  # /dev is a tmpfs of its own: nothing of it is left in the scratch folder
@@ -202,11 +202,14 @@ def _host_options() -> tuple[str, ...]:
 
 
 def _names_of_the_host(command: Command) -> None:
-    for path in HOST_FILES:
-        if os.path.isfile(path):
-            _show(
-                command, "--ro-bind", command.source(os.path.realpath(path)), _end_of_link(command.spec, path)
-            )
+    for bind in names_of_the_host(command.spec):
+        _show(command, "--ro-bind", command.source(bind.source), bind.target)
+
+
+def names_of_the_host(spec: SandboxSpec) -> list[Bind]:
+    """The host's resolver and names, where the image looks for them."""
+    files = [path for path in HOST_FILES if os.path.isfile(path)]
+    return [Bind(Path(os.path.realpath(path)), _end_of_link(spec, path)) for path in files]
 
 
 def _end_of_link(spec: SandboxSpec, path: str) -> str:

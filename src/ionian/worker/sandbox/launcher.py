@@ -8,7 +8,7 @@ worker's end it kills all and waits until all is gone; bwrap's parent-death sign
 bwrap killed in its first moments would leave a pid 1 that waits for it for ever and has no such signal yet: so we
 adopt orphans (a subreaper does), and kill them.
 
-Run as a script by `python -I -S`; standard library only, imports nothing of ours.
+Run as a script by `python -I -S`; standard library only. What it imports of ours, only templates need.
 
 Between fork and exec, the child:
  1. joins its cgroups, so that nothing ever runs outside them;
@@ -23,6 +23,7 @@ from __future__ import annotations
 import array
 import ctypes
 import fcntl
+import importlib
 import json
 import os
 import resource
@@ -32,13 +33,14 @@ import socket
 import struct
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_BIND, MS_REC, MS_SLAVE = 4096, 1 << 14, 1 << 19
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 24, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 CAP_VERSION_3 = 0x20080522
 KEYCTL_JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219}
@@ -125,6 +127,9 @@ class Launcher:
 
     def do_enter(self, request: Request, fds: list[int]) -> None:
         self.run_child(request, partial(become_enterer, request, fds))
+
+    def do_warden(self, request: Request, fds: list[int]) -> None:
+        self.run_child(request, partial(become_warden, request, fds))
 
     def do_kill(self, request: Request, fds: list[int]) -> None:
         for pid, owner in self.children.items():
@@ -251,6 +256,8 @@ def in_child(ours: socket.socket, sync: socket.socket, run: Run) -> NoReturn:
 
 
 def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
+    # Now: the sandbox's first user perhaps has no way to our files.
+    supervision: Any = import_ours("supervision") if "listener" in request else None
     for path in request["cgroups"]:
         put(path, "0")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -267,6 +274,8 @@ def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
         stage(request["sources"])
     keep_only(request["caps"])
     place(fds, request["targets"])
+    if supervision is not None:
+        send_listener(request["listener"], supervision.supervise())
     if os.getppid() != request["launcher"]:
         os._exit(125)  # the launcher died while we changed ids, which clears the parent-death signal
     os.execve(request["argv"][0], request["argv"], request["env"])
@@ -281,6 +290,70 @@ def become_enterer(request: Request, fds: list[int], sync: socket.socket) -> Non
     libc.syscall(KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None)
     place(fds, request["targets"])
     os.execve(request["argv"][0], [*request["argv"], str(request["launcher"])], {})
+
+
+def become_warden(request: Request, fds: list[int], sync: socket.socket) -> None:
+    """Serves the forks of a template, in its user namespace; see warden.py. What goes wrong is told to the worker."""
+    control, template, init = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]), fds[2]
+    sync.close()  # the launcher need not wait for the rest
+    keep_open({0, 1, 2, *fds})
+    try:
+        warden: Any = import_ours("warden")
+        enter_as_warden(request, init)
+        made = warden.Warden(control, template, request["init"], request)
+        os.close(init)
+        made.serve()
+    except BaseException as error:
+        control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
+        raise
+    finally:
+        os._exit(0)
+
+
+def enter_as_warden(request: Request, init: int) -> None:
+    prctl(PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
+    if os.geteuid() == 0:
+        check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
+        stage(request["sources"])
+        join_user_namespace(init)
+        check(libc.unshare(CLONE_NEWNS), "a mount namespace of the sandbox's")
+    else:
+        join_user_namespace(init)
+        check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
+        stage(request["sources"])
+    os.chdir(next(p for p in STAGES if os.path.isdir(p)))
+    if os.getppid() != request["launcher"]:
+        os._exit(0)  # the launcher died while we changed ids, which clears the parent-death signal
+
+
+def keep_open(fds: set[int]) -> None:
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in fds:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the one that listed them
+
+
+def join_user_namespace(pidfd: int) -> None:
+    check(libc.setns(pidfd, CLONE_NEWUSER), "entering the sandbox's user namespace")
+    become_first_user()
+
+
+def import_ours(name: str) -> object:
+    """A module of this folder. Its package is only a name here: what a package imports at its start is not for us."""
+    package = types.ModuleType("ionian_sandbox")
+    package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+    sys.modules.setdefault(package.__name__, package)
+    return importlib.import_module(f"{package.__name__}.{name}")
+
+
+def send_listener(number: int, listener: int) -> None:
+    """To the warden that will be, through the template's own end: first in the queue."""
+    with socket.socket(fileno=os.dup(number)) as template:
+        socket.send_fds(template, [b"listener"], [listener])
+    os.close(listener)
 
 
 def remove_tree(request: Request, sync: socket.socket) -> None:
@@ -320,6 +393,11 @@ def enter_user_namespace(sync: socket.socket, flags: int) -> None:
     answer = sync.recv(4096)
     if answer != b"ok":
         raise OSError(answer.decode())
+    become_first_user()
+
+
+def become_first_user() -> None:
+    """Uid 0 of the user namespace that we have entered."""
     os.setresgid(0, 0, 0)
     try:
         os.setgroups([])

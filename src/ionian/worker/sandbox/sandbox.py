@@ -12,7 +12,9 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from ...protocol.container import FORK_FD
 from . import bwrap, cgroup, scratch
 from .idmap import IdMap
 from .inside import Inside, Program, enter
@@ -20,27 +22,37 @@ from .meter import Meter
 from .pipes import read_all, read_some, unblocking_pipe
 from .seccomp import build_filter
 from .spawner import End, Spawner
-from .spec import Exit, ResourceUse, SandboxError, SandboxSpec
+from .spec import Exit, Limits, ResourceUse, SandboxError, SandboxSpec
 
 FILES = 65_536  # open files a process may have; Python and select() users are slow or wrong with a million
 GO = b"g"
+Kind = TypeVar("Kind", bound="Sandbox")
 REMOVALS = 50  # of a cgroup, 10 ms apart; sweep() takes what is left after that
 
 
 async def start(spec: SandboxSpec) -> Sandbox:
     """Makes a sandbox whose program waits for `go()`. The caller's descriptors may be closed once this returns."""
+    return await start_as(Sandbox, spec)
+
+
+async def start_as(kind: type[Kind], spec: SandboxSpec) -> Kind:
+    """The same, as an object of a further kind."""
     ids = IdMap.current()
     scratch.prepare(spec.scratch, ids)
-    tree = cgroup.own_tree()
-    group = tree.make(secrets.token_hex(8), spec.limits) if tree else None
+    group = make_group(spec.limits)
     try:
-        return await _start(spec, ids, group)
+        return await _start(kind, spec, ids, group)
     except BaseException:
-        await _remove_group(group)
+        await remove_group(group)
         raise
 
 
-async def _start(spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> Sandbox:
+def make_group(limits: Limits) -> cgroup.Cgroup | None:
+    tree = cgroup.own_tree()
+    return tree.make(secrets.token_hex(8), limits) if tree else None
+
+
+async def _start(kind: type[Kind], spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> Kind:
     spawner = Spawner.of_this_loop()
     with ExitStack() as given, ExitStack() as kept:
         command, ends = _command(spec, ids, given, kept)
@@ -60,10 +72,10 @@ async def _start(spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> 
         os.close(ends.complaints)
         os.close(ends.info)
         kept.pop_all()
-        return Sandbox(spec, ids, spawner, number, end, ends.gate, pid, pidfd, group)
+        return kind(spec, ids, spawner, number, end, ends.gate, pid, pidfd, group)
 
 
-async def _remove_group(group: cgroup.Cgroup | None) -> None:
+async def remove_group(group: cgroup.Cgroup | None) -> None:
     for _ in range(REMOVALS):
         if not group or group.remove():
             return
@@ -91,7 +103,11 @@ def _command(spec: SandboxSpec, ids: IdMap, given: ExitStack, kept: ExitStack) -
     for inside, fd in spec.pass_fds.items():
         command.give(fd, inside)
 
-    filter_ = build_filter(as_build=spec.as_build, fake_chown=spec.as_build and ids.count == 1)
+    filter_ = build_filter(
+        as_build=spec.as_build,
+        as_template=spec.as_template,
+        fake_chown=spec.as_build and ids.count == 1,
+    )
     command.option("--seccomp", str(command.give(_memory(filter_, given))))
     info, info_inside = unblocking_pipe(given, kept)
     command.option("--info-fd", str(command.give(info_inside)))
@@ -105,6 +121,7 @@ def _command(spec: SandboxSpec, ids: IdMap, given: ExitStack, kept: ExitStack) -
         command.give(complaints_inside, 2)
         inside = (str(command.give(theirs_fd)), str(command.give(stderr)))
         program = [spec.python, "-I", "-S", spec.init or bwrap.INIT_INSIDE, *inside]
+        program += [*(["-t"] if spec.as_template else [])]
         program += [word for folder in spec.python_path for word in ("-p", folder)] + spec.argv
     else:
         block, gate = os.pipe2(os.O_CLOEXEC)
@@ -122,12 +139,14 @@ def _request(command: bwrap.Command, group: cgroup.Cgroup | None) -> dict[str, o
     binary = bwrap.find_bwrap()
     argv = [command.source(binary.path), *command.options]
     env = {"LD_LIBRARY_PATH": command.source(binary.libraries)} if binary.libraries else {}
+    spec = command.spec
     return {
         "do": "start",
+        **({"listener": FORK_FD} if spec.as_template else {}),
         "cgroups": group.joins if group else [],
         "sources": command.sources,
         "targets": command.targets,
-        "caps": sorted(bwrap.BUILD_CAPS.values()) if command.spec.as_build else [],
+        "caps": sorted(bwrap.BUILD_CAPS.values()) if spec.as_build else [],
         "files": min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "argv": argv,
         "env": env,
@@ -257,29 +276,33 @@ class Sandbox:
             os.close(self.pidfd)
             self._gate = self.pidfd = -1
         await scratch.remove([self.spec.scratch], self._ids)
-        await _remove_group(self._group)
+        await remove_group(self._group)
 
     async def _watch(self, end: asyncio.Future[End]) -> Exit:
         ended = await end
-        self._meter.stop(ended.cpu_s)
-        outcome = self._outcome(ended.status)
+        status, cpu_s = self._report()
+        self._meter.stop(max(ended.cpu_s, cpu_s))
+        outcome = self._outcome(ended.status if status is None else status, told=status is not None)
         outcome.oom = outcome.code != 0 and (
             self._meter.exceeded or bool(self._group and self._group.oom_kills())
         )
         return outcome
 
-    def _outcome(self, status: int) -> Exit:
+    def _report(self) -> tuple[int | None, float]:
+        """What our init said at the end: the program's wait status, and the processor time of the sandbox."""
         report = b""
         if self.spec.python:
             try:
                 report = os.read(self._gate, 64)
             except (BlockingIOError, ConnectionError):
                 pass
-        if (
-            report.isdigit() and int(report) < 1 << 16
-        ):  # user code may have meddled with the init: its own loss
-            status = int(report)
-        elif self.spec.python or self._killed:
+        words = [int(word) for word in report.split() if word.isdigit()]
+        if len(words) == 2 and words[0] < 1 << 16:  # user code may have meddled with the init: its own loss
+            return words[0], words[1] / 1e6
+        return None, 0.0
+
+    def _outcome(self, status: int, *, told: bool) -> Exit:
+        if not told and (self.spec.python or self._killed):
             # Pid 1 itself was killed: by us, the kernel, or with the worker.
             return Exit(None, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(status)

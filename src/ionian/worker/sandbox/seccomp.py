@@ -117,18 +117,26 @@ class Insn:
     k: int
 
 
-def build_filter(*, as_build: bool = False, fake_chown: bool = False, machine: str | None = None) -> bytes:
+def build_filter(
+    *,
+    as_build: bool = False,
+    as_template: bool = False,
+    fake_chown: bool = False,
+    machine: str | None = None,
+) -> bytes:
     """The filter as an array of `struct sock_filter`, ready for `bwrap --seccomp`.
 
     `as_build` leaves chroot to a build step (its capability decides); `fake_chown` answers the chown family with
-    success, for builds in a namespace that has one id only.
+    success, for builds in a namespace that has one id only. `as_template` lets `unshare` through, and nothing else:
+    there it is supervised (supervision.py).
     """
     machine = machine or platform.machine()
     if machine not in _AUDIT_ARCH:
         raise ValueError(
             f"expected an x86_64 or aarch64 machine, got {machine}: no seccomp filter is known for it"
         )
-    program = _program(machine, as_build=as_build, fake_chown=fake_chown)
+    denied = DENIED - {"unshare"} if as_template else DENIED
+    program = _program(machine, denied, as_build=as_build, fake_chown=fake_chown)
     return b"".join(struct.pack("=HBBI", i.code, i.jt, i.jf, i.k) for i in program)
 
 
@@ -136,7 +144,7 @@ def number(name: str, machine: str) -> int | None:
     return NUMBERS[name][0 if machine == "x86_64" else 1]
 
 
-def _program(machine: str, *, as_build: bool, fake_chown: bool) -> list[Insn]:
+def _program(machine: str, names: frozenset[str], *, as_build: bool, fake_chown: bool) -> list[Insn]:
     out = [
         Insn(_LD, 0, 0, _OFF_ARCH),
         Insn(_JEQ, 1, 0, _AUDIT_ARCH[machine]),
@@ -145,7 +153,7 @@ def _program(machine: str, *, as_build: bool, fake_chown: bool) -> list[Insn]:
         Insn(_JGT, 0, 1, NEWEST),  # x32 calls are above it, too
         _fail(errno.ENOSYS),
     ]
-    denied = sorted(n for name in DENIED if (n := number(name, machine)) is not None)
+    denied = sorted(n for name in names if (n := number(name, machine)) is not None)
     for nr in denied:
         out += [Insn(_JEQ, 0, 1, nr), _fail(errno.EPERM)]
     for name in sorted(SPECIAL):

@@ -51,6 +51,7 @@ class SandboxSpec:
     stderr: int = -1
     limits: Limits = field(default_factory=Limits)
     as_build: bool = False  # uid 0 with the capabilities that Docker gives a build, in its own user namespace
+    as_template: bool = False  # its program is forked into further sandboxes: see zygote.py
     network: bool = True  # the host's network; False is loopback only
     python: str = ""
     python_path: list[str] = field(default_factory=list[str])

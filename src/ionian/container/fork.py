@@ -1,0 +1,180 @@
+"""A template's forks, from inside: what it does when it is told to fork, until the fork is a container.
+
+    T (the template) ──fork──▶ A ──unshare, fork──▶ B (pid 1 of the container: its init) ──go──▶ P (pid 2: the agent)
+
+What needs a right is done from outside meanwhile, and looked at from there; see worker/sandbox/warden.py. A and B are
+made by a bare fork: the handlers that libraries registered for forks run once, where they are meant to, in P.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ..protocol.container import FORK_FD
+from . import init
+
+CAPSET = {"x86_64": 126, "aarch64": 91}
+CAP_VERSION_3 = 0x20080522
+PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 24, 47, 4
+SECCOMP_MODE_FILTER = 2
+MAX_FDS = 64
+
+# PyDLL keeps the interpreter's lock over the call: the child has it, as it has the thread.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_MACHINE = os.uname().machine
+
+
+class Forks:
+    """The template's end of what leads to its warden.
+
+    forks = Forks()
+    forks.guard()              # before any user code
+    ...                        # the user's imports
+    if forks.wait(flush):      # from the main thread, with no frame of the user's on the stack
+        ...                    # in each container: its descriptors are in their places
+    else:
+        ...                    # in the template, when it is to end
+    """
+
+    def __init__(self, fd: int = FORK_FD) -> None:
+        os.set_inheritable(fd, False)
+        self._socket = socket.socket(fileno=fd)
+        self._own = {fd}
+
+    def guard(self) -> None:
+        """Notes which descriptors are ours: those are closed in each container, what user code opens is not.
+
+        That each `unshare` is looked at by the warden holds from the first instruction on (worker/sandbox/supervision.py).
+        """
+        self._own |= {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2}
+
+    def wait(self, before: Callable[[], None]) -> bool:
+        """Forks when it is told to, and calls `before` right before each fork. True in a container; False in the
+        template, when no more are wanted."""
+        while True:
+            asked, fds = self._next()
+            if asked is None:
+                return False
+            before()
+            pid = _libc.fork()
+            if pid == 0:
+                self._become_container(asked, fds)
+                return True
+            for fd in fds:
+                os.close(fd)
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass  # the user's code ignores SIGCHLD
+
+    def _next(self) -> tuple[dict[str, Any] | None, list[int]]:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            data, fds = b"", []
+        return (json.loads(data) if data else None), fds
+
+    def _become_container(self, asked: dict[str, Any], fds: list[int]) -> None:
+        """A, B and P; only P returns."""
+        warden = socket.socket(fileno=fds[0])
+        try:
+            _unshare(warden, asked["flags"])
+            _settle(warden)
+            status, targets = fds[1], dict(zip(asked["targets"], fds[2:], strict=True))
+            if os.read(status, 1) != b"g":
+                os._exit(0)
+            program = os.fork()
+            if program:
+                _be_init(program, status)
+            self._place(status, targets)
+        except BaseException as error:
+            _fail(warden, error)
+
+    def _place(self, status: int, targets: dict[int, int]) -> None:
+        """P's descriptors, each at its number, and none of the template's."""
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.close(status)
+        self._socket.detach()
+        above = max(targets) + 1
+        moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for target, fd in targets.items()}
+        for fd in {*self._own, *targets.values()}:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # it was open when it was noted
+        for target, fd in moved.items():
+            os.dup2(fd, target, inheritable=target <= 2)
+            os.close(fd)
+
+
+def _unshare(warden: socket.socket, flags: int) -> None:
+    """A: makes the namespaces and their first process, which alone returns; and is ended by the warden."""
+    os.chdir("/")
+    warden.send(b"A")
+    if _libc.unshare(flags) < 0:
+        raise OSError(f"its namespaces: {os.strerror(ctypes.get_errno())}")
+    if _libc.fork() == 0:
+        warden.send(b"B")
+        return
+    poll = select.poll()
+    poll.register(warden, 0)
+    poll.poll()  # the warden ends us; or it has ended itself
+    os._exit(0)
+
+
+def _settle(warden: socket.socket) -> None:
+    """B: gives up all rights once its root is made."""
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, signal.valid_signals()
+    )  # for sigwait() later; pid 1 would ignore them otherwise
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the end of P would not be told
+    filter_ = warden.recv(1 << 16)
+    if not filter_:
+        os._exit(0)
+    os.chdir("/")
+    _give_up_rights(filter_)
+    warden.send(b"C")
+    warden.close()
+
+
+def _give_up_rights(filter_: bytes) -> None:
+    for cap in range(64):
+        if _libc.prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0:
+            break  # past the last one
+    _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    nothing = struct.pack("6I", *[0] * 6)
+    if _libc.syscall(CAPSET[_MACHINE], struct.pack("Ii", CAP_VERSION_3, 0), nothing) < 0:
+        raise OSError(f"giving up capabilities: {os.strerror(ctypes.get_errno())}")
+    code = ctypes.create_string_buffer(filter_, len(filter_))
+    program = struct.pack("HxxxxxxP", len(filter_) // 8, ctypes.addressof(code))
+    if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) < 0:
+        raise OSError(f"the filter: {os.strerror(ctypes.get_errno())}")
+
+
+def _be_init(program: int, status: int) -> NoReturn:
+    """B, when its program has been started: it holds no descriptor but one, and does what init.py does."""
+    if status != 3:
+        os.dup2(status, 3, inheritable=False)
+    os.closerange(4, 65536)
+    for low in (0, 1, 2):
+        os.close(low)
+    init.watch(program, 3)
+    os._exit(0)
+
+
+def _fail(warden: socket.socket, error: BaseException) -> NoReturn:
+    try:
+        warden.send(f"{type(error).__name__}: {error}".encode()[:500])
+    except OSError:
+        pass  # it does not listen any more
+    os._exit(1)
