@@ -74,6 +74,11 @@ def own_table(ours: dict[str, Result]) -> str:
             value("spawn", "single_per_s", "calls/s"),
             "10,000 calls/s",
         ),
+        (
+            "results of such calls, each read by its own `.get.aio()`",
+            value("spawn", "read_per_s", "calls/s"),
+            "",
+        ),
         ("one blocking `.spawn()`, p50", value("spawn", "p50_us", "µs"), ""),
         ("`ionian deploy` of an unchanged app, p50", value("deploy", "p50_ms", "ms"), "1,000 ms"),
         ("the same in a connected program, p50", value("deploy-inside", "p50_ms", "ms"), ""),

@@ -15,6 +15,7 @@ from ionian.protocol.ids import input_id, new_id
 from ionian.protocol.stream import Refused
 from ionian.server.durable import reading
 from ionian.server.store import Store
+from ionian.server.store.call_reads import Results
 from ionian.server.store.calls import EndCall, NewInputs, NewResults
 
 
@@ -97,6 +98,60 @@ def test_an_ended_call_keeps_its_results_and_all_else_of_it_has_the_failure(stor
     assert found.batch is not None
     assert found.batch.payloads() == [b"why", b"B", b"why"]
     assert list(found.batch.code) == [LOST, OK, LOST]
+
+
+def test_results_are_read_for_many_who_ask_for_one_each(store: Store) -> None:
+    single, waits, ended, several, unknown = (new_id("fc") for _ in range(5))
+    store.calls.write(
+        [
+            new_inputs(single, 0, b"a", made=1.0),
+            new_inputs(waits, 0, b"a", made=2.0),
+            new_inputs(ended, 0, b"a", made=3.0),
+            new_inputs(several, 0, b"a", b"b", made=4.0),
+        ]
+    )
+    store.calls.write(
+        [new_results(single, (0, b"A")), new_results(several, (1, b"B")), EndCall(ended, b"why")]
+    )
+    asked = [
+        (several, 1),
+        (single, 0),
+        (waits, 0),
+        (single, 1),
+        (unknown, 0),
+        (ended, 0),
+        (several, 0),
+        (single, 0),
+    ]
+    assert _told(store.call_reads.results_each(asked, 1 << 20)) == [
+        b"B",
+        b"A",
+        None,
+        None,
+        "unknown",
+        b"why",
+        None,
+        b"A",
+    ]
+    for call_id, index in asked:  # as if each were read alone
+        assert _told(store.call_reads.results_each([(call_id, index)], 1 << 20)) == _told(
+            [store.call_reads.results(call_id, index, 1, 1 << 20)]
+        )
+
+
+def test_of_many_large_results_the_first_ones_are_read_and_one_at_least(store: Store) -> None:
+    calls = [new_id("fc") for _ in range(4)]
+    for made, call_id in enumerate(calls):
+        store.calls.write([new_inputs(call_id, 0, b"a", made=float(made))])
+    store.calls.write([new_results(call_id, (0, b"x" * 100)) for call_id in calls])
+    asked = [(call_id, 0) for call_id in calls]
+    assert [len(store.call_reads.results_each(asked, size)) for size in (1, 100, 250, 400)] == [1, 1, 2, 4]
+
+
+def _told(found: list[Results | None]) -> list[bytes | str | None]:
+    return [
+        "unknown" if one is None else None if one.batch is None else one.batch.payloads()[0] for one in found
+    ]
 
 
 def test_old_results_go_in_the_order_in_which_their_calls_ended(store: Store) -> None:

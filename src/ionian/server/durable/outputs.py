@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.ledger import ENDED
 from ...protocol.batch import Batch
 from ..store.call_reads import Results
 from ..store.schema import Call
+from .together import Together
 
 if TYPE_CHECKING:
     from .calls import Kept
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES = 4 << 20
 """About so much goes into one answer; a single longer result goes alone."""
+
+LOOK_BYTES = 16 << 20
+"""About so much is read at a time for many who ask for a result each."""
 
 LONGEST_WAIT_S = 60.0
 
@@ -38,6 +43,12 @@ class Outputs:
     def __init__(self, durable: Durable) -> None:
         self._durable = durable
         self._waiters: dict[str, list[Waiter]] = {}
+        self._calls = Together(durable.reads.find_each)
+        self._results = Together(partial(durable.reads.results_each, max_bytes=LOOK_BYTES))
+
+    async def find(self, call_id: str) -> Call | Kept | None:
+        """A call by its id."""
+        return self._durable.windows.calls.get(call_id) or await self._calls.ask(call_id)
 
     async def get(self, call: Call | Kept, start: int, limit: int, wait_s: float) -> Results | None:
         """Results from input `start` on; waits for the first of them. None where the call is not there any more."""
@@ -46,9 +57,7 @@ class Outputs:
             waiter = self._wait(call, start)
             try:
                 if not self._is_missing(call.call_id, start):
-                    found = await asyncio.to_thread(
-                        self._durable.reads.results, call.call_id, start, limit, ANSWER_BYTES
-                    )
+                    found = await self._read(call.call_id, start, limit)
                     if (
                         found is None
                         or found.batch is not None
@@ -66,6 +75,11 @@ class Outputs:
                 return await self._nothing(call.call_id)
             finally:
                 self._forget(call.call_id, waiter)
+
+    async def _read(self, call_id: str, start: int, limit: int) -> Results | None:
+        if limit == 1:
+            return await self._results.ask((call_id, start))
+        return await asyncio.to_thread(self._durable.reads.results, call_id, start, limit, ANSWER_BYTES)
 
     def came(self, batch: Batch, kept: Kept) -> None:
         """Results of a call were recorded."""
@@ -113,9 +127,7 @@ class Outputs:
 
     async def _nothing(self, call_id: str) -> Results | None:
         kept = self._durable.windows.calls.get(call_id)
-        row = (
-            _as_call(kept) if kept is not None else await asyncio.to_thread(self._durable.reads.find, call_id)
-        )
+        row = _as_call(kept) if kept is not None else await self._calls.ask(call_id)
         return None if row is None else Results(row, None)
 
 

@@ -148,9 +148,7 @@ def _is_expired(call: Call) -> bool:
 async def _call(actor: Actor, call_id: str, context: Context, action: str) -> Call | Kept:
     """The call that a message names, if the actor may know of it."""
     authorise(actor, action, Target())
-    found = context.durable.windows.calls.get(call_id) or await in_thread(
-        context.store.call_reads.find, call_id
-    )
+    found = await context.durable.outputs.find(call_id)
     if found is None or actor.environment not in ("", found.environment):
         raise _unknown(call_id)
     return found

@@ -14,6 +14,7 @@ from ionian.protocol.batch import LOST, Batch
 from .calls import CHUNK, REST, SPAN
 from .database import Database
 from .schema import Call, CallInputs, CallResults
+from .single_results import single_results
 
 
 class Span(NamedTuple):
@@ -66,8 +67,13 @@ class CallReads:
 
     def find(self, call_id: str) -> Call | None:
         """A call by its id."""
+        return self.find_each([call_id])[0]
+
+    def find_each(self, call_ids: Sequence[str]) -> list[Call | None]:
+        """Calls by their ids."""
         with self._database.read() as session:
-            return session.get(Call, call_id)
+            found = _calls(session, call_ids)
+        return [found.get(call_id) for call_id in call_ids]
 
     def newest(self) -> float:
         """When the newest call was made."""
@@ -152,20 +158,33 @@ class CallReads:
         """Results from input `start` on; None where there is no such call."""
         with self._database.read() as session:
             call = session.get(Call, call_id)
-            if call is None:
-                return None
-            rows = session.execute(
-                select(CallResults.number, CallResults.columns).where(
-                    CallResults.call_id == call_id,
-                    CallResults.low.between(start - SPAN + 1, start + limit - 1),
-                    CallResults.high >= start,
-                )
-            )
-            batch = _in_order(
-                session, call, [(number, columns) for number, columns in rows], start, limit, max_bytes
-            )
-            expired = batch is None and call.finished_at is not None and call.total > start
-            return Results(call, batch, expired)
+            return None if call is None else _results(session, call, start, limit, max_bytes)
+
+    def results_each(self, inputs: Sequence[tuple[str, int]], max_bytes: int) -> list[Results | None]:
+        """The result of each of these inputs, by call and index: as many of the first ones as have about so many bytes
+        together."""
+        with self._database.read() as session:
+            calls = _calls(session, [call_id for call_id, _ in inputs])
+            single = [call_id for call_id, call in calls.items() if call.total == 1]
+            batches = single_results(session, single, max_bytes)
+            found: list[Results | None] = []
+            size = 0
+            for call_id, index in inputs:
+                call = calls.get(call_id)
+                if call is None:
+                    found.append(None)
+                    continue
+                if call.total != 1 or index:
+                    one = _results(session, call, index, 1, max_bytes)
+                elif call_id in batches:
+                    one = _as_results(call, batches[call_id], index)
+                else:
+                    break
+                found.append(one)
+                size += 0 if one.batch is None else len(one.batch.payload)
+                if size > max_bytes:
+                    break
+            return found
 
     def ends(self, call_id: str, limit: int) -> tuple[list[Batch], bytes | None]:
         """How a call's first inputs ended: columns of results, with the payloads of failures that the server made,
@@ -192,6 +211,31 @@ class CallReads:
                 query = select(Call).where(Call.parent.in_(parents[at : at + CHUNK]))
                 found += session.scalars(query.order_by(Call.created_at).limit(limit)).all()
         return found[:limit]
+
+
+def _calls(session: Session, call_ids: Sequence[str]) -> dict[str, Call]:
+    """In the order of their first mention."""
+    found: dict[str, Call] = {}
+    for at in range(0, len(call_ids), CHUNK):
+        for call in session.scalars(select(Call).where(Call.call_id.in_(call_ids[at : at + CHUNK]))):
+            found[call.call_id] = call
+    return {call_id: found[call_id] for call_id in call_ids if call_id in found}
+
+
+def _results(session: Session, call: Call, start: int, limit: int, max_bytes: int) -> Results:
+    rows = session.execute(
+        select(CallResults.number, CallResults.columns).where(
+            CallResults.call_id == call.call_id,
+            CallResults.low.between(start - SPAN + 1, start + limit - 1),
+            CallResults.high >= start,
+        )
+    )
+    stored = [(number, columns) for number, columns in rows]
+    return _as_results(call, _in_order(session, call, stored, start, limit, max_bytes), start)
+
+
+def _as_results(call: Call, batch: Batch | None, start: int) -> Results:
+    return Results(call, batch, batch is None and call.finished_at is not None and call.total > start)
 
 
 def _waiting(session: Session, calls: Sequence[Call]) -> list[Waiting]:
