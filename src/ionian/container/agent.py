@@ -120,7 +120,9 @@ def serve(
     side: Messages, begin: Begin, callables: lifecycle.Callables, seconds: dict[str, float]
 ) -> NoReturn:
     """Runs inputs until the worker has no more, and what is to be run at the end. `seconds`: what its start took."""
-    runner = _runner(begin, callables)
+    packets = Packets(socket.socket(fileno=DATA_FD))
+    results = Results(packets, begin.container_id, HIDE)
+    runner = runner_of(begin)(packets, mmap.mmap(CELL_FD, 0), results, callables)
     with leading_to(runner):
         side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}", seconds))
         runner.serve()
@@ -129,23 +131,29 @@ def serve(
     _leave()
 
 
-def _runner(begin: Begin, callables: lifecycle.Callables) -> Any:
-    """What runs the inputs, as the function is meant to have them. Each is imported only where it is used."""
-    packets = Packets(socket.socket(fileno=DATA_FD))
-    cell = mmap.mmap(CELL_FD, 0)
-    results = Results(packets, begin.container_id, HIDE)
+Made = Callable[[Packets, mmap.mmap, Results, lifecycle.Callables], Any]
+
+
+def runner_of(begin: Begin) -> Made:
+    """How what runs the inputs is made, as the function is meant to have them. Each is imported only where it is used."""
     if begin.batch_size:
         from .batched import BatchedRunner
 
         size, most = (1, 1) if begin.single_use else (begin.batch_size, begin.max_inputs)
-        return BatchedRunner(packets, Slots(cell), results, callables, size, begin.batch_wait_ms, most)
+        return lambda packets, cell, results, callables: BatchedRunner(
+            packets, Slots(cell), results, callables, size, begin.batch_wait_ms, most
+        )
     if begin.max_inputs > 1 and not begin.single_use:
         from .concurrent import ConcurrentRunner
 
-        return ConcurrentRunner(packets, Slots(cell), results, callables, begin.max_inputs)
+        return lambda packets, cell, results, callables: ConcurrentRunner(
+            packets, Slots(cell), results, callables, begin.max_inputs
+        )
     from .run import Runner
 
-    return Runner(packets, cell, results, callables, single_use=begin.single_use)
+    return lambda packets, cell, results, callables: Runner(
+        packets, cell, results, callables, single_use=begin.single_use
+    )
 
 
 def link_of(side: Messages, begin: Begin) -> Any:

@@ -72,6 +72,10 @@ class Reseed:
             for library in native.libraries("libcrypto")
             if (add := native.function(library, "RAND_add")) is not None
         ]
+        # Once here: a library's first use takes milliseconds.
+        self._tls()
+        for generator in self._numpy:
+            type(generator)()
 
     def _is_unseeded(self, generator: Any, numpy: Any) -> bool:
         sequence = getattr(generator, "_seed_seq", None)

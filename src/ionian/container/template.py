@@ -118,6 +118,9 @@ class Template:
 
     def _settle(self) -> None:
         """Makes this memory one that forks share for long, and finds what they have to do for themselves."""
+        agent.runner_of(self._begin)  # imported here, once
+        from . import link  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
         self._pools.look()
         self._pools.hide()
         self._reseed.look()
