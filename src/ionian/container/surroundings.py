@@ -1,8 +1,9 @@
-"""What a process sees round itself, and a fork must see as its own: the environment, the folder that it is in."""
+"""What a process has round itself, and a fork must have as its own: the environment, its folder, its signals."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 
 class Surroundings:
@@ -13,6 +14,7 @@ class Surroundings:
         self._changed: dict[str, str] = {}
         self._removed: set[str] = set()
         self._folder = os.getcwd()
+        self._child_ended = signal.getsignal(signal.SIGCHLD)
 
     def look(self) -> None:
         """Finds what user code has changed."""
@@ -20,6 +22,7 @@ class Surroundings:
         self._changed = {name: value for name, value in now.items() if self._env.get(name) != value}
         self._removed = self._env.keys() - now.keys()
         self._folder = os.getcwd()
+        self._child_ended = signal.getsignal(signal.SIGCHLD)
 
     def become(self, env: dict[str, str]) -> None:
         """The environment is this one, Python's and libc's, with what user code changed; the folder is user code's."""
@@ -27,3 +30,5 @@ class Surroundings:
         os.environ.clear()
         os.environ.update(kept | self._changed)
         os.chdir(self._folder)
+        if self._child_ended is not None:  # else it is native code's
+            signal.signal(signal.SIGCHLD, self._child_ended)  # the fork's own init had it as it needs it

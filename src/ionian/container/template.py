@@ -20,6 +20,7 @@ from .after_import import after_import
 from .files import reopen, to_reopen
 from .fitness import Fitness
 from .pools import Pools
+from .progress_bars import ProgressBars
 from .reseed import Reseed
 from .results import flush_output
 from .surroundings import Surroundings
@@ -70,9 +71,11 @@ class Template:
         self._pools = Pools()
         self._surroundings = Surroundings()
         self._reseed = Reseed()
+        self._bars = ProgressBars()
         after_import(
             {
                 "numpy.random": self._reseed.of_numpy,
+                "tqdm.std": self._bars.of_tqdm,
                 "torch": self._pools.of_torch,
                 "torch.cuda": self._fitness.of_torch_cuda,
             }
@@ -154,6 +157,7 @@ class Template:
         reopen(self._files)
         self._reseed.renew()
         self._pools.release()
+        self._bars.release()
         if self._collects:
             gc.enable()
 

@@ -25,6 +25,10 @@ UNFIT = {
         "import subprocess\nchild = subprocess.Popen(['sleep', '60'])",
         "its import leaves a process running (sleep)",
     ),
+    "the resource tracker of multiprocessing": (
+        "from multiprocessing import resource_tracker\nresource_tracker.ensure_running()",
+        "its import leaves a process running (python",
+    ),
     "a socket": (
         "import socket\nsock = socket.socket()",
         "its import keeps a socket open",

@@ -197,3 +197,53 @@ def test_a_module_that_is_waited_for_does_not_know_it(tmp_path: Path):
     with template(tmp_path, source) as made:
         made.prepared()
         assert made.fork().call() == (("SourceFileLoader",) * 2, "\nnumbers = []"[:12], True)
+
+
+FAKE_TQDM = """
+import multiprocessing, threading, time
+
+class TqdmDefaultWriteLock:
+    def __init__(self):
+        if not hasattr(type(self), "mp_lock"):
+            type(self).mp_lock = multiprocessing.RLock()
+
+class tqdm:
+    monitor_interval = 10
+
+    def __init__(self):
+        if not hasattr(tqdm, "_lock"):
+            tqdm._lock = TqdmDefaultWriteLock()
+        if tqdm.monitor_interval:
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+"""
+
+
+def test_a_progress_bar_at_import_is_no_reason_and_one_in_a_fork_is_whole(tmp_path: Path):
+    (tmp_path / "tqdm").mkdir()
+    (tmp_path / "tqdm" / "__init__.py").touch()
+    (tmp_path / "tqdm" / "std.py").write_text(FAKE_TQDM)
+    source = """
+        import threading
+        from tqdm.std import tqdm
+        tqdm()
+
+        def f():
+            tqdm()
+            return tqdm._lock.mp_lock is not None, threading.active_count()
+    """
+    with template(tmp_path, source) as made:
+        made.prepared()
+        assert made.fork().call() == (True, 2)
+
+
+def test_the_handlers_of_signals_are_those_of_the_import(tmp_path: Path):
+    source = """
+        import signal
+        def ours(*_): pass
+        signal.signal(signal.SIGCHLD, ours)
+        signal.signal(signal.SIGHUP, ours)
+        def f(): return [signal.getsignal(n).__name__ for n in (signal.SIGCHLD, signal.SIGHUP)]
+    """
+    with template(tmp_path, source) as made:
+        made.prepared()
+        assert made.fork().call() == ["ours", "ours"]
