@@ -18,6 +18,7 @@ from picows import (
     WSMsgType,
     WSTransport,
     WSUpgradeRequest,
+    WSUpgradeResponseWithListener,
     ws_connect,  # pyright: ignore[reportUnknownVariableType]
     ws_create_server,  # pyright: ignore[reportUnknownVariableType]
 )
@@ -296,9 +297,11 @@ async def dial(url: str, make: Callable[[], P]) -> P:
     return cast(P, peer)
 
 
-async def listen_local(
-    accept: Callable[[WSUpgradeRequest], Peer | None], path: Path
-) -> tuple[asyncio.Server, str]:
+Accept = Callable[[WSUpgradeRequest], Peer | WSUpgradeResponseWithListener | None]
+"""Makes our end of a stream; or answers plain HTTP; or, with None, refuses it."""
+
+
+async def listen_local(accept: Accept, path: Path) -> tuple[asyncio.Server, str]:
     """Listens for streams of this machine on a Unix socket; what lies at its path gives way. Raises OSError."""
     path.unlink(missing_ok=True)
     local = LocalSocket(socket.AF_UNIX)
@@ -309,10 +312,8 @@ async def listen_local(
     return server, f"{LOCAL}{path}"
 
 
-async def listen(
-    accept: Callable[[WSUpgradeRequest], Peer | None], host: str, port: int
-) -> tuple[asyncio.Server, str]:
-    """Listens for streams; returns the server and its URL. `accept` makes our end of each, or None to refuse it.
+async def listen(accept: Accept, host: str, port: int) -> tuple[asyncio.Server, str]:
+    """Listens for streams; returns the server and its URL.
 
     Raises OSError where the address can't be had.
     """

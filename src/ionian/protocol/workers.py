@@ -98,6 +98,26 @@ class StartContainer:
 
 
 @dataclass
+class Prewarm:
+    """Server → worker: containers of this function are likely. The worker makes a template of it, if it has its image,
+    and the memory and cores that running work does not need."""
+
+    app_id: str
+    environment: str
+    function: FunctionSpec
+    secrets: dict[str, str] = field(default_factory=dict[str, str], repr=False)  # as in StartContainer
+    functions: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass
+class DropTemplates:
+    """Server → worker: no container of this app's functions will be started any more, but of these."""
+
+    app_id: str
+    keep: list[str] = field(default_factory=list[str])  # ids of functions
+
+
+@dataclass
 class CancelInputs:
     """Server → worker: these inputs of a container are not wanted any more.
 

@@ -149,6 +149,7 @@ class Containers:
         if container.start is None or container.said:
             return
         container.said = True
+        self._engine.server.metrics.started(container.start)
         about = Log(container.app_id, container.tag, container.container_id, STARTED)
         self._engine.server.context.logbook.write(about, f"{line(container.start)}\n".encode())
 

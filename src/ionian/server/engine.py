@@ -223,6 +223,7 @@ class Engine:
         )
         self.server.durable.worker_joined()
         self.pump()
+        self.server.prewarming.joined(session)
 
     def worker_gone(self, session: Session) -> None:
         """A worker's connection ended; whether it lives is another question."""

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from picows import WSUpgradeRequest
+from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from ..machine.identity import machine_id
 from ..machine.state import StateFolder
@@ -33,7 +33,10 @@ from .handlers.environments import delete_all_of
 from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .keeper import Keeper
+from .metrics import Metrics
 from .owners import Owners
+from .pages import page
+from .prewarming import Prewarming
 from .retention import Retention
 from .roster import roster
 from .schedules import Scheduler, scheduled_call
@@ -82,6 +85,8 @@ class Server:
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
         self.apps = Owners(self)
+        self.prewarming = Prewarming(self)
+        self.metrics = Metrics(lambda: len(self.engine.workers), lambda: len(self.engine.containers.all()))
         self.keeper = Keeper(self, local, list(worker_options))
         self._collector: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -118,9 +123,11 @@ class Server:
         self._sweep()
         return url
 
-    def _accept(self, request: WSUpgradeRequest) -> Session | None:
+    def _accept(self, request: WSUpgradeRequest) -> Session | WSUpgradeResponseWithListener | None:
         if any(name.lower() == "origin" for name in request.headers):
             return None  # a page in a browser: it has no business here
+        if (answer := page(request, self.store, self.metrics)) is not None:
+            return answer
         session = Session(self)
         self.sessions.add(session)
         return session
@@ -247,6 +254,7 @@ class Server:
             recreate=recreate,
             roll=roll,
         )
+        self.prewarming.published(app.app_id, deployed=app.state == "deployed", roll=roll or recreate)
         if app.state == "deployed":
             await self.scheduler.publish(app.app_id, specs)
 
@@ -308,6 +316,7 @@ class Server:
             app_id, ephemeral=app is not None and not app.detach and not app.version
         )
         await self.engine.stop_app(app_id)
+        self.prewarming.ended(app_id)
         self.durable.ends.app_ended(app_id)
         await self.scheduler.drop(app_id)
         if self._tasks:

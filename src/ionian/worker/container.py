@@ -7,7 +7,7 @@ import logging
 import select
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,10 @@ from .images import BuiltImage
 from .large_inputs import Part
 from .logs import PAUSE_S, LogPipe
 from .origin import Origin
-from .recipe import LEAVE_S, begin_of, sandbox_of, slots_of
-from .sandbox import Exit, IdMap, Sandbox, SandboxError, remove_folders, start
+from .recipe import LEAVE_S, begin_of, fork_of, sandbox_of, slots_of
+from .sandbox import Exit, ForkError, IdMap, Sandbox, SandboxError, remove_folders, start
 from .side import Side
+from .templates import Choice, Template
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -60,6 +61,9 @@ class Container:
         self.ended = False
         self.feed: Feed | None = None
         self.origin = Origin()
+        self._choice = Choice()
+        self._forked: Template | None = None  # that it is a fork of, until it is ready
+        self._fork_trouble = ""
         self._waiting: list[Part] = []  # given before it was ready
         self._side: Side | None = None
         self._sandbox: Sandbox | None = None
@@ -84,6 +88,11 @@ class Container:
         self.task = asyncio.ensure_future(self._live())
 
     # --- for the worker
+
+    @property
+    def wanted(self) -> bool:
+        """Whether nobody has told it to end, and it has not."""
+        return not (self.ended or self._why)
 
     def running(self) -> Running:
         """For the inventory."""
@@ -217,6 +226,11 @@ class Container:
             return
         spec = self.ask.function
         if not self.ready:
+            if self._forked is not None and time.monotonic() - self._started > self._forked.patience_s:
+                self._fork_trouble = "its fork hung"
+                if self._sandbox is not None:
+                    self._sandbox.kill()
+                return
             if self._sandbox is not None and time.monotonic() - self._started > spec.startup_timeout_s:
                 self._end_for(
                     "startup",
@@ -269,6 +283,7 @@ class Container:
             self.ended = True
             words = ContainerState(self.number, "ended", self._why or "exit", self._detail or str(error))
             self.worker.ended(self, words, self._failure)
+        self.worker.templates.ended(self._choice)
         if self._sandbox is not None:
             await self._sandbox.remove()
         else:
@@ -284,7 +299,16 @@ class Container:
                 f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer"
             )
         self.origin.part("image")
-        spec = await sandbox_of(self.worker, ask, image, scratch)
+        self._choice = await self.worker.templates.choose(ask, image)
+        self.origin.why_fresh = self._choice.why_fresh
+        if self._choice.template is not None and not self._hurry.is_set():
+            exited = await self._fork(self._choice.template, image, scratch)
+            if not self.origin.fallback:
+                return exited
+        return await self._plain(image, scratch)
+
+    async def _plain(self, image: BuiltImage, scratch: Path) -> Exit | None:
+        spec = await sandbox_of(self.worker, self.ask, image, scratch)
         if self._hurry.is_set():
             return None
 
@@ -294,8 +318,39 @@ class Container:
 
         return await self._through(image, make)
 
-    async def _through(self, image: BuiltImage, make: Callable[[Ends], Awaitable[Sandbox]]) -> Exit:
-        """Makes the sandbox, tells its agent what it is, and lets it run to its end."""
+    async def _fork(self, template: Template, image: BuiltImage, scratch: Path) -> Exit | None:
+        """Runs as a fork of the template. Where that did not come to be ready through no fault of its user or of memory,
+        `origin.fallback` says why, nothing is left of it, and a plain start takes its place."""
+        self.origin.kind, self._forked = template.kind, template
+        exited: Exit | None = None
+        try:
+            exited = await self._through(
+                image,
+                lambda ends: template.fork(fork_of(self.worker, self.ask, ends, scratch)),
+                template.printed,
+            )
+        except ForkError as error:
+            self._fork_trouble = self._fork_trouble or str(error)
+        self._forked = None
+        if self.ready or self._why or self._hurry.is_set() or (exited is not None and exited.oom):
+            return exited
+        self.origin.kind = "fresh"
+        self.origin.fallback = self._fork_trouble or f"its fork {_ended(exited)} before it was ready"
+        if self._sandbox is not None:
+            await self._sandbox.remove()
+            self._sandbox = None
+        if self._ends is not None:
+            self._ends.close()
+            self._ends = self._side = self.feed = None
+        return None
+
+    async def _through(
+        self,
+        image: BuiltImage,
+        make: Callable[[Ends], Awaitable[Sandbox]],
+        printed: Sequence[tuple[int, bytes]] = (),
+    ) -> Exit:
+        """Makes the sandbox, tells its agent what it is, and lets it run to its end. `printed`: by its import, before."""
         ends = self._ends = Ends(self._results, slots_of(self.ask.function), self._log, self._crowded)
         self.feed = ends.feed
         self._pipes += ends.pipes
@@ -310,6 +365,8 @@ class Container:
         self._side = await ends.open(self._asked)
         begin = begin_of(self.worker, self.ask, image)
         self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, begin))))
+        for fd, data in printed:
+            self._log(fd, data)
         if self._hurry.is_set():
             sandbox.kill()
         else:
@@ -361,6 +418,9 @@ class Container:
                 self._is_ready(msgspec.json.decode(header)[2])
                 return
             if name == Failed.__name__:
+                if self._forked is not None:  # a plain start tells whether that is the user's own
+                    self._fork_trouble = f"its fork failed ({msgspec.json.decode(header)[2]['message']})"
+                    return
                 self._why = "import"
                 self._detail = msgspec.json.decode(header)[2]["message"]
                 self._failure = bytes(payload)
@@ -393,6 +453,8 @@ class Container:
         for part in self._waiting:
             self.feed.give(*part)
         self._waiting.clear()
+        assert self._built is not None
+        self.worker.templates.started(self._choice, self.ask, self._built, self.origin)
 
     # --- its end
 
@@ -437,12 +499,7 @@ class Container:
             return self._why or "start", self._detail
         if self._leaving and exited.code == 0:
             return "stopped", "it has run what it was made for"
-        if exited.signal is not None:
-            return (
-                "signal",
-                f"its process was ended by signal {exited.signal} ({_signal_name(exited.signal)})",
-            )
-        return "exit", f"its process ended with exit code {exited.code}"
+        return "signal" if exited.signal is not None else "exit", f"its process {_ended(exited)}"
 
     async def _usage(self) -> Usage:
         if self._sandbox is None:
@@ -460,6 +517,14 @@ def _went_on(image: asyncio.Future[BuiltImage]) -> None:
 
 def _held(batch: Batch) -> Held:
     return Held(batch.call_id, list(batch.index), list(batch.attempt))
+
+
+def _ended(exited: Exit | None) -> str:
+    if exited is None:
+        return "ended"
+    if exited.signal is not None:
+        return f"was ended by signal {exited.signal} ({_signal_name(exited.signal)})"
+    return f"ended with exit code {exited.code}"
 
 
 def _signal_name(number: int) -> str:

@@ -20,7 +20,8 @@ def environment_of(ask: StartContainer, image: BuiltImage, devices: Edits) -> di
         **image.env,
     }
     for prefix in ("MODAL", "IONIAN"):
-        env[f"{prefix}_TASK_ID"] = ask.container_id
+        if ask.container_id:  # a template has none
+            env[f"{prefix}_TASK_ID"] = ask.container_id
         env[f"{prefix}_IMAGE_ID"] = ask.function.image_id
         env[f"{prefix}_ENVIRONMENT"] = ask.environment
         env[f"{prefix}_IS_REMOTE"] = "1"

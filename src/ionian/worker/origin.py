@@ -34,12 +34,10 @@ class Origin:
         what is no such time is left out, and all together take no longer than it took."""
         now = self.clock()
         left = now - self._since
-        try:
-            seconds = {name: float(said["seconds"][name]) for name in ("imports", "enter")}
-        except (TypeError, KeyError, ValueError):
-            seconds = {}
-        for name, value in seconds.items():
-            if 0 <= value <= left:
+        seconds: Any = said.get("seconds") if isinstance(said, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        for name in ("imports", "enter"):  # a fork has no imports
+            value: Any = seconds.get(name) if isinstance(seconds, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            if isinstance(value, (int, float)) and 0 <= value <= left:
                 self.parts[name] = value
                 left -= value
         self.parts["agent"] = left

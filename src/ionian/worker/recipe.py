@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from ..protocol.container import RING, Begin
 from ..protocol.spec import FunctionSpec
 from ..protocol.workers import StartContainer
+from .ends import Ends
 from .environment import environment_of
 from .images import BuiltImage
-from .sandbox import Bind, Limits, SandboxError, SandboxSpec
+from .sandbox import Bind, ForkSpec, Limits, SandboxError, SandboxSpec
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -28,8 +29,11 @@ PIDS = 4096
 _FAULTS = {name: value for name, value in os.environ.items() if name == "IONIAN_FAULT"}  # set by tests alone
 
 
-async def sandbox_of(worker: Worker, ask: StartContainer, image: BuiltImage, scratch: Path) -> SandboxSpec:
-    """The sandbox of a container: its layers, what is mounted in it, its devices and limits. Raises SandboxError."""
+async def sandbox_of(
+    worker: Worker, ask: StartContainer, image: BuiltImage, scratch: Path, *, template: bool = False
+) -> SandboxSpec:
+    """The sandbox of a container: its layers, what is mounted in it, its devices and limits. A template of it has no
+    devices: its forks get them. Raises SandboxError."""
     function = ask.function
     _check_disk(worker, function)
     layers = list(image.layers)
@@ -42,12 +46,12 @@ async def sandbox_of(worker: Worker, ask: StartContainer, image: BuiltImage, scr
     for volume in function.volumes:
         binds.append(Bind(worker.volume(volume.volume_id), volume.path, volume.read_only))
     edits = worker.devices.edits(ask.devices)
-    binds.extend(edits.binds)
-    resources = function.resources
+    if not template:
+        binds.extend(edits.binds)
     return SandboxSpec(
         layers=layers,
         scratch=scratch,
-        argv=["-m", "ionian.container.agent"],
+        argv=["-m", "ionian.container.template" if template else "ionian.container.agent"],
         env={
             **_FAULTS,
             "PATH": image.env.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -58,16 +62,36 @@ async def sandbox_of(worker: Worker, ask: StartContainer, image: BuiltImage, scr
         workdir="/",
         binds=binds,
         hostname=_hostname(function.tag),
-        devices=edits.devices,
-        limits=Limits(resources.cpu_limit_milli, resources.memory_limit_mib, PIDS),
+        devices=[] if template else edits.devices,
+        limits=limits_of(function),
         python=image.python,
         python_path=[RING],
         init=f"{RING}/ionian/container/init.py",
     )
 
 
+def fork_of(worker: Worker, ask: StartContainer, ends: Ends, scratch: Path) -> ForkSpec:
+    """A container as the fork of a template: what it has of its own."""
+    edits = worker.devices.edits(ask.devices)
+    return ForkSpec(
+        scratch=scratch,
+        limits=limits_of(ask.function),
+        hostname=_hostname(ask.function.tag),
+        stdout=ends.stdout,
+        stderr=ends.stderr,
+        pass_fds=ends.pass_fds,
+        binds=edits.binds,
+        devices=edits.devices,
+    )
+
+
+def limits_of(function: FunctionSpec) -> Limits:
+    """The most that a container of it may use."""
+    return Limits(function.resources.cpu_limit_milli, function.resources.memory_limit_mib, PIDS)
+
+
 def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
-    """What its agent is told at its start."""
+    """What its agent is told at its start; without a container's id, what a template is told."""
     function, batching = ask.function, ask.function.batching
     return Begin(
         container_id=ask.container_id,
@@ -91,6 +115,7 @@ def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
         snapshot=function.snapshot,
         grace_s=LEAVE_S,
         single_use=function.single_use,
+        has_gpu=bool(ask.devices),
     )
 
 

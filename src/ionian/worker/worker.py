@@ -21,11 +21,13 @@ from ..protocol.workers import (
     CancelInputs,
     ConfirmResults,
     ContainerState,
+    DropTemplates,
     FromContainer,
     HoldLogs,
     Inventory,
     Leave,
     MakeImage,
+    Prewarm,
     StartContainer,
     StopContainer,
     StopImage,
@@ -44,6 +46,7 @@ from .large_inputs import parts_of
 from .packets import LargeResult
 from .replay import ReplayContainer
 from .sandbox import IdMap, Spawner, sweep
+from .templates import Templates
 from .uplink import Uplink
 
 log = logging.getLogger("ionian.worker")
@@ -77,6 +80,7 @@ class Worker:
         self.images = ImageStore(state.images, self.blobs.fetch)
         self.devices = Devices.found()
         self.execs = Execs(self)
+        self.templates = Templates(self)
         self._ignore_gpu = ignore_gpu
         self._containers: dict[int, Container] = {}
         self._unconfirmed: dict[int, bytes] = {}  # seq → packed results
@@ -106,6 +110,7 @@ class Worker:
                 container.stop(0.0, "its worker ends")
             if containers:
                 await asyncio.wait([c.task for c in containers], timeout=10)
+            await self.templates.close()
             self.uplink.close()
             Spawner.of_this_loop().close()
 
@@ -133,6 +138,7 @@ class Worker:
         now = time.monotonic_ns()
         for container in list(self._containers.values()):
             container.check(now)
+        self.templates.check()
 
     @property
     def crowded(self) -> bool:
@@ -157,6 +163,10 @@ class Worker:
                 self._take_back(message.number)
             case CancelInputs():
                 self._cancel(message)
+            case Prewarm():
+                self.templates.prewarm(message)
+            case DropTemplates(app_id, keep):
+                self.templates.drop(app_id, keep)
             case ConfirmResults():
                 if faults.ARMED:
                     faults.reach("worker.confirmed")
@@ -256,6 +266,10 @@ class Worker:
         raise Refused(
             "ExecutionError", f"container {container_id} is still being made, or has just ended; try again"
         )
+
+    def has_of(self, function_id: str) -> bool:
+        """Whether a container of this function is here, and is not at its end."""
+        return any(c.ask.function.function_id == function_id for c in self._containers.values() if c.wanted)
 
     async def image(self, image_id: str, spec: ImageSpec, environment: str) -> BuiltImage:
         """An image, built here where this worker lacks it."""

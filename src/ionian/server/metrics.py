@@ -1,0 +1,81 @@
+"""Numbers for Prometheus: how containers started, and what is there now. `/metrics` shows them to a client's token.
+
+They are of this start of the server; Prometheus keeps what was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ..protocol.workers import Start
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS = (
+    0.001,
+    0.002,
+    0.004,
+    0.006,
+    0.008,
+    0.012,
+    0.02,
+    0.035,
+    0.06,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    30,
+    60,
+    300,
+)
+"""Buckets: as fine as the goals of issue 5 where templates are, and up to a slow import."""
+
+
+class Metrics:
+    """Each server has its own."""
+
+    def __init__(self, workers: Callable[[], int], containers: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        self._parts = Histogram(
+            "ionian_container_start_part_seconds",
+            "One part of the start of a container, by how it came to be.",
+            ("kind", "part"),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._starts = Histogram(
+            "ionian_container_start_seconds",
+            "From the decision to start a container to its first input, or until it was ready where none came.",
+            ("kind",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._fallbacks = Counter(
+            "ionian_fork_fallbacks",
+            "Containers whose fork of a template did not start, and that a plain start replaced.",
+            registry=self._registry,
+        )
+        gauges = (
+            ("ionian_workers", "Workers that are connected.", workers),
+            ("ionian_containers", "Containers that are there.", containers),
+        )
+        for name, help, count in gauges:
+            Gauge(name, help, registry=self._registry).set_function(count)
+
+    def started(self, start: Start) -> None:
+        """A container has started."""
+        for part, seconds in start.parts.items():
+            self._parts.labels(start.kind, part).observe(seconds)
+        self._starts.labels(start.kind).observe(sum(start.parts.values()))
+        if start.fallback:
+            self._fallbacks.inc()
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self._registry)
