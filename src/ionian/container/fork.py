@@ -17,7 +17,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..protocol.container import FORK_FD
 from . import init
@@ -61,13 +61,13 @@ class Forks:
         """Forks when it is told to, and calls `before` right before each fork. True in a container; False in the
         template, when no more are wanted."""
         while True:
-            asked, fds = self._next()
-            if asked is None:
+            asked, fds = _receive(self._socket)
+            if not asked:
                 return False
             before()
             pid = _libc.fork()
             if pid == 0:
-                self._become_container(asked, fds)
+                self._become_container(json.loads(asked)["flags"], socket.socket(fileno=fds[0]))
                 return True
             for fd in fds:
                 os.close(fd)
@@ -76,20 +76,11 @@ class Forks:
             except ChildProcessError:
                 pass  # the user's code ignores SIGCHLD
 
-    def _next(self) -> tuple[dict[str, Any] | None, list[int]]:
-        try:
-            data, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
-        except ConnectionError:
-            data, fds = b"", []
-        return (json.loads(data) if data else None), fds
-
-    def _become_container(self, asked: dict[str, Any], fds: list[int]) -> None:
+    def _become_container(self, flags: int, warden: socket.socket) -> None:
         """A, B and P; only P returns."""
-        warden = socket.socket(fileno=fds[0])
         try:
-            _unshare(warden, asked["flags"])
-            _settle(warden)
-            status, targets = fds[1], dict(zip(asked["targets"], fds[2:], strict=True))
+            _unshare(warden, flags)
+            status, targets = _settle(warden)
             if os.read(status, 1) != b"g":
                 os._exit(0)
             program = os.fork()
@@ -132,19 +123,29 @@ def _unshare(warden: socket.socket, flags: int) -> None:
     os._exit(0)
 
 
-def _settle(warden: socket.socket) -> None:
-    """B: gives up all rights once its root is made."""
+def _settle(warden: socket.socket) -> tuple[int, dict[int, int]]:
+    """B: gives up all rights once its root is made. Returns its status socket, and P's descriptors by their numbers."""
     signal.pthread_sigmask(
         signal.SIG_BLOCK, signal.valid_signals()
-    )  # for sigwait() later; pid 1 would ignore them otherwise
+    )  # for sigwait() later; pid 1 would ignore them
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the end of P would not be told
-    filter_ = warden.recv(1 << 16)
-    if not filter_:
+    data, fds = _receive(warden)
+    if not data:
         os._exit(0)
+    numbers, _, filter_ = data.partition(b"\n")
     os.chdir("/")
     _give_up_rights(filter_)
     warden.send(b"C")
     warden.close()
+    return fds[0], dict(zip(json.loads(numbers), fds[1:], strict=True))
+
+
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    try:
+        data, fds, _, _ = socket.recv_fds(sock, 1 << 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:
+        return b"", []
+    return data, fds
 
 
 def _give_up_rights(filter_: bytes) -> None:

@@ -9,7 +9,8 @@ from .scratch import remove as remove_folders
 from .scratch import sweep
 from .spawner import Spawner
 from .spec import Bind, Exit, Limits, ResourceUse, SandboxError, SandboxSpec
-from .zygote import ForkError, ForkSpec, Zygote, start_zygote
+from .warden_link import ForkError
+from .zygote import ForkSpec, Zygote, start_zygote
 
 __all__ = [
     "Bind",

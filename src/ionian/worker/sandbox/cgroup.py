@@ -37,8 +37,13 @@ class Cgroup:
 
     @property
     def joins(self) -> list[str]:
-        """The files into which a process writes "0" to join."""
-        return [str(folder / "cgroup.procs") for folder in dict.fromkeys(self._folders.values())]
+        """The files into which a process writes "0" to join.
+
+        In v1 the one for single threads, as who joins has no other yet: only there the kernel need not hold up all forks of
+        the machine, for which it waits 10 ms (an RCU grace period, measured).
+        """
+        name = "cgroup.procs" if self._version == 2 else "tasks"
+        return [str(folder / name) for folder in dict.fromkeys(self._folders.values())]
 
     def read(self) -> Reading:
         memory = self._folders["memory"]

@@ -22,10 +22,9 @@ from .enter import CONTROL_FD, PID_FD, SPEC_FD
 from .idmap import IdMap
 from .seccomp import build_filter
 from .spawner import Spawner
-from .spec import SandboxError
+from .spec import FILES, SandboxError
 
 SCRIPT = Path(__file__).with_name("enter.py")
-FILES = 65_536
 TERMINALS = (5, 136, 137, 138, 139, 140, 141, 142, 143)
 """Majors of terminal devices: the other side of a terminal is 5:2, or 136 and up where the kernel says so."""
 

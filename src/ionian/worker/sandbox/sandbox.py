@@ -22,9 +22,8 @@ from .meter import Meter
 from .pipes import read_all, read_some, unblocking_pipe
 from .seccomp import build_filter
 from .spawner import End, Spawner
-from .spec import Exit, Limits, ResourceUse, SandboxError, SandboxSpec
+from .spec import FILES, Exit, Limits, ResourceUse, SandboxError, SandboxSpec
 
-FILES = 65_536  # open files a process may have; Python and select() users are slow or wrong with a million
 GO = b"g"
 Kind = TypeVar("Kind", bound="Sandbox")
 REMOVALS = 50  # of a cgroup, 10 ms apart; sweep() takes what is left after that

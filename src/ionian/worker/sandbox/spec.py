@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FILES = 65_536
+"""Open files that a process may have; Python and users of select() are slow or wrong with a million."""
+
 
 class SandboxError(Exception):
     """A sandbox could not be made; the message says what was missing and what to do."""

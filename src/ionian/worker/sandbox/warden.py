@@ -6,12 +6,13 @@ User code never has a right in the template (T). What needs one, the warden does
 the launcher forks for each template. It is in the template's user namespace, where it has every capability, and in a
 mount namespace of its own; no user code runs in it, and none can see it, as its pid namespace is ours. In order:
 
- 1. T is told to fork; while it does so, the parts of the new root are made.
- 2. A says that it is there (the kernel tells its pid) and calls `unshare`, where it waits (supervision.py). The warden looks
-    at who calls, puts it into the container's cgroups, so all that comes of it is born in there, and lets it go on.
- 3. A forks B, the first process of its pid namespace, and is ended once B is known.
- 4. B gets its ids, hostname, /proc and root, then gives up its capabilities and puts on the filter of a container.
- 5. census.py looks whether that is so. Only then the worker gets B's pidfd, and may say "go".
+ 1. "conceive": T is told to fork. A says that it is there (the kernel tells its pid) and calls `unshare`, where it waits
+    (supervision.py). The warden looks at who calls, and has it put into the container's cgroups, so that all that comes of
+    it is born in there. This far one fork is kept ahead: the kernel takes 10 ms for a change of cgroup (an RCU grace
+    period, measured), and T's memory does not change while it waits.
+ 2. "fork": A is let go on. It forks B, the first process of its pid namespace, and is ended once B is known.
+ 3. B gets its ids, hostname, /proc and root, then gives up its capabilities and puts on the filter of a container.
+ 4. census.py looks whether that is so. Only then the worker gets B's pidfd, and may say "go".
 
 Whatever goes wrong ends A and B. Standard library only; it runs in the launcher's child, never in the worker.
 """
@@ -19,37 +20,27 @@ Whatever goes wrong ends A and B. Standard library only; it runs in the launcher
 from __future__ import annotations
 
 import array
-import fcntl
 import json
 import os
 import select
 import signal
 import socket
-import struct
-from collections.abc import Generator
-from typing import Any
+from typing import Any, NoReturn
 
 from . import mounts, supervision
-from .census import Family, Suspect, check_harmless, children
-from .newroot import Ground, Root
+from .birth import Birth, Ended
+from .census import Family, Suspect, children
+from .namespaces import NEW_NET, NEW_UTS, UNSHARED
+from .newroot import Ground
 
-NEW_NS, NEW_CGROUP, NEW_UTS, NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
-UNSHARED = NEW_USER | NEW_NS | NEW_PID | NEW_IPC | NEW_UTS | NEW_CGROUP
 MAX_FDS = 64
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-
-Request = dict[str, Any]
-Steps = Generator[int, None, None]
-"""One fork under way: it yields the descriptor that has to be readable before it goes on."""
-
-
-class Ended(Exception):
-    """The fork's process ended, or says that it can't go on."""
+PR_SET_PDEATHSIG = 1
 
 
 class Warden:
-    def __init__(self, control: socket.socket, template: socket.socket, init: int, request: Request) -> None:
+    def __init__(
+        self, control: socket.socket, template: socket.socket, init: int, request: dict[str, Any]
+    ) -> None:
         self.control = control
         self.template = template
         self.flags = UNSHARED | (0 if request["network"] else NEW_NET)
@@ -69,8 +60,8 @@ class Warden:
         self.births: dict[int, Birth] = {}  # by the worker's number
         self.callers: dict[int, Birth] = {}  # by the pid that may call unshare, once
         self.waiting: dict[int, Birth] = {}  # by the descriptor that it waits for
-        self.living: set[int] = set()
-        self.template_waits = False  # until it does, it writes: its files can't be lower layers yet
+        self.living: set[int] = set()  # the first processes of what was made
+        self.mover = start_mover()
         self.poll = select.poll()
         for fd in (control.fileno(), self.listener):
             self.poll.register(fd, select.POLLIN)
@@ -98,12 +89,19 @@ class Warden:
         data, fds = receive(self.control)
         if not data:
             return False
-        request = json.loads(data)
-        if request["do"] == "fork":
-            birth = self.births[request["id"]] = Birth(self, request, fds)
+        request: dict[str, Any] = json.loads(data)
+        birth = self.births.get(request["id"])
+        if request["do"] == "conceive":
+            birth = self.births[request["id"]] = Birth(self, request["id"], fds)
             self.resume(birth)
-        elif request["id"] in self.births:
-            self.over(self.births[request["id"]], "it took too long")
+        elif birth is None:  # it failed, and that is on its way to the worker
+            for fd in fds:
+                os.close(fd)
+        elif request["do"] == "fork":
+            birth.want(request, fds)
+            self.resume(birth)
+        else:
+            self.over(birth, "it took too long")
         return True
 
     def resume(self, birth: Birth | None) -> None:
@@ -136,10 +134,9 @@ class Warden:
             birth.close()
             self.say({"id": birth.number, "failed": failed})
             return
-        self.living.add(birth.pid)
+        self.living = self.living.intersection(children(self.family.init)) | {birth.pid}
         self.say({"id": birth.number, "pid": birth.pid}, [birth.pidfd])
-        birth.made = True
-        birth.close()
+        birth.close(made=True)
 
     def called(self) -> None:
         """Somebody in the template's sandbox calls unshare."""
@@ -155,170 +152,24 @@ class Warden:
             return
         birth.call = call
         self.resume(birth)
-        if not birth.allowed:
-            supervision.refuse(self.listener, call)
+
+    def move(self, pid: int, groups: list[int]) -> int:
+        """Has a process put into cgroups; returns an eventfd that says when it is done."""
+        done = os.eventfd(0)
+        socket.send_fds(self.mover, [b"%d" % pid], [done, *groups])
+        return done
+
+    def come_home(self) -> None:
+        """Back into our own namespaces."""
+        for fd in self.home:
+            mounts.check(mounts.libc.setns(fd, 0), "leaving the fork's namespaces")
+        os.fchdir(self.stage)
 
     def say(self, what: dict[str, object], fds: list[int] | None = None) -> None:
         try:
             socket.send_fds(self.control, [json.dumps(what).encode()], fds or [])
         except ConnectionError:
             pass  # the worker has gone, which the next read tells
-
-
-class Birth:
-    """One fork, from the worker's request until its first process waits for "go"."""
-
-    def __init__(self, warden: Warden, request: Request, fds: list[int]) -> None:
-        self.number: int = request["id"]
-        self.pid = self.pidfd = -1
-        self.waits_for = -1
-        self.call: supervision.Call | None = None
-        self.allowed = False
-        self.made = False
-        self.steps = self._steps()
-        self._warden = warden
-        self._request = request
-        self._given, self._groups = fds[: len(request["targets"]) + 1], fds[len(request["targets"]) + 1 :]
-        self._parent = self._parent_fd = -1
-        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._root: Root | None = None
-        self._proc = -1
-
-    def close(self) -> None:
-        self.steps.close()
-        if not self.made:
-            self._end()
-        self._warden.callers.pop(self._parent, None)
-        if self._root is not None:
-            self._root.close()
-        for fd in (*self._given, *self._groups, self._parent_fd, self.pidfd, self._proc):
-            if fd >= 0:
-                os.close(fd)
-        self._given = self._groups = []
-        self._ours.close()
-        self._theirs.close()
-
-    def _steps(self) -> Steps:
-        warden = self._warden
-        self._ask()
-        if warden.template_waits:  # then there is something to do while it forks
-            self._root = Root(warden.ground, self._request)
-        self._parent = yield from self._hear(b"A")
-        warden.template_waits = True
-        self._parent_fd = os.pidfd_open(self._parent)
-        warden.callers[self._parent] = self
-        while self.call is None:
-            yield self._ours.fileno()
-            said = self._read() if self.call is None else None
-            if said is not None:
-                raise Ended(said[0].decode(errors="replace"))
-        self._let_go_on(self.call)
-        self._root = self._root or Root(warden.ground, self._request)
-        pid = yield from self._hear(b"B")
-        self.pidfd = os.pidfd_open(pid)
-        warden.family.check_first_of_its_namespace(pid, self._parent)
-        self.pid = pid
-        signal.pidfd_send_signal(self._parent_fd, signal.SIGKILL)
-        self._furnish(pid)
-        self._ours.send(warden.filter)
-        if (yield from self._hear(b"C")) != pid:
-            raise Suspect("another process than its first answered")
-        yield self._parent_fd  # it was told to end: nothing with its rights is left
-        check_harmless(pid, self._proc, self._request["group"], len(self._groups))
-
-    def _ask(self) -> None:
-        what = {"flags": self._warden.flags, "targets": self._request["targets"]}
-        try:
-            data = [json.dumps(what).encode()]
-            socket.send_fds(
-                self._warden.template, data, [self._theirs.fileno(), *self._given], socket.MSG_DONTWAIT
-            )
-        except ConnectionError:
-            raise Ended("the template has ended") from None
-        except BlockingIOError:
-            raise Ended("the template does not answer") from None
-        self._theirs.close()
-        for fd in self._given:
-            os.close(fd)
-        self._given = []
-
-    def _hear(self, word: bytes) -> Generator[int, None, int]:
-        """Waits until the fork says `word`; returns the pid of the process that said it, as the kernel tells it."""
-        while True:
-            said = self._read()
-            if said is not None:
-                break
-            yield self._ours.fileno()
-        data, pid = said
-        if data != word:
-            raise Ended(data.decode(errors="replace")[:500])
-        return pid
-
-    def _read(self) -> tuple[bytes, int] | None:
-        room = socket.CMSG_SPACE(12)
-        try:
-            data, ancillary, _, _ = self._ours.recvmsg(
-                1000, room, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-            )
-        except BlockingIOError:
-            return None
-        if not data:
-            raise Ended("its process ended before it was complete")
-        for level, kind, payload in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                return data, struct.unpack("iII", payload[:12])[0]
-        raise Suspect("it does not say who it is")
-
-    def _let_go_on(self, call: supervision.Call) -> None:
-        listener = self._warden.listener
-        self._warden.family.check_forked_by_template(call.pid)
-        for group in self._groups:
-            os.write(group, b"%d" % call.pid)
-        if not supervision.still_waits(listener, call):
-            raise Ended("its process ended before it was complete")
-        self.allowed = True
-        supervision.allow(listener, call)
-
-    def _furnish(self, pid: int) -> None:
-        """Ids, /proc, hostname and root of the fork whose first process is `pid`."""
-        warden, root = self._warden, self._root
-        assert root is not None
-        for name, text in warden.maps.items():
-            with open(f"/proc/{pid}/{name}", "w") as file:
-                file.write(text)
-        self._proc = process_files(pid)
-        joined = NEW_NS | NEW_UTS | (warden.flags & NEW_NET)
-        mounts.check(mounts.libc.setns(self.pidfd, joined), "entering the fork's namespaces")
-        try:
-            socket.sethostname(self._request["hostname"])
-            if joined & NEW_NET:
-                raise_loopback()
-            root.put(self._proc)
-        finally:
-            for fd in warden.home:
-                mounts.check(mounts.libc.setns(fd, 0), "leaving the fork's namespaces")
-            os.fchdir(warden.stage)
-
-    def _end(self) -> None:
-        """Ends all that there is of it. Who has a namespace of its own and is not known can only be of a tampered
-        template, and has perhaps a capability in there."""
-        family, known = self._warden.family, set(self._warden.living)
-        for birth in self._warden.births.values():
-            known.add(birth.pid)
-        doomed = [self.pid] if self.pid > 0 else []
-        if self._parent_fd >= 0 and self.pid < 0:
-            doomed = [*children(self._parent), *family.strangers(known)]
-        for pid in doomed:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        if self._parent_fd >= 0:
-            try:
-                signal.pidfd_send_signal(self._parent_fd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
@@ -334,45 +185,32 @@ def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     return data, list(fds)
 
 
-def raise_loopback() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        request = struct.pack("16sh14x", b"lo", IFF_UP)
-        fcntl.ioctl(sock, SIOCSIFFLAGS, request)
-
-
-def process_files(pid: int) -> int:
-    """A new /proc for the pid namespace of `pid`, mounted nowhere yet."""
-    attributes = mounts.NO_SUID | mounts.NO_DEV | mounts.NO_EXEC
-    namespace = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return mounts.new("proc", {"pidns": namespace}, attributes)
-    except OSError as error:
-        if not mounts.is_unknown(error):
-            raise
-        return _made_inside(namespace, attributes)
-    finally:
-        os.close(namespace)
-
-
-def _made_inside(namespace: int, attributes: int) -> int:
-    """The same before Linux 6.17, where a /proc is always that of its maker: a child in the namespace makes it."""
+def start_mover() -> socket.socket:
+    """A child of ours that writes into cgroups, where the kernel makes it wait."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    helper = os.fork()
-    if helper == 0:
-        try:
-            mounts.check(mounts.libc.prctl(4, 0, 0, 0, 0), "not being traced")  # PR_SET_DUMPABLE
-            mounts.check(mounts.libc.setns(namespace, NEW_PID), "entering the fork's pid namespace")
-            if os.fork() == 0:
-                socket.send_fds(theirs, [b"proc"], [mounts.new("proc", {}, attributes)])
-                os._exit(0)
-            os.wait()
-        except OSError as error:
-            theirs.send(str(error).encode())
-        os._exit(0)
+    if os.fork() == 0:
+        move_all(theirs)
     theirs.close()
-    said, fds = receive(ours)
-    ours.close()
-    os.waitpid(helper, 0)
-    if not fds:
-        raise Ended(said.decode() or "no /proc could be made for it")
-    return fds[0]
+    return ours
+
+
+def move_all(asked: socket.socket) -> NoReturn:
+    try:
+        mounts.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.closerange(3, asked.fileno())  # the worker's end, above all
+        os.closerange(asked.fileno() + 1, 65536)
+        while True:
+            pid, fds = receive(asked)
+            if not pid:
+                break
+            done, *groups = fds
+            try:
+                for group in groups:
+                    os.write(group, pid)
+                os.eventfd_write(done, 1)
+            except OSError:
+                os.eventfd_write(done, 2)
+            for fd in fds:
+                os.close(fd)
+    finally:
+        os._exit(0)
