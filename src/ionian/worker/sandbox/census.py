@@ -11,6 +11,9 @@ from typing import NamedTuple
 NO_CAPS = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0000000000000000")
 FILTERS = 3  # the supervision of a template, its own, and that of a container
 
+TEMPLATE = 3
+"""The number of a template in its own pid namespace: see container/init.py for why it is not 2."""
+
 
 class Suspect(Exception):
     """A process is not what it has to be; the message says in what."""
@@ -27,11 +30,11 @@ class Family(NamedTuple):
         return Family(init, len(_numbers(status(init))))
 
     def check_forked_by_template(self, pid: int) -> None:
-        """The caller of `unshare` has to be a child of the template, which is process 2 and a child of the init."""
+        """The caller of `unshare` has to be a child of the template, and that a child of the init with its number."""
         child = status(pid)
         template = status(int(child.get("PPid", 0)))
         numbers = _numbers(template)
-        if len(numbers) != self.depth or numbers[-1] != 2 or int(template.get("PPid", 0)) != self.init:
+        if len(numbers) != self.depth or numbers[-1] != TEMPLATE or int(template.get("PPid", 0)) != self.init:
             raise Suspect("it was not made by the template")
 
     def check_first_of_its_namespace(self, pid: int, parent: int) -> None:
