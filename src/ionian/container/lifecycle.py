@@ -16,7 +16,7 @@ from ..protocol.tags import service_tag
 from ..remote_class import RemoteClass
 from . import loop, modules
 
-CO_GENERATOR, CO_ASYNC_GENERATOR = 0x20, 0x200
+CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Callables:
@@ -79,39 +79,55 @@ class Preparation:
     def __init__(self, begin: Begin) -> None:
         self._begin = begin
         self._found = modules.find(begin)
-        self._definition: ClassDefinition | None = None
+        self._definition = ClassDefinition(self._found) if begin.is_class else None
         self._instance: Any = None
+        self._is_made = False
+
+    def is_async(self) -> bool:
+        """Whether some of it will run on an event loop."""
+        definition = self._definition
+        if definition is None:
+            return is_async(self._found)
+        hooks = [*definition.enter_hooks, *definition.exit_hooks]
+        return any(map(is_async, [*hooks, *(partial.raw for partial in definition.methods.values())]))
 
     def enter_snapshot(self) -> None:
         """Makes the live object of the class, if it is one, and runs its @enter(snap=True) hooks."""
-        if not self._begin.is_class:
+        definition = self._definition
+        if definition is None:
             return
-        user_cls: type = self._found
-        definition = self._definition = ClassDefinition(user_cls)
         args, kwargs = decoded(self._begin.arguments)
-        instance = self._instance = definition.make(args, kwargs)
-        service = handle(self._begin.function_id, service_tag(user_cls.__name__), False)
-        Binding(RemoteClass(user_cls.__name__, service, definition), args, kwargs).is_alive(instance)
+        self._instance, self._is_made = definition.make(args, kwargs), True
+        service = handle(self._begin.function_id, service_tag(definition.name), False)
+        remote = RemoteClass(definition.name, service, definition)
+        Binding(remote, args, kwargs).is_alive(self._instance)
         for hook in definition.snap_hooks:
-            _run(hook, instance)
+            _run(hook, self._instance)
 
     def finish(self) -> Callables:
         """Runs what was not run yet; returns what inputs may call."""
-        if not self._begin.is_class:
-            return Callables(self._found, _generates(self._found))
         if self._definition is None:
+            return Callables(self._found, generates(self._found))
+        if not self._is_made:
             self.enter_snapshot()
-        assert self._definition is not None
         for hook in self._definition.late_hooks:
             _run(hook, self._instance)
         return Methods(self._definition, self._instance)
 
 
-def _generates(function: Any) -> bool:
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) or getattr(
-        function, "__ionian_generator__", False
-    )
+def is_async(function: Any) -> bool:
+    """Whether a call of it makes a coroutine, or an async generator."""
+    return bool(_flags(function) & (CO_COROUTINE | CO_ASYNC_GENERATOR))
+
+
+def generates(function: Any) -> bool:
+    """Whether it is a generator of either kind, or is said to be one."""
+    made = _flags(function) & (CO_GENERATOR | CO_ASYNC_GENERATOR)
+    return bool(made) or getattr(function, "__ionian_generator__", False)
+
+
+def _flags(function: Any) -> int:
+    return getattr(getattr(function, "__code__", None), "co_flags", 0)
 
 
 def _run(hook: Hook, instance: Any) -> None:

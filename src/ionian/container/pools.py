@@ -36,6 +36,7 @@ class Pools:
 
     def __init__(self) -> None:
         self._torch_chosen = False
+        self._torch_number = 0  # what user code chose
         self._openmp: list[Callable[[int], None]] = []
         self._mkl: list[Callable[[int], None]] = []
         # Libraries ask libc, and Python code that looks into os.environ sees what its container will have.
@@ -63,6 +64,8 @@ class Pools:
                 self._openmp.append(library.omp_set_num_threads)
         for library in native.libraries("libmkl_rt"):
             self._mkl.append(library.MKL_Set_Num_Threads)
+        if self._torch_chosen:
+            self._torch_number = sys.modules["torch"].get_num_threads()
 
     def hide(self) -> None:
         """Takes back what this put into the environment, where user code has not set it since."""
@@ -87,8 +90,8 @@ class Pools:
         numexpr, torch = sys.modules.get("numexpr"), sys.modules.get("torch")
         if numexpr is not None:
             numexpr.set_num_threads(min(int(os.environ.get(NUMEXPR) or number), numexpr.MAX_THREADS))
-        if torch is not None and not self._torch_chosen:
-            torch.set_num_threads(number)
+        if torch is not None:  # last, for its number is OpenMP's, too
+            torch.set_num_threads(self._torch_number or number)
 
     def _adopt(self, number: int) -> None:
         for set_number in self._openmp:

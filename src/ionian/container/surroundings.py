@@ -26,9 +26,13 @@ class Surroundings:
 
     def become(self, env: dict[str, str]) -> None:
         """The environment is this one, Python's and libc's, with what user code changed; the folder is user code's."""
-        kept = {name: value for name, value in env.items() if name not in self._removed}
-        os.environ.clear()
-        os.environ.update(kept | self._changed)
+        wanted = {name: value for name, value in env.items() if name not in self._removed} | self._changed
+        now = dict(os.environ)
+        for name in now.keys() - wanted.keys():
+            del os.environ[name]
+        for name, value in wanted.items():  # most are there already
+            if now.get(name) != value:
+                os.environ[name] = value
         os.chdir(self._folder)
         if self._child_ended is not None:  # else it is native code's
             signal.signal(signal.SIGCHLD, self._child_ended)  # the fork's own init had it as it needs it

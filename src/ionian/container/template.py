@@ -43,9 +43,9 @@ class Forking(Protocol):
 
 def main() -> None:
     """Runs a template to its end, or one of its containers."""
-    from .fork import Forks  # type: ignore
+    from .fork import Forks
 
-    run(Forks())  # type: ignore
+    run(Forks())
 
 
 def run(forks: Forking) -> None:
@@ -95,6 +95,7 @@ class Template:
                 self._unfit("leaves a task running on the event loop")
             self._check()
             seconds["enter"] = time.monotonic() - started
+        self._import_rest(preparation)
         self._settle()
         self._side.send(Prepared(f"{sys.version_info[0]}.{sys.version_info[1]}", seconds))
         if not self._forks.wait(_flush):
@@ -119,11 +120,16 @@ class Template:
         self._side.send(Unfit(reason))
         os._exit(0)
 
-    def _settle(self) -> None:
-        """Makes this memory one that forks share for long, and finds what they have to do for themselves."""
-        agent.runner_of(self._begin)  # imported here, once
+    def _import_rest(self, preparation: lifecycle.Preparation) -> None:
+        """Imports, once, what else each container will need."""
         from . import link  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
+        agent.runner_of(self._begin)
+        if preparation.is_async():
+            import asyncio  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    def _settle(self) -> None:
+        """Makes this memory one that forks share for long, and finds what they have to do for themselves."""
         self._pools.look()
         self._pools.hide()
         self._reseed.look()

@@ -161,6 +161,7 @@ def test_native_libraries_see_one_thread_in_the_template_and_python_its_containe
 FAKE_TORCH = """
 numbers = []
 def set_num_threads(number): numbers.append(number)
+def get_num_threads(): return numbers[-1]
 class default_generator:
     initial_seed = staticmethod(lambda: {seed})
     seed = staticmethod(lambda: numbers.append("seeded"))
@@ -172,7 +173,7 @@ class default_generator:
     [
         ("", 1 << 40, ["seeded", len(os.sched_getaffinity(0))]),
         ("", 42, [len(os.sched_getaffinity(0))]),
-        ("torch.set_num_threads(1)", 42, [1]),
+        ("torch.set_num_threads(1)", 42, [1, 1]),
     ],
 )
 def test_torch_has_its_number_of_threads_and_its_numbers_but_what_user_code_chose(
