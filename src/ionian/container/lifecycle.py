@@ -70,7 +70,7 @@ class Methods(Callables):
 
 def prepare(begin: Begin) -> Callables:
     """Finds what the container runs, and runs what is to be run before the first input (the module is imported)."""
-    return Preparation(begin).finish()
+    return Preparation(begin).finish(begin)
 
 
 class Preparation:
@@ -104,8 +104,10 @@ class Preparation:
         for hook in definition.snap_hooks:
             _run(hook, self._instance)
 
-    def finish(self) -> Callables:
-        """Runs what was not run yet; returns what inputs may call."""
+    def finish(self, begin: Begin) -> Callables:
+        """Runs what was not run yet; returns what inputs may call. `begin`: the container's own, which may be one of a
+        variant: with other parameters, unless the object is made already."""
+        self._begin = begin
         if self._definition is None:
             return Callables(self._found, generates(self._found))
         if not self._is_made:

@@ -153,7 +153,7 @@ class Template:
             self._renew(begin.env)
             link.connect_by(lambda: agent.link_of(self._side, begin))
             entering = time.monotonic()
-            callables = preparation.finish()
+            callables = preparation.finish(begin)
             seconds = {"renew": entering - started, "enter": time.monotonic() - entering}
             agent.serve(self._side, begin, callables, seconds)
 

@@ -135,11 +135,13 @@ class Template:
         assert self.process.wait(LIMIT_S) == 0
         return body["reason"]
 
-    def fork(self, container_id: str = "ta-1", **env: str) -> Fork:
+    def fork(self, container_id: str = "ta-1", *, arguments: str | None = None, **env: str) -> Fork:
         """A container that is ready for inputs."""
         fork = Fork(self.control)
         own = {"MODAL_TASK_ID": container_id, **env}
-        fork.side.send(dataclasses.replace(self.begin, container_id=container_id, env=self.begin.env | own))
+        begin = dataclasses.replace(self.begin, container_id=container_id, env=self.begin.env | own)
+        begin.arguments = arguments or begin.arguments
+        fork.side.send(begin)
         name, body, payload = fork.side.hear()
         if name == "Failed":
             raise load_failure(payload)

@@ -101,6 +101,14 @@ def test_the_parameters_of_a_class_are_there_in_its_snapshot_hooks(tmp_path: Pat
         assert made.fork().call(method="seen")[0] == ("snap", "Ada", made.process.pid)
 
 
+def test_without_a_snapshot_forks_of_one_template_are_made_with_parameters_of_their_own(tmp_path: Path):
+    with template(tmp_path, CLASS, "C", is_class=True) as made:
+        made.prepared()
+        for name in ("Ada", "Alan"):
+            fork = made.fork(arguments=parameters.encoded({"name": name}))
+            assert fork.call(method="seen")[0] == ("snap", name, fork.pid)
+
+
 def test_what_runs_at_the_end_runs_in_each_fork_and_not_in_the_template(tmp_path: Path):
     source = CLASS + "\n    import atexit\n    atexit.register(lambda: print('atexit'))\n"
     with template(tmp_path, source, "C", is_class=True, snapshot=True) as made:
