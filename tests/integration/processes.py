@@ -8,7 +8,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from tests.homes import IONIAN, Home
 
 AGENT = "ionian.container.agent"
 """What the command line of every process of a container's own init and agent holds."""
+
+TEMPLATE = "ionian.container.template"
+"""The same of a template, and of the containers that are forked from it."""
 
 
 class Program:
@@ -90,7 +93,7 @@ def there(home: Home) -> set[int]:
 
 
 def containers(home: Home, having: str = AGENT, besides: set[int] | None = None) -> dict[int, int]:
-    """The processes of this home's containers, or of its build steps: pid → a pidfd, which `gone` closes.
+    """The processes of this home's containers (forks, too), or of its build steps: pid → a pidfd, which `gone` closes.
 
     `besides`: those that were `there` before are left out.
     """
@@ -99,12 +102,47 @@ def containers(home: Home, having: str = AGENT, besides: set[int] | None = None)
     for pid in _pids():
         if pid in (besides or ()):
             continue
-        if having in _read(pid, "cmdline") and _ancestors(pid) & roots:
+        command = _read(pid, "cmdline")
+        if not (having in command or (having == AGENT and TEMPLATE in command and _is_fork(pid))):
+            continue
+        if _ancestors(pid) & roots:
             try:
                 found[pid] = os.pidfd_open(pid)
             except ProcessLookupError:
                 continue
     return found
+
+
+def templates(home: Home, *, without_inits: bool = False) -> dict[int, int]:
+    """The processes of this home's templates, and of their inits, but not the forks: pid → a pidfd."""
+    return _some(
+        containers(home, TEMPLATE),
+        lambda pid: not _is_fork(pid) and (not without_inits or _spaces(str(pid))[-1] == "2"),
+    )
+
+
+def forks(home: Home) -> dict[int, int]:
+    """The processes of those of this home's containers that are forks of templates: pid → a pidfd."""
+    return _some(containers(home, TEMPLATE), _is_fork)
+
+
+def _some(processes: dict[int, int], wanted: Callable[[int], bool]) -> dict[int, int]:
+    found = {pid: fd for pid, fd in processes.items() if wanted(pid)}
+    for pid, fd in processes.items():
+        if pid not in found:
+            os.close(fd)
+    return found
+
+
+def _is_fork(pid: int) -> bool:
+    """A fork has a pid in its template's namespace and in its own, beside that in ours."""
+    return len(_spaces(str(pid))) - len(_spaces("self")) >= 2
+
+
+def _spaces(pid: str) -> list[str]:
+    """Its number in each namespace of processes that it is in, the outermost first."""
+    found = re.search(r"^NSpid:(.*)$", _read(pid, "status"), re.MULTILINE)
+    return found[1].split() if found else [""]
 
 
 def gone(processes: dict[int, int], within_s: float) -> set[int]:
@@ -140,11 +178,21 @@ def _environment(pid: int) -> list[str]:
     return _read(pid, "environ").split("\0")
 
 
-def _read(pid: int, name: str) -> str:
+def _read(pid: int | str, name: str) -> str:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
     except OSError:
         return ""
 
 
-__all__ = ["Program", "containers", "gone", "running", "server_of", "there", "worker_of"]
+__all__ = [
+    "Program",
+    "containers",
+    "forks",
+    "gone",
+    "running",
+    "server_of",
+    "templates",
+    "there",
+    "worker_of",
+]

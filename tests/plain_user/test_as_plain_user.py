@@ -28,6 +28,7 @@ SMOKE = [
             "gpu",
             "exec",
             "replay",
+            "templates",
         ),  # what a user without rights has otherwise
         *("functions", "classes", "concurrent", "batched", "spawn", "cancellation", "app_commands"),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import Log
+from ...protocol.tags import shown
 from ...protocol.workers import Prewarm, StartContainer
 from ..images import BuiltImage
 from ..origin import Origin
@@ -122,13 +123,12 @@ class Templates:
 
     async def failed(self, template: Template, reason: str) -> None:
         """A fork did not become a container, where a plain start then did."""
-        if not await template.lives():
-            return  # that was why
         template.failures += 1
         log.warning("fork of function=%s failed: %s", template.ask.function.tag, reason)
-        if template.failures >= FAILURES:
+        if template.failures >= FAILURES and await template.lives():  # its death would be why
             template.retire(f"{FAILURES} forks of its template did not start, the last because {reason}")
             template.state = State.UNFIT
+            log.info("template function=%s state=UNFIT %s", template.ask.function.tag, template.reason)
             self._tell(template)
 
     # --- making them
@@ -184,7 +184,7 @@ class Templates:
     def _tell(self, template: Template) -> None:
         """Tells the user why containers of this version start on their own."""
         ask = template.ask
-        words = f"each container of {ask.function.tag} starts on its own, not from a template: {template.reason}\n"
+        words = f"each container of {shown(ask.function.tag)} starts on its own, not from a template: {template.reason}\n"
         self._worker.say(Log(ask.app_id, ask.function.tag, "", SYSTEM), words.encode())
 
     # --- ending them
