@@ -8,6 +8,7 @@ from . import exception, runner
 from .alias import install_alias
 from .app import App
 from .cls import Cls
+from .dict import Dict
 from .environment import Environment
 from .exception import Error
 from .execution import current_function_call_id, current_input_id, is_local
@@ -18,6 +19,7 @@ from .image import Image
 from .output import enable_output
 from .parameters import parameter
 from .partial_function import batched, concurrent, enter, exit, method
+from .queue import Queue
 from .retries import Retries
 from .schedule import Cron, Period
 from .secret import Secret
@@ -28,6 +30,7 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Dict",
     "Environment",
     "Error",
     "FilePatternMatcher",
@@ -35,6 +38,7 @@ __all__ = [
     "FunctionCall",
     "Image",
     "Period",
+    "Queue",
     "Retries",
     "Secret",
     "Volume",

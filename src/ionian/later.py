@@ -22,13 +22,12 @@ NAMES: dict[str, str] = {
         ),
         "the dashboard": (
             "App.get_dashboard_url FunctionCall.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
-            "Secret.get_dashboard_url Environment.get_dashboard_url"
+            "Secret.get_dashboard_url Environment.get_dashboard_url Dict.get_dashboard_url Queue.get_dashboard_url"
         ),
         "logs and statistics by call": (
             "App.logs App.stats App.info FunctionCall.logs Function.logs Function.stats Function.info Function.metrics Image.logs types"
         ),
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
-        "dictionaries and queues": "Dict Queue",
         "volumes by call": (
             "Volume.batch_upload Volume.copy_files Volume.ephemeral Volume.from_id Volume.hydrate "
             "Volume.info Volume.iterdir Volume.listdir Volume.objects Volume.read_file "
@@ -47,7 +46,7 @@ NAMES: dict[str, str] = {
         "workspaces and usage": "Environment.apps Environment.billing Workspace billing",
         "roles": "Environment.members Environment.roles",
         "connections by hand": (
-            "Client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client Secret.object_id Image.object_id"
+            "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client Secret.object_id Image.object_id"
         ),
         "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
@@ -83,6 +82,14 @@ PARAMETERS: dict[str, str] = {
         "Environment.from_name": {"connections by hand": "client"},
         "Environment.from_context": {"connections by hand": "client"},
         "Environment.hydrate": {"connections by hand": "client"},
+        "Dict.from_name": {"connections by hand": "client"},
+        "Dict.from_id": {"connections by hand": "client"},
+        "Dict.ephemeral": {"connections by hand": "client"},
+        "Dict.hydrate": {"connections by hand": "client"},
+        "Queue.from_name": {"connections by hand": "client"},
+        "Queue.from_id": {"connections by hand": "client"},
+        "Queue.ephemeral": {"connections by hand": "client"},
+        "Queue.hydrate": {"connections by hand": "client"},
         "Function.from_id": {"connections by hand": "client"},
         "Function.from_name": {"deploys of a version": "version", "connections by hand": "client"},
         "Function.with_options": {"placement": "region cloud routing_region"},

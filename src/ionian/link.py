@@ -30,6 +30,12 @@ class Link(Protocol):
         """The same for a coroutine."""
         ...
 
+    def ask(
+        self, message: Any, payload: bytes, heard: Callable[[tuple[Any, bytes] | BaseException], None]
+    ) -> None:
+        """Sends a request and does not wait: `heard` gets the answer, or the error, on the link's thread."""
+        ...
+
     def post(self, message: Any, payload: bytes = b"") -> None:
         """Sends what wants no answer."""
         ...

@@ -243,6 +243,15 @@ def _moment(value: datetime | str | None) -> float:
         raise wrong("created_before", "a datetime, or its text in ISO 8601", value) from None
 
 
+def retired(old: str, new: str) -> None:
+    """Warns of a name that is retired."""
+    import warnings
+
+    from .exception import DeprecationError
+
+    warnings.warn(f"{old} is retired; write {new}", DeprecationError, stacklevel=3)
+
+
 # --- objects without a name
 
 

@@ -6,7 +6,7 @@ a method and its `aio` twin are one implementation, and a thousand coroutines th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from . import link as links
@@ -20,13 +20,44 @@ T = TypeVar("T")
 Steps = Generator[Any, Any, T]
 
 
-class Blocking:
+class Own:
+    """A step that does its waiting itself."""
+
+    __slots__ = ()
+
+    def run(self) -> Any:
+        """Waits in this thread; returns the answer."""
+        raise NotImplementedError
+
+    async def run_async(self) -> Any:
+        """The same for a coroutine."""
+        raise NotImplementedError
+
+
+class Blocking(Own):
     """A step that is no request: `work` blocks, so a coroutine has a thread do it."""
 
     __slots__ = ("work",)
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.work = work
+
+    def run(self) -> Any:
+        return self.work()
+
+    async def run_async(self) -> Any:
+        import asyncio
+
+        return await asyncio.to_thread(self.work)
+
+
+class Item:
+    """A step of what gives values one by one: the next one."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 def run(steps: Steps[T]) -> T:
@@ -40,15 +71,13 @@ def run(steps: Steps[T]) -> T:
             return end.value
         answer = failure = None
         try:
-            answer = step.work() if isinstance(step, Blocking) else links.current().request(*_parts(step))
+            answer = step.run() if isinstance(step, Own) else links.current().request(*_parts(step))
         except Exception as error:
             failure = error
 
 
 async def run_async(steps: Steps[T]) -> T:
     """The same for a coroutine."""
-    import asyncio
-
     answer: Any = None
     failure: BaseException | None = None
     while True:
@@ -58,8 +87,8 @@ async def run_async(steps: Steps[T]) -> T:
             return end.value
         answer = failure = None
         try:
-            if isinstance(step, Blocking):
-                answer = await asyncio.to_thread(step.work)
+            if isinstance(step, Own):
+                answer = await step.run_async()
             else:
                 answer = await (await current()).request_async(*_parts(step))
         except Exception as error:
@@ -109,3 +138,69 @@ class StepsMethod(Generic[P, T]):
     def __get__(self, instance: object, owner: type | None = None) -> Stepped[P, T]:
         steps: Any = self._steps
         return Stepped(steps if instance is None else steps.__get__(instance, owner))
+
+
+# --- what gives values one by one
+
+
+def stream(steps: Steps[None]) -> Iterator[Any]:
+    """Runs the steps in this thread, and gives the values of their `Item`s."""
+    while (item := run(_to_item(steps))) is not None:
+        yield item.value
+
+
+async def stream_async(steps: Steps[None]) -> AsyncIterator[Any]:
+    """The same for a coroutine."""
+    while (item := await run_async(_to_item(steps))) is not None:
+        yield item.value
+
+
+def _to_item(steps: Steps[None]) -> Steps[Item | None]:
+    """The steps up to the next item; None at their end."""
+    answer: Any = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration:
+            return None
+        if isinstance(step, Item):
+            return step
+        answer = failure = None
+        try:
+            answer = yield step
+        except Exception as error:
+            failure = error
+
+
+class Streamed(Generic[P, T]):
+    """A function of steps with items, called: an iterator, and an `aio` twin for `async for`."""
+
+    def __init__(self, steps: Callable[P, Steps[None]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+        self.__name__: str = getattr(steps, "__name__", "")
+        self.__wrapped__ = steps
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return stream(self._steps(*args, **kwargs))
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        """The same for a coroutine."""
+        return stream_async(self._steps(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}, and its .aio>"
+
+
+class StreamMethod(Generic[P]):
+    """A decorator: makes a method of steps with items one that gives an iterator, with an `aio` twin."""
+
+    def __init__(self, steps: Callable[Concatenate[Any, P], Steps[None]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+        self.__wrapped__ = steps
+
+    def __get__(self, instance: object, owner: type | None = None) -> Streamed[P, Any]:
+        steps: Any = self._steps
+        return Streamed(steps if instance is None else steps.__get__(instance, owner))

@@ -24,6 +24,8 @@ COMMANDS = {
     "config": "See and change the settings of this machine.",
     "token": "Make, keep and revoke what lets clients and workers in.",
     "setup": "Choose the server that this machine uses.",
+    "dict": "See and change dicts that the server keeps.",
+    "queue": "See and change queues that the server keeps.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
@@ -32,7 +34,6 @@ COMMANDS = {
 LATER = {
     name: reason
     for reason, names in {
-        "dictionaries and queues": "dict queue",
         "workspaces and usage": "billing workspace",
         "interactive sessions": "shell",
         "logs and statistics by call": "function",

@@ -133,6 +133,17 @@ class Connection:
             raise exception.ConnectionError(CLOSED)
         return await self._asking.ask(message, payload)
 
+    def ask(
+        self, message: Any, payload: bytes, heard: Callable[[tuple[Any, bytes] | BaseException], None]
+    ) -> None:
+        def answered(future: Future[tuple[Any, bytes]]) -> None:
+            if future.cancelled():
+                heard(exception.ConnectionError(CLOSED))
+            else:
+                heard(future.exception() or future.result())
+
+        self._submit(self._request(message, payload)).add_done_callback(answered)
+
     def post(self, message: Any, payload: bytes = b"") -> None:
         if isinstance(message, FollowApp):
             self._follows[message.app_id] = message

@@ -22,7 +22,7 @@ from .wire import Messages, pack_message
 
 M = TypeVar("M")
 BLOB_CHUNK = 1 << 20
-MODULES = ("messages", "calls", "apps", "objects", "environments")
+MODULES = ("messages", "calls", "apps", "objects", "items", "environments")
 
 
 Reply = tuple[Any, bytes]
@@ -64,6 +64,18 @@ class ContainerLink:
 
         self._ask(message, payload, heard)
         return _opened(await answer)
+
+    def ask(
+        self, message: Any, payload: bytes, heard: Callable[[tuple[Any, bytes] | BaseException], None]
+    ) -> None:
+        def opened(reply: Reply | None) -> None:
+            try:
+                answer: Reply | BaseException = _opened(reply)
+            except Exception as error:
+                answer = error
+            heard(answer)
+
+        self._ask(message, payload, opened)
 
     def _ask(self, message: Any, payload: bytes, heard: Callable[[Reply | None], None]) -> None:
         with self._lock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from . import apps, calls, environments, messages, objects, tokens, workers
+from . import apps, calls, environments, items, messages, objects, tokens, workers
 from .wire import CONTROL, pack_entry
 
 
@@ -16,11 +17,11 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
         name: value
         for module in modules
         for name, value in vars(module).items()
-        if isinstance(value, type) and value.__module__ == module.__name__
+        if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
     }
 
 
-MESSAGES = _classes(messages, calls, apps, objects, environments, tokens, workers)
+MESSAGES = _classes(messages, calls, apps, objects, items, environments, tokens, workers)
 """Every message that may cross a stream, by the name it has there."""
 
 

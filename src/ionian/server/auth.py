@@ -49,6 +49,7 @@ class Target:
 
 OBJECTS = frozenset(
     {"FindObject", "CreateObject", "CreateEphemeral", "KeepEphemeral", "ListObjects", "DeleteObject"}
+    | {"ItemOps", "StopWaiting", "ReadDict", "PeekQueue", "MeasureQueue"}
 )
 """What concerns objects by their names, and what is in them."""
 

@@ -15,6 +15,7 @@ from ..protocol.apps import STARTED, ContainerNews, Log
 from ..protocol.batch import BLOB, Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
 from ..protocol.codec import BadMessage, decode, encode
+from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import Failure
 from ..protocol.stream import Refused
 from ..protocol.wire import CONTROL, INPUTS, OUTPUTS, entries
@@ -189,6 +190,7 @@ class Containers:
         self._by_number.pop((container.worker_id, container.number), None)
         self._by_id.pop(container.container_id, None)
         self._engine.caller_over(container.container_id)
+        self._engine.server.desk.gone(container.container_id)
         self._engine.server.context.uploads.abandon(container.actor)
         if not self._has_of(container.app_id):
             for waiting in self._gone.pop(container.app_id, []):
@@ -291,7 +293,7 @@ class Containers:
                 log.warning("container=%s sent a batch of kind %d", container.container_id, kind)
 
     def _control(self, container: Container, header: memoryview, payload: bytes) -> None:
-        request = 0
+        request, id = 0, container.container_id
         try:
             message, request = decode(header)
             authorise(container.actor, type(message).__name__, Target("", container.app_id))
@@ -314,6 +316,16 @@ class Containers:
                     self._answer(container, request, said, b"")
 
                 self._engine.server.durable.spawn(message, payload, container.actor, answer)
+            case ItemOps():
+
+                def answered(said: Any, out: bytes = b"") -> None:
+                    self._answer(container, request, said, out)
+
+                self._engine.server.desk.received(
+                    message, payload, container.actor, answered, lambda: self.find(id) is container
+                )
+            case StopWaiting():
+                self._engine.server.desk.stop_waiting(message.request_id, container.actor)
             case _:
                 self._later(self._handle(container, message, request, payload))
 

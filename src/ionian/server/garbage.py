@@ -22,7 +22,10 @@ def collect_garbage(store: Store, blobs: BlobStore) -> int:
     used = sum(entry.size for entry in blobs.entries())
     budget = int((shutil.disk_usage(blobs.folder).free + used) * DISK_SHARE)
     gone = blobs.collect(
-        keep=store.blob_grants.all_digests() | store.old_calls.blobs() | store.failed_inputs.blobs(),
+        keep=store.blob_grants.all_digests()
+        | store.old_calls.blobs()
+        | store.failed_inputs.blobs()
+        | store.old_items.blobs(),
         budget_bytes=budget,
         max_age_s=MAX_AGE_S,
         min_age_s=MIN_AGE_S,

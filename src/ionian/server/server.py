@@ -32,6 +32,7 @@ from .handlers.context import Context
 from .handlers.environments import delete_all_of
 from .handlers.functions import variants_of
 from .handlers.handle import handle
+from .items import Desk
 from .keeper import Keeper
 from .metrics import Metrics
 from .owners import Owners
@@ -81,6 +82,7 @@ class Server:
         known = {worker.worker_id for worker in self.store.workers.alive()}
         self.engine = Engine(self, self.epoch, known)
         self.durable = self.context.durable = Durable(self)
+        self.desk = self.context.desk = Desk(self)
         self.retention = Retention(self.store)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
@@ -112,6 +114,7 @@ class Server:
         await self.durable.start()
         for environment in deleted:  # a server was killed amid it
             await delete_all_of(environment, self.context)
+        await self.desk.start()
         self.retention.start()
         self.scheduler.start()
         self._listener, url = await listen(self._accept, host, port)
@@ -147,6 +150,7 @@ class Server:
         self.scheduler.stop()
         self.retention.stop()
         await self.durable.stop()
+        await self.desk.stop()
         await self.engine.replays.flush()
         await asyncio.to_thread(self.context.logbook.close)
         self.store.close()

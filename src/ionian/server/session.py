@@ -23,6 +23,7 @@ from ..protocol.apps import (
 )
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
+from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
 from ..protocol.wire import CALL, INPUTS, RESULTS
@@ -134,6 +135,12 @@ class Session(Peer):
                 engine.confirm(self.actor.id, message.seq)
             case Spawn():
                 self.server.durable.spawn(message, payload, self.actor, partial(self.reply, request))
+            case ItemOps():
+                self.server.desk.received(
+                    message, payload, self.actor, partial(self.reply, request), lambda: self.connected
+                )
+            case StopWaiting():
+                self.server.desk.stop_waiting(message.request_id, self.actor)
             case FollowApp():
                 self._run(self._follow(message.app_id), request)
             case BuildImage():

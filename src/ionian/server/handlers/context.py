@@ -22,6 +22,7 @@ from .uploads import Uploads
 
 if TYPE_CHECKING:
     from ..durable import Durable
+    from ..items import Desk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +102,9 @@ class Context:
     uploads: Uploads = field(default_factory=Uploads)
     logbook: LogBook = field(init=False)
     durable: Durable = field(init=False)  # set by the server
+    desk: Desk = field(init=False)  # likewise
+    on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
+    """Called with the id of an object that is there for nobody any more."""
     unheard: set[str] = field(default_factory=set[str])
     """Apps whose newest version is in the store, while the engine has not heard of it: that failed on the way, perhaps.
     Who deploys again finds it there, and has it run."""

@@ -25,6 +25,7 @@ from ..store.schema import Environment
 from .apps import end_app
 from .context import Context, in_thread
 from .names import check_environment_name, environment_of, there_are
+from .objects import delete_content
 
 SUFFIX = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")
 
@@ -139,6 +140,8 @@ async def delete_all_of(name: str, context: Context) -> None:
             faults.reach("environment.stopped")
         volumes = await in_thread(context.store.volumes.ids_of, name)
         await in_thread(_remove_folders, context, volumes, [app.app_id for app in apps])
+        for object_id in await in_thread(context.store.objects.ids_of, name):
+            await delete_content(object_id, context)
         if faults.ARMED:
             faults.reach("environment.emptied")
         try:

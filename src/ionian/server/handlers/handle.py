@@ -39,6 +39,7 @@ from ionian.protocol.environments import (
     ListEnvironments,
     UpdateEnvironment,
 )
+from ionian.protocol.items import MeasureQueue, PeekQueue, ReadDict
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.objects import (
     CreateEphemeral,
@@ -69,6 +70,7 @@ from .environments import (
     update_environment,
 )
 from .functions import bind_function, describe_function, find_function
+from .items import measure_queue, peek_queue, read_dict
 from .logs import read_logs
 from .objects import (
     create_ephemeral,
@@ -105,6 +107,9 @@ HANDLED: dict[type, Handler] = {
     KeepEphemeral: keep_ephemeral,
     ListObjects: list_objects,
     DeleteObject: delete_object,
+    ReadDict: read_dict,
+    PeekQueue: peek_queue,
+    MeasureQueue: measure_queue,
     FindFunction: find_function,
     DescribeFunction: describe_function,
     BindFunction: bind_function,

@@ -6,6 +6,8 @@ object's row is `expired`.
 
 from __future__ import annotations
 
+import asyncio
+
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import Done
 from ionian.protocol.objects import (
@@ -27,6 +29,11 @@ from ..auth import Actor, Target, authorise
 from ..store.schema import NamedObject
 from .context import Context, in_thread
 from .names import check_id, check_name, environment_of, there_are
+
+STEP_ROWS = 1000
+"""Rows that one transaction deletes."""
+
+BETWEEN_S = 0.02
 
 KEEP_S = 3 * KEEP_EVERY_S
 """An ephemeral object is kept for so long without a word from who made it."""
@@ -127,7 +134,17 @@ async def delete_object(
             raise await _missing(message.kind, environment, message.name, context)
         found = named
     await in_thread(context.store.objects.delete, found.object_id)
+    for tell in context.on_deleted:
+        tell(found.object_id)
     return Done(), b""
+
+
+async def delete_content(object_id: str, context: Context) -> None:
+    """Deletes what is in an object, bit by bit: others write between two of them."""
+    for tell in context.on_deleted:
+        tell(object_id)
+    while await in_thread(context.store.old_items.delete_content, object_id, STEP_ROWS):
+        await asyncio.sleep(BETWEEN_S)
 
 
 async def object_of(

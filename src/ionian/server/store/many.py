@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Update
+from sqlalchemy import Connection, Delete, Insert, Update
 from sqlalchemy.dialects.sqlite import dialect as sqlite
 
 
 def execute_many(
-    connection: Connection, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]
+    connection: Connection, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """Executes a statement, which is made once and whose values are all named, for each of these rows."""
     if connection.dialect.paramstyle != "qmark":
@@ -26,7 +26,7 @@ def execute_many(
 
 
 @cache
-def _compiled(statement: Insert | Update) -> tuple[str, tuple[str, ...]]:
+def _compiled(statement: Insert | Update | Delete) -> tuple[str, tuple[str, ...]]:
     """The text of a statement, and the names of its values in the order in which it has them."""
     compiled = statement.compile(dialect=sqlite(paramstyle="qmark"))
     return str(compiled), tuple(compiled.positiontup or ())

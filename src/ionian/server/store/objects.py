@@ -93,6 +93,13 @@ class Objects:
         with self._database.read() as session:
             return list(session.scalars(query))
 
+    def ids_of(self, environment: str) -> list[str]:
+        """All of an environment, also those that are there for nobody any more."""
+        with self._database.read() as session:
+            return list(
+                session.scalars(select(NamedObject.object_id).where(NamedObject.environment == environment))
+            )
+
     def expired(self, now: float) -> list[NamedObject]:
         """Those that are there for nobody any more, whose content is to be deleted."""
         with self._database.read() as session:

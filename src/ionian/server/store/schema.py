@@ -202,6 +202,49 @@ class NamedObject(Row):
     kept_until: Mapped[float | None] = mapped_column(default=None, index=True)  # None: until it is deleted
 
 
+class DictItem(Row):
+    """An entry of a dict."""
+
+    __tablename__ = "dict_items"
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(primary_key=True)  # of the key
+    key: Mapped[bytes]
+    value: Mapped[bytes]
+    is_blob: Mapped[bool]  # the value stands for its blob
+    used_at: Mapped[float] = mapped_column(index=True)
+
+
+class QueuePartition(Row):
+    """A partition of a queue in which there are items."""
+
+    __tablename__ = "queue_partitions"
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[bytes] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(Integer)
+    last: Mapped[int] = mapped_column(BigInteger)  # the position of the newest item
+    expires_at: Mapped[float] = mapped_column(index=True)
+
+
+class QueueItem(Row):
+    """An item of a queue."""
+
+    __tablename__ = "queue_items"
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[bytes] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    value: Mapped[bytes]
+    is_blob: Mapped[bool]
+
+
+class ItemAnswer(Row):
+    """What came of operations on dicts and queues, until who asked has confirmed that it knows."""
+
+    __tablename__ = "item_answers"
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes]
+    taken: Mapped[str] = mapped_column(Text)  # what is given back to its queue else: a list in JSON
+
+
 class Secret(Row):
     """A secret of an app, sealed. Its data key is wrapped by the master key that `key_id` names."""
 

@@ -15,9 +15,12 @@ from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
 from .failed_inputs import FailedInputs
 from .functions import Functions
+from .item_reads import ItemReads
+from .items import Items
 from .migrate import migrate
 from .objects import Objects
 from .old_calls import OldCalls
+from .old_items import OldItems
 from .schedules import Schedules
 from .schema import Epoch
 from .secrets import SecretRows
@@ -50,6 +53,9 @@ class Store:
         self.versions = Versions(database)
         self.volumes = Volumes(database)
         self.objects = Objects(database)
+        self.items = Items(database)
+        self.item_reads = ItemReads(database)
+        self.old_items = OldItems(database)
         self.secrets = SecretRows(database)
         self.blob_grants = BlobGrants(database)
         self.workers = Workers(database)
