@@ -49,6 +49,7 @@ class Forks:
         os.set_inheritable(fd, False)
         self._socket = socket.socket(fileno=fd)
         self._own = {fd}
+        self._folder = "/"
 
     def guard(self) -> None:
         """Notes which descriptors are ours: those are closed in each container, what user code opens is not.
@@ -60,6 +61,10 @@ class Forks:
     def wait(self, before: Callable[[], None]) -> bool:
         """Forks when it is told to, and calls `before` right before each fork. True in a container; False in the
         template, when no more are wanted."""
+        try:
+            self._folder = os.getcwd()
+        except OSError:
+            pass  # it was deleted
         while True:
             asked, fds = _receive(self._socket)
             if not asked:
@@ -93,6 +98,10 @@ class Forks:
     def _place(self, status: int, targets: dict[int, int]) -> None:
         """P's descriptors, each at its number, and none of the template's."""
         os.setsid()
+        try:
+            os.chdir(self._folder)
+        except OSError:
+            pass  # it is not there for all
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.close(status)
         self._socket.detach()

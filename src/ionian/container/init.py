@@ -29,13 +29,15 @@ def main(argv):  # type: ignore[no-untyped-def]
     is_template = argv[3] == "-t"
     if is_template:
         del argv[3]
-        hide()
+        may_be_traced(False)  # the containers of a template depend on this process
     if posix.read(status, 1) != b"g":
         posix._exit(1)  # the worker has gone, or wants us no more
     if is_template:
         skip_process_id()
     program = posix.fork()
     if program == 0:
+        if is_template:
+            may_be_traced(True)
         posix.close(status)
         posix.dup2(stderr, 2)
         posix.close(stderr)
@@ -94,11 +96,11 @@ def skip_process_id():  # type: ignore[no-untyped-def]
     posix.waitpid(passed, 0)
 
 
-def hide():  # type: ignore[no-untyped-def]
-    """No other process can trace this one, which the containers of a template depend on."""
+def may_be_traced(may):  # type: ignore[no-untyped-def]
+    """Whether other processes of this user can trace this one, and look into its memory."""
     import ctypes
 
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+    ctypes.CDLL(None).prctl(4, int(may), 0, 0, 0)  # PR_SET_DUMPABLE
 
 
 def become(argv):  # type: ignore[no-untyped-def]

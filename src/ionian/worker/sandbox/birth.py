@@ -174,7 +174,7 @@ class Birth:
         for name, text in warden.maps.items():
             with open(f"/proc/{pid}/{name}", "w") as file:
                 file.write(text)
-        self._proc = process_files(pid)
+        self._proc = process_files(pid, old=warden.old_proc)
         joined = NEW_NS | NEW_UTS | (warden.flags & NEW_NET)
         mounts.check(mounts.libc.setns(self.pidfd, joined), "entering the fork's namespaces")
         try:

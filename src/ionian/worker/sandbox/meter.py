@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from . import soft
 from .cgroup import Cgroup, Reading
@@ -16,6 +16,8 @@ GIB = 1 << 30
 class Meter:
     def __init__(self, pid: int, group: Cgroup | None, limits: Limits, *, over: Callable[[], None]) -> None:
         self.exceeded = False
+        self.forks: Callable[[], Collection[int]] = tuple  # of a template: what is metered on its own
+        self.of_template = False  # a fork is
         self._pid = pid
         self._group = group
         self._limit = limits.memory_limit_mib << 20
@@ -59,4 +61,6 @@ class Meter:
             self._over()
 
     def _read(self) -> Reading:
-        return self._group.read() if self._group else soft.read(self._pid, self._limit)
+        if self._group:
+            return self._group.read()
+        return soft.read(self._pid, self._limit, without=self.forks(), of_template=self.of_template)

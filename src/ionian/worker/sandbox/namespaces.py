@@ -26,22 +26,34 @@ def raise_loopback() -> None:
         fcntl.ioctl(sock, SIOCSIFFLAGS, request)
 
 
-def process_files(pid: int) -> int:
-    """A new /proc for the pid namespace of `pid`, mounted nowhere yet."""
+def process_files(pid: int, *, old: bool = False) -> int:
+    """A new /proc for the pid namespace of `pid`, mounted nowhere yet; `old` makes it as before Linux 6.17."""
     attributes = mounts.NO_SUID | mounts.NO_DEV | mounts.NO_EXEC
     namespace = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return mounts.new("proc", {"pidns": namespace}, attributes)
-    except OSError as error:
-        if not mounts.is_unknown(error):
-            raise
-        return _made_inside(namespace, attributes)
+        if old:
+            return _made_inside(namespace, attributes)
+        try:
+            return mounts.new("proc", {"pidns": namespace}, attributes)
+        except OSError as error:
+            if not mounts.is_unknown(error):
+                raise
+            return _made_inside(namespace, attributes)
     finally:
         os.close(namespace)
 
 
+def give_number_back() -> None:
+    """The next process of our pid namespace gets number 2, which is ours until we have ended."""
+    try:
+        with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+            file.write("1")
+    except OSError:
+        pass  # a kernel without it: then user code is process 3
+
+
 def _made_inside(namespace: int, attributes: int) -> int:
-    """The same before Linux 6.17, where a /proc is always that of its maker: a child in the namespace makes it."""
+    """A /proc is that of its maker's namespace: a child in there makes it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     helper = os.fork()
     if helper == 0:
@@ -50,6 +62,7 @@ def _made_inside(namespace: int, attributes: int) -> int:
             mounts.check(mounts.libc.setns(namespace, NEW_PID), "entering the fork's pid namespace")
             if os.fork() == 0:
                 socket.send_fds(theirs, [b"proc"], [mounts.new("proc", {}, attributes)])
+                give_number_back()
                 os._exit(0)
             os.wait()
         except OSError as error:

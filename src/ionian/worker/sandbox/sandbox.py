@@ -280,12 +280,15 @@ class Sandbox:
     async def _watch(self, end: asyncio.Future[End]) -> Exit:
         ended = await end
         status, cpu_s = self._report()
-        self._meter.stop(max(ended.cpu_s, cpu_s))
+        self._meter.stop(self._cpu_at_end(ended.cpu_s, cpu_s))
         outcome = self._outcome(ended.status if status is None else status, told=status is not None)
         outcome.oom = outcome.code != 0 and (
             self._meter.exceeded or bool(self._group and self._group.oom_kills())
         )
         return outcome
+
+    def _cpu_at_end(self, waited_for_s: float, told_s: float) -> float:
+        return max(waited_for_s, told_s)
 
     def _report(self) -> tuple[int | None, float]:
         """What our init said at the end: the program's wait status, and the processor time of the sandbox."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .cgroup import Reading
@@ -13,21 +13,27 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def read(pid: int, limit_bytes: int = 0) -> Reading:
+def read(
+    pid: int, limit_bytes: int = 0, *, without: Collection[int] = (), of_template: bool = False
+) -> Reading:
     """CPU and memory of a sandbox, given its pid 1 (which adopts every orphan, so all of it lies below).
 
     Memory is the sum of resident sets while that is under the limit, else the sum of proportional sets, which counts
-    a page shared by forks once, but makes the kernel walk the page tables.
+    a page shared by forks once, but makes the kernel walk the page tables. `without` are the forks of a template, which
+    are children of its pid 1; a fork's pid 1 is what the template was (`of_template`), so its memory is nobody's twice.
     """
-    members = list(_tree(pid))
-    cpu = sum(_cpu_ticks(p) for p in members) / TICKS
-    resident = sum(_resident(p) for p in members)
+    members = list(_tree(pid, without))
+    counted = members[1:] if without else members  # what a template's pid 1 waited for were forks, too
+    cpu = sum(map(_cpu_ticks, counted)) / TICKS
+    resident = sum(map(_resident, members[1:] if of_template else members))
     if (limit_bytes and resident > limit_bytes) or len(members) > 2:
-        return Reading(cpu, sum(_proportional(p) for p in members))
+        return Reading(cpu, sum(map(_proportional, members)))
     return Reading(cpu, resident)
 
 
-def _tree(pid: int) -> Iterator[int]:
+def _tree(pid: int, without: Collection[int]) -> Iterator[int]:
+    if pid in without:
+        return
     yield pid
     try:
         threads = os.listdir(f"/proc/{pid}/task")
@@ -35,7 +41,7 @@ def _tree(pid: int) -> Iterator[int]:
         return
     for thread in threads:
         for child in _text(f"/proc/{pid}/task/{thread}/children").split():
-            yield from _tree(int(child))
+            yield from _tree(int(child), without)
 
 
 def _cpu_ticks(pid: int) -> int:

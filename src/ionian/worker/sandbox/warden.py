@@ -44,6 +44,7 @@ class Warden:
         self.control = control
         self.template = template
         self.flags = UNSHARED | (0 if request["network"] else NEW_NET)
+        self.old_proc: bool = request["old_proc"]
         self.maps = {"uid_map": request["uid_map"], "gid_map": request["gid_map"]}
         self.filter = bytes.fromhex(request["filter"])
         self.ground = Ground(request["plan"])

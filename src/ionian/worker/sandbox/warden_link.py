@@ -22,6 +22,9 @@ from .seccomp import build_filter
 from .spawner import Spawner
 from .spec import FILES, SandboxError, SandboxSpec
 
+OLD_PROC = False
+"""For tests: makes /proc as is done before Linux 6.17."""
+
 Answer = tuple[dict[str, Any], list[int]]
 
 
@@ -46,6 +49,7 @@ class WardenLink:
     """The stream of requests to one warden. Its end leaves what was forked alone."""
 
     def __init__(self) -> None:
+        self.pid = 0  # the warden's
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._numbers = count(1)
@@ -64,7 +68,7 @@ class WardenLink:
         ready = self._expect(0)
         with theirs:
             request = _request(spec, ids, pid)
-            await spawner.run(request, ids, [theirs.fileno(), template, pidfd])
+            _, self.pid, _ = await spawner.run(request, ids, [theirs.fileno(), template, pidfd])
         said, _ = await ready
         if "failed" in said:
             raise SandboxError(f"a template could not be made: {said['failed']}")
@@ -163,6 +167,7 @@ def _request(spec: SandboxSpec, ids: IdMap, init: int) -> dict[str, Any]:
         "sources": sources,
         "plan": plan,
         "network": spec.network,
+        "old_proc": OLD_PROC,
         "filter": build_filter().hex(),
         "uid_map": _identity(ids.uids),
         "gid_map": _identity(ids.gids),

@@ -71,6 +71,7 @@ class Zygote(Sandbox):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.link = WardenLink()
+        self._meter.forks = lambda: set(self._forks.values()) or {0}
         self._forks: dict[int, int] = {}  # descriptor that tells its end → pid
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._ahead: Unborn | None = None
@@ -130,7 +131,9 @@ class Zygote(Sandbox):
             as_template=False,
         )
         end = self._end_of(pid, pidfd)
-        return Sandbox(made, self._ids, self._spawner, 0, end, ours.detach(), pid, pidfd, unborn.group)
+        box = Sandbox(made, self._ids, self._spawner, 0, end, ours.detach(), pid, pidfd, unborn.group)
+        box._meter.of_template = True
+        return box
 
     async def _next_unborn(self) -> Unborn:
         unborn, self._ahead = self._ahead, None
@@ -176,6 +179,9 @@ class Zygote(Sandbox):
 
         loop.add_reader(watched, ended)
         return end
+
+    def _cpu_at_end(self, waited_for_s: float, told_s: float) -> float:
+        return 0.0  # these are the forks', too; what was sampled holds
 
     def retire(self) -> None:
         """Ends the template. Its forks live on, and a fork under way fails."""
