@@ -100,6 +100,34 @@ class Spawn:
 
 
 @dataclass
+class SpawnEach:
+    """Calls of one function that have one input each, as so many Spawn; the payload is their inputs one behind the other.
+    Answered by SpawnedEach when they are synced to disk."""
+
+    function_id: str
+    call_ids: list[str]
+    sizes: list[int]  # bytes of each input
+    parent: str = ""
+    tag: str = ""
+
+
+@dataclass
+class FailedSpawn:
+    """A call that is not kept, and why: a class of ionian.exception."""
+
+    call_id: str
+    type: str
+    message: str
+
+
+@dataclass
+class SpawnedEach:
+    """All calls of a SpawnEach are kept but these."""
+
+    failed: list[FailedSpawn] = field(default_factory=list[FailedSpawn])
+
+
+@dataclass
 class GetOutputs:
     """Asks for results of a spawned call, from input `start` on, in the order of inputs.
 

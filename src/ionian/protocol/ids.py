@@ -16,7 +16,25 @@ CALL_ID_LENGTH = 29  # "fc-" and 26 characters
 
 def ulid() -> str:
     """A new ULID: sorts by the millisecond in which it was made."""
-    return _time(time.time_ns() // 1_000_000) + os.urandom(16).translate(LETTERS).decode()
+    return _time(time.time_ns() // 1_000_000) + _random_part()
+
+
+_random: list[str] = []
+"""The random parts of the next ids. A system call for each would give the interpreter away to another thread that works,
+and cost a program that spawns many calls some 100 µs. What copies a process must empty it, as a fork does."""
+
+os.register_at_fork(after_in_child=_random.clear)
+
+AHEAD = 64
+
+
+def _random_part() -> str:
+    while True:
+        try:
+            return _random.pop()
+        except IndexError:
+            letters = os.urandom(16 * AHEAD).translate(LETTERS).decode()
+            _random.extend([letters[at : at + 16] for at in range(0, len(letters), 16)])
 
 
 @lru_cache(maxsize=1)  # many are made in one millisecond: each spawned call has one

@@ -22,7 +22,7 @@ from ..protocol.apps import (
     StartReplay,
 )
 from ..protocol.batch import Batch
-from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
+from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn, SpawnEach
 from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
@@ -141,6 +141,8 @@ class Session(Peer):
                 )
             case StopWaiting():
                 self.server.desk.stop_waiting(message.request_id, self.actor)
+            case SpawnEach():
+                self.server.durable.spawn_each(message, payload, self.actor, partial(self.reply, request))
             case FollowApp():
                 self._run(self._follow(message.app_id), request)
             case BuildImage():

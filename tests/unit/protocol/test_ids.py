@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from ionian.protocol.ids import CALL_ID_LENGTH, LETTERS, derived_id, input_id, new_id, ulid, ulid_of
 
@@ -30,6 +33,26 @@ def test_ids_of_one_millisecond_differ_in_every_letter_behind_the_time() -> None
     assert len(set(made)) == len(made)
     for place in range(10, 26):
         assert len({one[place] for one in made}) == 32
+
+
+def test_a_forked_process_makes_other_ids() -> None:
+    ulid()  # the random parts of the next ones are there
+    code = (
+        "import os; from ionian.protocol.ids import ulid; ulid(); parts = lambda: [ulid()[10:] for _ in range(100)]\n"
+        "if not os.fork(): print(*parts(), flush=True); os._exit(0)\n"
+        "os.wait(); print(*parts())"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, timeout=30
+    ).stdout.split()
+    assert len(set(made)) == len(made) == 200
+
+
+def test_threads_make_different_ids() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        some = [threads.submit(lambda: [ulid() for _ in range(500)]) for _ in range(8)]
+    made = [one for future in some for one in future.result()]
+    assert len(set(made)) == len(made)
 
 
 def test_every_letter_is_as_likely_as_any_other() -> None:

@@ -21,6 +21,8 @@ from ionian.protocol.calls import (
     GetFunctionStats,
     GetOutputs,
     Spawn,
+    SpawnEach,
+    SpawnedEach,
     UpdateAutoscaler,
 )
 from ionian.protocol.ids import input_id, new_id
@@ -169,6 +171,71 @@ def wrong(what: str, function_id: str) -> tuple[Spawn, bytes]:
             return Spawn(call_id, function_id), b""
         case _:
             return Spawn(LATE, function_id), inputs(LATE, 1, [b"y"])
+
+
+def each(function_id: str, *inputs: tuple[str, bytes]) -> tuple[SpawnEach, bytes]:
+    """Calls of one input each."""
+    payload = b"".join([value for _, value in inputs])
+    return SpawnEach(function_id, [call for call, _ in inputs], [len(value) for _, value in inputs]), payload
+
+
+def test_calls_that_come_together_are_each_a_call_of_its_own(state: StateFolder) -> None:
+    async def story(world: World) -> None:
+        _, function_id = await world.function()
+        calls = [(new_id("fc"), value) for value in (b"one", b"", b"three")]
+        for _ in range(2):  # sent again, they are known
+            answer, _ = await world.client.request(*each(function_id, *calls))
+            assert answer == SpawnedEach()
+        await world.worker()
+        for call_id, value in calls:
+            answer, batch = await world.client.outputs(call_id)
+            assert (answer.total, answer.complete) == (1, True)
+            assert batch is not None
+            assert batch.payloads() == [value]
+
+    in_world(state, story)
+
+
+def test_one_of_several_calls_that_is_another_functions_is_named_and_the_others_are_kept(
+    state: StateFolder,
+) -> None:
+    async def story(world: World) -> None:
+        _, function_id = await world.function()
+        _, another = await world.function()
+        good, bad = new_id("fc"), new_id("fc")
+        await world.client.spawn(another, b"x", call_id=bad)
+        answer, _ = await world.client.request(*each(function_id, (bad, b"y"), (good, b"z")))
+        assert [(one.call_id, one.type) for one in answer.failed] == [(bad, "NotFoundError")]
+        await world.worker()
+        _, batch = await world.client.outputs(good)
+        assert batch is not None
+        assert batch.payloads() == [b"z"]
+
+    in_world(state, story)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (SpawnEach("", [], []), "one or more, got 0 calls and 0 sizes"),
+        (SpawnEach("", [LATE], []), "got 1 calls and 0 sizes"),
+        (SpawnEach("", [LATE, LATE], [3, -1]), "expected inputs of 2 bytes"),
+        (SpawnEach("", [LATE], [3]), "expected inputs of 2 bytes in a SpawnEach, got sizes of 3"),
+        (SpawnEach("", ["fc-1"], [2]), "expected an id like fc-"),
+        (SpawnEach("", [LATE], [2], tag="a\0b"), "a tag without NUL characters in a SpawnEach"),
+        (SpawnEach(new_id("fu"), [LATE], [2]), "there is no function"),
+    ],
+)
+def test_calls_that_come_together_and_are_not_right_are_refused(
+    state: StateFolder, message: SpawnEach, said: str
+) -> None:
+    async def story(world: World) -> None:
+        if not message.function_id:
+            _, message.function_id = await world.function()
+        with pytest.raises(Refused, match=said):
+            await world.client.request(message, b"xy")
+
+    in_world(state, story)
 
 
 def test_much_waits_in_the_store_and_all_of_it_ends(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.batch import BLOB, Batch
-from ...protocol.calls import Spawn
+from ...protocol.calls import Spawn, SpawnEach
 from ...protocol.messages import Done, Failure
 from ...protocol.stream import Refused, joined
 from ..auth import Actor
@@ -107,6 +107,14 @@ class Durable:
             self._begin(self._share_first(write, actor))
         else:
             self.put(write)
+
+    def spawn_each(self, message: SpawnEach, payload: bytes, actor: Actor, answer: Answer) -> None:
+        """Calls of one input each; `answer` gets SpawnedEach when all are on disk, or a Failure."""
+        try:
+            writer = self._open_writer()
+            writer.put(*self.intake.checked_each(message, payload, actor, writer, answer))
+        except Refused as refused:
+            answer(Failure(refused.type, refused.message))
 
     async def keep(self, message: Spawn, batch: Batch) -> None:
         """Spawns inputs of the server's own (a schedule's); comes back when they are on disk. Raises Refused."""

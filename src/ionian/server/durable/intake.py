@@ -6,10 +6,13 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.batch import Batch
-from ...protocol.calls import Spawn
+from ...protocol.calls import FailedSpawn, Spawn, SpawnEach, SpawnedEach
+from ...protocol.messages import Failure
+from ...protocol.spec import FunctionSpec
 from ...protocol.stream import Refused
 from ...protocol.wire import INPUTS, entries
 from ..auth import Actor
@@ -64,12 +67,7 @@ class Intake:
 
     def checked(self, message: Spawn, batch: Batch, actor: Actor, writer: Writer, answer: Answer) -> Spawning:
         """The inputs of a message, to be written. Raises Refused."""
-        found = self._server.engine.specs.get(message.function_id)
-        if found is None or actor.environment not in ("", found[2]) or found[1] in self.closed:
-            raise gone(message.function_id)
-        spec, app_id, environment = found
-        if spec.is_generator:
-            raise Refused("InvalidError", f"expected a function that returns, got the generator {spec.tag}")
+        spec, app_id, environment = self._function(message.function_id, actor)
         self._check_room(writer)
         self._newest = max(time.time(), self._newest + TICK)
         return Spawning(
@@ -85,6 +83,43 @@ class Intake:
             answer=answer,
             caller=actor.id,
         )
+
+    def checked_each(
+        self, message: SpawnEach, payload: bytes, actor: Actor, writer: Writer, answer: Answer
+    ) -> list[Spawning]:
+        """The same for calls of one input each."""
+        _check_each(message, payload)
+        spec, app_id, environment = self._function(message.function_id, actor)
+        self._check_room(writer)
+        tag, parent, answers = (
+            (message.tag or spec.tag)[:255],
+            message.parent[:255],
+            _Answers(message, answer),
+        )
+        writes: list[Spawning] = []
+        newest, at = max(time.time(), self._newest + TICK), 0
+        for call_id, size in zip(message.call_ids, message.sizes, strict=True):
+            batch = Batch(call_id, (0,), (size,), payload[at : at + size])
+            at += size
+            write = Spawning(
+                call_id, message.function_id, app_id, environment, tag, parent, newest, batch, True
+            )
+            write.answer, write.caller = partial(answers.heard, call_id), actor.id
+            writes.append(write)
+            newest += TICK
+        self._newest = newest
+        return writes
+
+    def _function(self, function_id: str, actor: Actor) -> tuple[FunctionSpec, str, str]:
+        """A function that the actor may spawn calls of, with its app and environment."""
+        found = self._server.engine.specs.get(function_id)
+        if found is None or actor.environment not in ("", found[2]) or found[1] in self.closed:
+            raise gone(function_id)
+        if found[0].is_generator:
+            raise Refused(
+                "InvalidError", f"expected a function that returns, got the generator {found[0].tag}"
+            )
+        return found
 
     def _check_room(self, writer: Writer) -> None:
         if writer.waiting_bytes > QUEUE_BYTES:
@@ -112,12 +147,52 @@ class Intake:
         return disk.free > min(RESERVE_BYTES, disk.total * RESERVE_SHARE)
 
 
+class _Answers:
+    """The answer to a SpawnEach, once all its calls are on disk or refused."""
+
+    def __init__(self, message: SpawnEach, answer: Answer) -> None:
+        self._left = len(message.call_ids)
+        self._answer = answer
+        self._said = SpawnedEach()
+
+    def heard(self, call_id: str, said: Any) -> None:
+        """What became of a call."""
+        if isinstance(said, Failure):
+            self._said.failed.append(FailedSpawn(call_id, said.type, said.message))
+        self._left -= 1
+        if not self._left:
+            self._answer(self._said)
+
+
+def _check_each(message: SpawnEach, payload: bytes) -> None:
+    _check_words(message)
+    if not message.call_ids or len(message.call_ids) != len(message.sizes):
+        raise Refused(
+            "InvalidError",
+            f"expected as many sizes as calls in a SpawnEach, one or more, got {len(message.call_ids)} calls and "
+            f"{len(message.sizes)} sizes",
+        )
+    if min(message.sizes) < 0 or sum(message.sizes) != len(payload):
+        raise Refused(
+            "InvalidError",
+            f"expected inputs of {len(payload)} bytes in a SpawnEach, got sizes of {sum(message.sizes)}",
+        )
+    for call_id in message.call_ids:
+        check_id("fc", call_id)
+
+
+def _check_words(message: Spawn | SpawnEach) -> None:
+    for name in ("tag", "parent"):
+        if "\0" in getattr(message, name):
+            raise Refused(
+                "InvalidError", f"expected a {name} without NUL characters in a {type(message).__name__}"
+            )
+
+
 def inputs_of(message: Spawn, payload: bytes) -> Batch:
     """The inputs of a Spawn, checked. Raises Refused."""
     check_id("fc", message.call_id)
-    for name in ("tag", "parent"):
-        if "\0" in getattr(message, name):
-            raise Refused("InvalidError", f"expected a {name} without NUL characters in a Spawn")
+    _check_words(message)
     found = list(entries(payload))
     if len(found) != 1 or found[0][0] != INPUTS:
         raise Refused("InvalidError", f"expected one entry of inputs in a Spawn, got {len(found)} entries")

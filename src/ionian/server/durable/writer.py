@@ -51,13 +51,14 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ionian-durable", daemon=True)
         self._thread.start()
 
-    def put(self, write: Write) -> None:
+    def put(self, *writes: Write) -> None:
         """Has something written."""
+        size = sum(map(size_of, writes))
         with self._there:
-            self._waiting.append(write)
-            self.waiting_bytes += size_of(write)
-            if len(self._waiting) == 1:
+            if not self._waiting:
                 self._there.notify()
+            self._waiting.extend(writes)
+            self.waiting_bytes += size
 
     async def stop(self) -> None:
         """Writes what was put, and ends the thread."""
