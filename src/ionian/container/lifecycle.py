@@ -98,20 +98,26 @@ class Preparation:
             return
         args, kwargs = decoded(self._begin.arguments)
         self._instance, self._is_made = definition.make(args, kwargs), True
+        self._bind(definition, args, kwargs)
+        for hook in definition.snap_hooks:
+            _run(hook, self._instance)
+
+    def _bind(self, definition: ClassDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Has `self.method.remote()` lead to the containers of this function."""
         service = handle(self._begin.function_id, service_tag(definition.name), False)
         remote = RemoteClass(definition.name, service, definition)
         Binding(remote, args, kwargs).is_alive(self._instance)
-        for hook in definition.snap_hooks:
-            _run(hook, self._instance)
 
     def finish(self, begin: Begin) -> Callables:
         """Runs what was not run yet; returns what inputs may call. `begin`: the container's own, which may be one of a
         variant: with other parameters, unless the object is made already."""
-        self._begin = begin
+        made_for, self._begin = self._begin.function_id, begin
         if self._definition is None:
             return Callables(self._found, generates(self._found))
         if not self._is_made:
             self.enter_snapshot()
+        elif made_for != begin.function_id:
+            self._bind(self._definition, *decoded(begin.arguments))
         for hook in self._definition.late_hooks:
             _run(hook, self._instance)
         return Methods(self._definition, self._instance)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionian.worker")
 
-PROOF_S = 2.0
-"""A trial fork computes with the imported libraries for so long at most; a fork that hangs never ends."""
+PROOF_S = 10.0
+"""A trial fork computes with the imported libraries for so long at most. It takes 0.1 s, or seconds on a busy machine; a
+fork that hangs never ends, and nobody waits for it."""
 
 PROOF_WAIT_S = 5.0
 """And is waited for so long, for it may not even come to that."""
