@@ -12,6 +12,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 from typing import Any
 
 from . import native
@@ -21,6 +22,9 @@ from .results import flush_output
 GPU_DEVICES = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 STATELESS = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 """Devices that are the same for whoever opened them."""
+
+ENDING_S = 0.5
+"""A thread that was joined may be there for a moment longer: that is how long, on a busy machine."""
 
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
@@ -143,12 +147,18 @@ def _native_threads() -> str:
         os.waitpid(child, 0)
     except ChildProcessError:
         pass  # user code has SIGCHLD ignored: it is gone
-    names = [_name_of(int(task)) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    until = time.monotonic() + ENDING_S
+    while (names := _other_tasks()) and time.monotonic() < until:
+        time.sleep(ENDING_S / 100)
     if not names:
         return ""
     count = "a native thread" if len(names) == 1 else f"{len(names)} native threads"
     hint = ", maybe OpenMP's" if native.libraries("libgomp") else ""
     return f"leaves {count} running ({', '.join(sorted(set(names)))}{hint})"
+
+
+def _other_tasks() -> list[str]:
+    return [_name_of(int(task)) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
 
 
 def _name_of(task: int) -> str:

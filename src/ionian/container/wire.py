@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from _thread import allocate_lock
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any
 
 from ..protocol.batch import ONE
@@ -23,7 +24,8 @@ class Packets:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._buffer = bytearray(BUFFER)
+        # Pages that no packet reaches are never made: a bytearray would touch all 64 at each start.
+        self._buffer = mmap(-1, BUFFER, MAP_PRIVATE | MAP_ANONYMOUS)
         self._view = memoryview(self._buffer)
 
     def fileno(self) -> int:
