@@ -34,7 +34,6 @@ NAMES: dict[str, str] = {
             "Volume.read_file_into_fileobj Volume.reload Volume.remove_file Volume.rename"
         ),
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",
-        "named secrets": "Secret.from_name Secret.hydrate Secret.info Secret.objects Secret.update",
         "more ways to build an image": (
             "Image.build Image.dockerfile_commands Image.from_aws_ecr Image.from_dockerfile "
             "Image.from_gcp_artifact_registry Image.from_id Image.from_name Image.from_scratch Image.hydrate "
@@ -46,7 +45,7 @@ NAMES: dict[str, str] = {
         "workspaces and usage": "Environment.apps Environment.billing Workspace billing",
         "roles": "Environment.members Environment.roles",
         "connections by hand": (
-            "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client Secret.object_id Image.object_id"
+            "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client Image.object_id"
         ),
         "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
@@ -105,6 +104,8 @@ PARAMETERS: dict[str, str] = {
         "Image.pip_install_from_requirements": {"GPUs in builds": "gpu"},
         "Image.run_commands": {"GPUs in builds": "gpu", "volumes in builds": "volumes"},
         "Image.uv_pip_install": {"GPUs in builds": "gpu", "more ways to build an image": "uv_version"},
+        "Secret.from_name": {"connections by hand": "client"},
+        "Secret.hydrate": {"connections by hand": "client"},
         "Secret.from_dotenv": {"connections by hand": "client"},
         "Volume.from_name": {"volumes by call": "version create_options", "connections by hand": "client"},
         "Volume.with_mount_options": {"volumes by call": "sub_path"},

@@ -112,6 +112,9 @@ class NamedObject:
     @StepsMethod
     def info(self) -> Steps[ObjectDetails]:
         """Its name, when it was made, and by whom."""
+        return (yield from self._details())
+
+    def _details(self) -> Steps[ObjectDetails]:
         from datetime import datetime
 
         info = yield from self._described()
@@ -165,7 +168,7 @@ class NamedObjects(Generic[T]):
         from .protocol.ids import new_id
         from .protocol.objects import PREFIXES, CreateObject
 
-        _no_client(client)
+        no_client(client)
         kind = self._type._kind  # pyright: ignore[reportPrivateUsage]
         object_name("name", name)
         flag("allow_existing", allow_existing)
@@ -189,7 +192,7 @@ class NamedObjects(Generic[T]):
         """
         from .protocol.objects import ListObjects
 
-        _no_client(client)
+        no_client(client)
         limit = integer("max_objects", max_objects, least=0) if max_objects is not None else 0
         if max_objects == 0:
             return []
@@ -214,7 +217,7 @@ class NamedObjects(Generic[T]):
         """
         from .protocol.objects import DeleteObject
 
-        _no_client(client)
+        no_client(client)
         object_name("name", name)
         where = config.environment(environment(environment_name))
         try:
@@ -224,7 +227,8 @@ class NamedObjects(Generic[T]):
                 raise
 
 
-def _no_client(client: Any) -> None:
+def no_client(client: Any) -> None:
+    """Refuses `client=`, where a method takes it."""
     if client is not None:
         raise UnimplementedError(
             f"client=… is not in this version of Ionian: it comes with connections by hand. {later.ADVICE}"

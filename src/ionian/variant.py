@@ -136,7 +136,7 @@ class Variant(Function[..., Any, Any]):
         if "env" in names:
             changes.env = options.env
         if "secrets" in names:
-            changes.secret_ids = [_secret_id(found.app_id, secret) for secret in options.secrets]
+            changes.secret_ids = [_secret_id(found, secret) for secret in options.secrets]
         if "volumes" in names:
             changes.volumes = [_mount(path, volume, found) for path, volume in options.volumes.items()]
         if "concurrency" in names:
@@ -185,11 +185,12 @@ def with_batching(base: AnyFunction, max_batch_size: int, wait_ms: int) -> Varia
     return Variant(base, Given(frozenset({"batching"}), options))
 
 
-def _secret_id(app_id: str, secret: Any) -> str:
+def _secret_id(found: FunctionDescription, secret: Any) -> str:
     from . import link
-    from .protocol.apps import PutSecret
+    from .secret import request_of
 
-    return link.current().request(PutSecret(app_id, dict(secret.values)))[0].secret_id
+    answer, _ = link.current().request(request_of(secret, found.app_id, found.environment))
+    return answer.secret_id if secret.name is None else answer.object_id
 
 
 def _mount(path: str, volume: Any, found: FunctionDescription) -> Any:

@@ -106,6 +106,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "Dict.from_id": ("di-1",),
     "Queue.from_name": ("cache",),
     "Queue.from_id": ("qu-1",),
+    "Secret.from_name": ("sample",),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),
     "Image.from_registry": ("python:3.11",),

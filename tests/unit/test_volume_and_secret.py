@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import pickle
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -59,11 +59,8 @@ def test_a_secret_of_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_dotenv_file_is_found_upward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dotenv = ModuleType("dotenv")
-    dotenv.dotenv_values = lambda file: dict(line.split("=") for line in Path(file).read_text().split())  # pyright: ignore
-    monkeypatch.setitem(sys.modules, "dotenv", dotenv)
     (tmp_path / "sub").mkdir()
-    (tmp_path / ".env").write_text("A=1\n")
+    (tmp_path / ".env").write_text("# ours\nexport A='1'\nEMPTY\n")
     monkeypatch.chdir(tmp_path / "sub")
     assert ionian.Secret.from_dotenv().values == {"A": "1"}
     assert ionian.Secret.from_dotenv(tmp_path / ".env").values == {"A": "1"}
@@ -71,7 +68,46 @@ def test_a_dotenv_file_is_found_upward(tmp_path: Path, monkeypatch: pytest.Monke
         ionian.Secret.from_dotenv(filename="other.env")
 
 
-def test_a_dotenv_file_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "dotenv", None)
-    with pytest.raises(InvalidError, match="pip install python-dotenv"):
-        ionian.Secret.from_dotenv()
+def test_a_named_secret_is_a_name_until_it_is_used_and_goes_by_name_in_a_pickle() -> None:
+    secret = ionian.Secret.from_name("huggingface", environment_name="dev", required_keys=["HF_TOKEN"])
+    assert repr(secret) == "Secret.from_name('huggingface')"
+    with pytest.raises(ExecutionError, match=r"call \.hydrate\(\) first"):
+        _ = secret.object_id
+    again = pickle.loads(pickle.dumps(secret))
+    assert (again.name, again.environment_name, again.required_keys) == ("huggingface", "dev", ("HF_TOKEN",))
+
+
+def test_a_pickle_of_a_secret_holds_no_value() -> None:
+    assert b"hidden" not in pickle.dumps(ionian.Secret.from_dict({"TOKEN": "hidden"}))
+
+
+def test_a_secret_without_a_name_is_not_asked_for() -> None:
+    with pytest.raises(ExecutionError, match="belongs to the apps that have it"):
+        ionian.Secret.from_dict({"A": "1"}).hydrate()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "a b"},
+        {"name": ""},
+        {"name": "st-01JDZX0000000000000000000Z"},
+        {"name": "s", "environment_name": "-"},
+        {"name": "s", "required_keys": "KEY"},
+        {"name": "s", "required_keys": [1]},
+    ],
+)
+def test_a_name_of_a_secret_is_checked_where_it_is_written(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidError, match=f"{list(given)[-1]}: expected"):
+        ionian.Secret.from_name(**given)
+
+
+@pytest.mark.parametrize("values", [["A"], {"A": ["hidden"]}, {"A=B": "hidden"}])
+def test_values_that_are_no_strings_are_not_sent_and_not_shown(values: Any) -> None:
+    for give in (
+        lambda: ionian.Secret.objects.create("s", values),
+        lambda: ionian.Secret.from_name("s").update(values),
+    ):
+        with pytest.raises(InvalidError, match="env_dict") as error:
+            give()
+        assert "hidden" not in str(error.value)

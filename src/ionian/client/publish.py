@@ -22,7 +22,6 @@ from ..protocol.apps import (
     FoundVolume,
     ImageBuilt,
     PublishApp,
-    PutSecret,
     ResourcesChecked,
     SecretKept,
 )
@@ -40,6 +39,7 @@ from ..protocol.spec import (
 )
 from ..protocol.tags import shown
 from ..protocol.variants import without_minimum
+from ..secret import request_of
 from . import no_gpu
 from .entry import import_name
 from .output.words import count, duration, size
@@ -266,9 +266,10 @@ class Publication:
 
     def _secret(self, secret: Secret) -> str:
         if id(secret) not in self._secrets:
-            answer, _ = self._link.request(PutSecret(self._app_id, dict(secret.values)))
-            assert isinstance(answer, SecretKept), answer
-            self._secrets[id(secret)] = answer.secret_id
+            answer, _ = self._link.request(request_of(secret, self._app_id, self._environment))
+            self._secrets[id(secret)] = (
+                answer.secret_id if isinstance(answer, SecretKept) else answer.object_id
+            )
         return self._secrets[id(secret)]
 
     def _mounted_volumes(self, volumes: dict[str, Volume]) -> list[VolumeMount]:

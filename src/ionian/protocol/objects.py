@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-ObjectKind = Literal["dict", "queue"]
+ObjectKind = Literal["dict", "queue", "secret"]
 
-PREFIXES: dict[str, str] = {"dict": "di", "queue": "qu"}
+PREFIXES: dict[str, str] = {"dict": "di", "queue": "qu", "secret": "st"}
 """How the ids of each kind begin."""
 
 KEEP_EVERY_S = 300.0

@@ -72,6 +72,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "UpdateEnvironment",
                 "DeleteEnvironment",
             ),
+            *("PutNamedSecret", "FindSecret", "ListSecrets", "RotateMasterKey"),
             *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),
         }
@@ -97,6 +98,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
             *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats", "FindEnvironment"),
+            "FindSecret",
             *OBJECTS,
             *("FindBlobs", "Blob", "ReadBlob"),
         }
@@ -108,8 +110,12 @@ What is not here is refused: a new message is nobody's until it is written down.
 OWN_APP = frozenset({"FindBlobs", "Blob", "ReadBlob"})
 """What a container may do to its own app alone; anything else it may do in its app's whole environment."""
 
+NOT_OF_SECRETS = OBJECTS - {"FindObject"}
+"""What a container may do with objects, and not with secrets: no code that runs lists, changes or deletes them."""
+
 OF_ALL = frozenset(
     {"CreateEnvironment", "UpdateEnvironment", "DeleteEnvironment", "CreateToken", "ListTokens"}
+    | {"RotateMasterKey"}
 )
 """What concerns more than one environment: not for who belongs to one."""
 

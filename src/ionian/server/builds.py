@@ -11,10 +11,12 @@ from ..protocol.stream import ConnectionLost, Refused
 from ..protocol.workers import MakeImage, StopImage
 from . import owners
 from .handlers.apps import app_of
+from .handlers.specs import check_secrets
 
 if TYPE_CHECKING:
     from .server import Server
     from .session import Session
+    from .store.schema import App
 
 WORKER_WAIT_S = 60.0
 """For so long a build waits for a first worker."""
@@ -75,7 +77,9 @@ class Builds:
     async def _make(self, message: BuildImage, session: Session) -> ImageBuilt:
         started = time.monotonic()
         app = await app_of(session.actor, "BuildImage", message.app_id, self._server.context)
-        make = MakeImage(message.image_id, message.image, app.environment, await self._secrets(message))
+        make = MakeImage(
+            message.image_id, message.image, app.environment, await self._secrets(message, app, session)
+        )
         for _ in range(TRIES):
             worker = await self._server.engine.any_worker(WORKER_WAIT_S)
             try:
@@ -92,15 +96,9 @@ class Builds:
             "ImageBuildError", f"the worker was lost {TRIES} times while it built the image; see its log"
         )
 
-    async def _secrets(self, message: BuildImage) -> dict[str, dict[str, str]]:
+    async def _secrets(self, message: BuildImage, app: App, session: Session) -> dict[str, dict[str, str]]:
         wanted = {secret for step in message.image.instructions for secret in step.secret_ids}
         if not wanted:
             return {}
-        found = await self._server.open_secrets(message.app_id, sorted(wanted))
-        missing = wanted - set(found)
-        if missing:
-            raise Refused(
-                "NotFoundError",
-                f"a step of the image asks for secrets that this app does not have: {missing}",
-            )
-        return found
+        await asyncio.to_thread(check_secrets, app, wanted, self._server.context, session.actor)
+        return await self._server.open_secrets(message.app_id, sorted(wanted))

@@ -12,6 +12,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .master_key import VARIABLES
+
 if TYPE_CHECKING:
     from .server import Server
 
@@ -94,7 +96,8 @@ class Keeper:
         state = self._server.state
         log_file = open(state.logs / "worker.log", "ab", buffering=0)  # noqa: SIM115 (the child's)
         command = [sys.executable, "-m", "ionian.worker.main", "--local", *self._options]
-        env = {**os.environ, "IONIAN_HOME": str(state.root)}
+        env = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        env["IONIAN_HOME"] = str(state.root)
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

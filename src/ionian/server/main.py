@@ -18,6 +18,7 @@ import uvloop
 
 from ..machine.state import STAY, StateError, StateFolder
 from .auth import local_token
+from .master_key import SecretError
 from .server import Server, announce
 from .store import StoreError
 
@@ -74,7 +75,7 @@ async def _serve(options: Options) -> None:
             local=options.local,
             worker_options=options.worker_options,
         )
-    except (StoreError, StateError) as error:
+    except (StoreError, StateError, SecretError) as error:
         raise CannotServe(str(error)) from error
     try:
         url = await server.start(options.host, options.port)

@@ -195,11 +195,16 @@ class Replays:
     async def _secrets(
         self, row: FailedInput, spec: FunctionSpec, app: App | None, may_differ: list[str]
     ) -> dict[str, str]:
-        """The variables of its secrets: equal ids are equal content, so those that are there are as they were."""
+        """The variables of its secrets. Those of its app are as they were: equal ids are equal content."""
         server, values = self._engine.server, dict[str, str]()
         known = await asyncio.to_thread(server.store.secrets.find, row.app_id, spec.secret_ids)
+        named = await asyncio.to_thread(server.store.secrets.named, spec.secret_ids)
         for secret_id in spec.secret_ids:
-            if app is None or secret_id not in known:
+            if secret_id in named and named[secret_id].row.updated_at > row.failed_at:
+                may_differ.append(
+                    f"secret {secret_id}: it was changed since, and its variables are those of now"
+                )
+            if app is None or (secret_id not in known and secret_id not in named):
                 may_differ.append(
                     f"secret {secret_id}: it went with its app, which has ended; its variables are not set"
                 )

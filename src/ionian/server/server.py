@@ -34,6 +34,7 @@ from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .items import Desk
 from .keeper import Keeper
+from .master_key import KeyRing
 from .metrics import Metrics
 from .owners import Owners
 from .pages import page
@@ -41,7 +42,7 @@ from .prewarming import Prewarming
 from .retention import Retention
 from .roster import roster
 from .schedules import Scheduler, scheduled_call
-from .secrets import MasterKey, Secrets
+from .secrets import Secrets
 from .session import Session
 from .store import Store
 from .store.apps import DEPLOYER
@@ -76,7 +77,8 @@ class Server:
         self.machine = machine_id()
         self.store = Store.open(database or state.database_url)
         self.epoch = self.store.next_epoch()
-        self.secrets = Secrets(self.store.secrets, MasterKey.load(state.master_key))
+        self.secrets = Secrets(self.store.secrets, KeyRing.load(state.master_key))
+        self.secrets.settle()
         self.context = Context(state, self.store, BlobStore(state.blobs), self.secrets, self)
         self.sessions: set[Session] = set()
         known = {worker.worker_id for worker in self.store.workers.alive()}

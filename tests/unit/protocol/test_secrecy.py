@@ -9,7 +9,9 @@ import pytest
 from ionian.protocol.apps import PutSecret
 from ionian.protocol.container import Begin
 from ionian.protocol.messages import Hello
+from ionian.protocol.secrets import PutNamedSecret
 from ionian.protocol.spec import FunctionSpec, ImageSpec
+from ionian.protocol.tokens import TokenCreated, TokenInfo
 from ionian.protocol.workers import MakeImage, StartContainer
 
 SECRET = "hunter2"
@@ -22,6 +24,8 @@ SPEC = FunctionSpec("fu-1", "f", "m", "f")
     [
         Hello("client", SECRET, "1", "cl-1"),
         PutSecret(app_id="ap-1", values={"A": SECRET}),
+        PutNamedSecret("st-1", "s", {"A": SECRET}),
+        TokenCreated(SECRET, TokenInfo("ti-1", "client")),
         MakeImage("im-1", ImageSpec(), secrets={"st-1": {"A": SECRET}}),
         StartContainer(1, "ta-1", "ap-1", "main", SPEC, {"A": SECRET}),
         Begin("ta-1", "fu-1", "ap-1", "m", "f", "file", env={"A": SECRET}),

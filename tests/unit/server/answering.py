@@ -14,7 +14,8 @@ from ionian.protocol.spec import FunctionSpec, Resources
 from ionian.server.auth import Actor, container_actor
 from ionian.server.blobs import BlobStore
 from ionian.server.handlers import Context, handle
-from ionian.server.secrets import MasterKey, Secrets
+from ionian.server.master_key import KeyRing
+from ionian.server.secrets import Secrets
 from ionian.server.store import Store
 from ionian.server.store.schema import App
 
@@ -89,7 +90,7 @@ class Server:
         self._loop = asyncio.Runner()
         self.engine = RecordingEngine()
         self.store = Store.open(state.database_url)
-        secrets = Secrets(self.store.secrets, MasterKey.load(state.master_key))
+        secrets = Secrets(self.store.secrets, KeyRing.load(state.master_key))
         self.context = Context(state, self.store, BlobStore(state.blobs), secrets, self.engine)
         self.client = Actor("client", new_id("cl"), stream=1)
 

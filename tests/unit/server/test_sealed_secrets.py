@@ -1,27 +1,26 @@
 from __future__ import annotations
 
-import base64
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from ionian.machine.state import StateFolder
 from ionian.protocol.ids import new_id
-from ionian.server.secrets import MasterKey, SecretError, Secrets
+from ionian.server.master_key import KeyRing, MasterKey, SecretError
+from ionian.server.secrets import Secrets
 from ionian.server.store import Store
 from ionian.server.store.schema import App
 
 
 @pytest.fixture
-def master(state: StateFolder) -> MasterKey:
-    return MasterKey.load(state.master_key)
+def ring(state: StateFolder) -> KeyRing:
+    return KeyRing.load(state.master_key)
 
 
 @pytest.fixture
-def secrets(store: Store, master: MasterKey) -> Secrets:
-    return Secrets(store.secrets, master)
+def secrets(store: Store, ring: KeyRing) -> Secrets:
+    return Secrets(store.secrets, ring)
 
 
 def new_app(store: Store, name: str = "app", environment: str = "main") -> App:
@@ -49,7 +48,7 @@ def test_equal_values_have_an_equal_id_in_every_run_of_one_app(store: Store, sec
 
 def test_an_id_tells_nothing_without_the_master_key(store: Store, secrets: Secrets) -> None:
     app = new_app(store)
-    other = Secrets(store.secrets, MasterKey(b"2" * 32))
+    other = Secrets(store.secrets, KeyRing([MasterKey(b"2" * 32)]))
     assert secrets.put(app, {"A": "1"}) != other.put(app, {"A": "1"})
 
 
@@ -91,47 +90,25 @@ def test_a_row_that_was_changed_does_not_open(store: Store, secrets: Secrets) ->
 
 
 def test_another_master_key_says_which_one_is_needed(
-    store: Store, secrets: Secrets, master: MasterKey
+    store: Store, secrets: Secrets, ring: KeyRing, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = new_app(store)
     secret_id = secrets.put(app, {"A": "1"})
-    other = MasterKey(b"2" * 32)
+    other = Secrets(store.secrets, KeyRing([MasterKey(b"2" * 32)]))
     with pytest.raises(
-        SecretError, match=f"master key {master.id}, this server has {other.id}; put the former"
+        SecretError, match=f"master key {ring.current.id}, this server has .*; put the former key back"
     ):
-        Secrets(store.secrets, other).values(app, [secret_id])
-
-
-def test_a_new_master_key_takes_over_what_the_previous_one_wrapped(
-    store: Store, secrets: Secrets, master: MasterKey
-) -> None:
-    app = new_app(store)
-    secret_id = secrets.put(app, {"A": "1"})
-    renewed = Secrets(store.secrets, MasterKey(b"2" * 32))
-    assert renewed.rewrap(master) == 1
-    assert renewed.rewrap(master) == 0
-    assert renewed.values(app, [secret_id]) == {"A": "1"}
+        other.values(app, [secret_id])
+    other.settle()
+    assert f"1 secrets are sealed with master key {ring.current.id}" in caplog.text
+    assert "they are lost" in caplog.text
+    assert Secrets(store.secrets, ring).values(app, [secret_id]) == {"A": "1"}  # the former key was found
+    assert Secrets(store.secrets, ring).put(app, {"A": "1"}) == secret_id
 
 
 def test_the_master_key_is_made_once_for_its_owner_alone(state: StateFolder) -> None:
     with ThreadPoolExecutor(8) as threads:
-        keys = {key.id for key in threads.map(MasterKey.load, [state.master_key] * 8)}
+        keys = {ring.current.id for ring in threads.map(KeyRing.load, [state.master_key] * 8)}
     assert len(keys) == 1
     assert stat.S_IMODE(state.master_key.stat().st_mode) == 0o600
     assert [file.name for file in state.root.iterdir()] == ["master.key"]
-
-
-def test_the_environment_gives_a_master_key_before_the_file(
-    state: StateFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IONIAN_MASTER_KEY", base64.b64encode(b"3" * 32).decode())
-    assert MasterKey.load(state.master_key).id == MasterKey(b"3" * 32).id
-    assert not state.master_key.exists()
-
-
-@pytest.mark.parametrize("text", ["", "short", base64.b64encode(b"4" * 31).decode(), "ö" * 44])
-def test_a_key_file_that_is_no_key_says_how_to_make_one(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "master.key"
-    file.write_text(text)
-    with pytest.raises(SecretError, match=r"expected 32 bytes in base 64 in .*master\.key; make a key with"):
-        MasterKey.load(file)

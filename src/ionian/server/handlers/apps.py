@@ -68,7 +68,7 @@ async def publish_app(
 ) -> tuple[AppFunctions, bytes]:
     """Takes the functions of an app, after a look at all that they refer to."""
     app = await app_of(actor, "PublishApp", message.app_id, context)
-    await in_thread(_check, app, message.functions, context)
+    await in_thread(_check, app, message.functions, context, actor)
     digests = {digest for spec in message.functions for digest in digests_of(spec)}
     if (message.deploy is not None) != (app.client == DEPLOYER):
         raise Refused(
@@ -90,10 +90,10 @@ async def publish_app(
     return AppFunctions(app.app_id, {spec.tag: spec.function_id for spec in message.functions}), b""
 
 
-def _check(app: App, specs: Sequence[FunctionSpec], context: Context) -> None:
+def _check(app: App, specs: Sequence[FunctionSpec], context: Context, actor: Actor) -> None:
     """Refuses functions that can't be. Blocks: an app may have ten thousand, and a schedule takes milliseconds."""
     check_specs(specs)
-    check_references(app, specs, context)
+    check_references(app, specs, context, actor)
 
 
 async def _deploy(

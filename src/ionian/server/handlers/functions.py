@@ -109,7 +109,7 @@ async def bind_function(
     if overrides.resources is not None:
         overrides.resources = await context.engine.fitted(base.tag, overrides.resources)
     spec = vary(base, overrides)
-    await in_thread(check_references, app, [spec], context)
+    await in_thread(check_references, app, [spec], context, actor)
     async with context.app_lock(app.app_id):
         await _keep(app, base.function_id, overrides, context)
     return _found(app, spec), b""

@@ -49,6 +49,7 @@ from ionian.protocol.objects import (
     KeepEphemeral,
     ListObjects,
 )
+from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, RotateMasterKey
 from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
 
@@ -81,7 +82,7 @@ from .objects import (
     list_objects,
 )
 from .scaling import get_function_stats, update_autoscaler
-from .secrets import put_secret
+from .secrets import find_secret, list_secrets, put_named_secret, put_secret, rotate_master_key
 from .tokens import create_token, describe_token, list_tokens, revoke_token
 from .volumes import find_volume
 
@@ -100,6 +101,10 @@ HANDLED: dict[type, Handler] = {
     ReadLogs: read_logs,
     TagApp: tag_app,
     PutSecret: put_secret,
+    PutNamedSecret: put_named_secret,
+    FindSecret: find_secret,
+    ListSecrets: list_secrets,
+    RotateMasterKey: rotate_master_key,
     FindVolume: find_volume,
     FindObject: find_object,
     CreateObject: create_object,

@@ -25,7 +25,7 @@ from ionian.protocol.objects import (
 )
 from ionian.protocol.stream import Refused
 
-from ..auth import Actor, Target, authorise
+from ..auth import NOT_OF_SECRETS, Actor, PermissionDenied, Target, authorise
 from ..store.schema import NamedObject
 from .context import Context, in_thread
 from .names import check_id, check_name, environment_of, there_are
@@ -44,16 +44,14 @@ async def find_object(
 ) -> tuple[ObjectInfo, bytes]:
     """An object, made where it is missing and the message asks for that."""
     if message.object_id:
-        return _info(await object_of(actor, "FindObject", message.kind, message.object_id, context)), b""
+        return info_of(await object_of(actor, "FindObject", message.kind, message.object_id, context)), b""
     authorise(actor, "FindObject", Target(message.environment))
     environment = await environment_of(actor, message.environment, context)
     check_name(f"a {message.kind}", message.name)
-    found = await in_thread(context.store.objects.find, message.kind, environment, message.name)
-    if found is None and message.create:
-        found = await _create(actor, message.kind, message.name, environment, "", context)
-    if found is None:
-        raise await _missing(message.kind, environment, message.name, context)
-    return _info(found), b""
+    if not message.create:
+        return info_of(await find_named(message.kind, environment, message.name, context)), b""
+    _refuse_secret(message.kind)
+    return info_of(await _create(actor, message.kind, message.name, environment, "", context)), b""
 
 
 async def create_object(
@@ -61,6 +59,7 @@ async def create_object(
 ) -> tuple[ObjectInfo, bytes]:
     """Makes an object, which may be there already only where the message says so."""
     authorise(actor, "CreateObject", Target(message.environment))
+    _refuse_secret(message.kind)
     environment = await environment_of(actor, message.environment, context)
     check_name(f"a {message.kind}", message.name)
     check_id(PREFIXES[message.kind], message.object_id)
@@ -71,7 +70,7 @@ async def create_object(
             f"there is a {message.kind} {message.name!r} in environment {environment!r} already; "
             "delete it first, or take another name",
         )
-    return _info(made), b""
+    return info_of(made), b""
 
 
 async def create_ephemeral(
@@ -79,6 +78,7 @@ async def create_ephemeral(
 ) -> tuple[ObjectInfo, bytes]:
     """Makes an object without a name."""
     authorise(actor, "CreateEphemeral", Target(message.environment))
+    _refuse_secret(message.kind)
     environment = await environment_of(actor, message.environment, context)
     check_id(PREFIXES[message.kind], message.object_id)
     made = await in_thread(
@@ -87,11 +87,11 @@ async def create_ephemeral(
         kind=message.kind,
         environment=environment,
         keep_s=KEEP_S,
-        created_by=await _name_of(actor, context),
+        created_by=await name_of(actor, context),
     )
     if (made.kind, made.environment, made.name) != (message.kind, environment, None):
         raise Refused("AlreadyExistsError", f"{message.object_id} is another object; make a new id")
-    return _info(made), b""
+    return info_of(made), b""
 
 
 async def keep_ephemeral(
@@ -108,7 +108,7 @@ async def list_objects(
     actor: Actor, message: ListObjects, _: bytes, context: Context
 ) -> tuple[ObjectList, bytes]:
     """The objects of a kind that have a name."""
-    authorise(actor, "ListObjects", Target(message.environment))
+    _authorise(actor, "ListObjects", message.kind, message.environment)
     environment = await environment_of(actor, message.environment, context)
     found = await in_thread(
         context.store.objects.list,
@@ -117,22 +117,19 @@ async def list_objects(
         limit=max(0, message.limit),
         created_before=message.created_before,
     )
-    return ObjectList([_info(each) for each in found]), b""
+    return ObjectList([info_of(each) for each in found]), b""
 
 
 async def delete_object(
     actor: Actor, message: DeleteObject, _: bytes, context: Context
 ) -> tuple[Done, bytes]:
     """Deletes an object. Its name is free at once; what is in it goes bit by bit."""
+    _authorise(actor, "DeleteObject", message.kind, message.environment)
     if message.object_id:
         found = await object_of(actor, "DeleteObject", message.kind, message.object_id, context)
     else:
-        authorise(actor, "DeleteObject", Target(message.environment))
         environment = await environment_of(actor, message.environment, context)
-        named = await in_thread(context.store.objects.find, message.kind, environment, message.name)
-        if named is None:
-            raise await _missing(message.kind, environment, message.name, context)
-        found = named
+        found = await find_named(message.kind, environment, message.name, context)
     await in_thread(context.store.objects.delete, found.object_id)
     for tell in context.on_deleted:
         tell(found.object_id)
@@ -145,6 +142,25 @@ async def delete_content(object_id: str, context: Context) -> None:
         tell(object_id)
     while await in_thread(context.store.old_items.delete_content, object_id, STEP_ROWS):
         await asyncio.sleep(BETWEEN_S)
+
+
+async def find_named(kind: ObjectKind, environment: str, name: str, context: Context) -> NamedObject:
+    """The object of a name. Refuses where there is none."""
+    found = await in_thread(context.store.objects.find, kind, environment, name)
+    if found is None:
+        raise await _missing(kind, environment, name, context)
+    return found
+
+
+def _authorise(actor: Actor, action: str, kind: ObjectKind, environment: str) -> None:
+    authorise(actor, action, Target(environment))
+    if kind == "secret" and actor.kind == "container" and action in NOT_OF_SECRETS:
+        raise PermissionDenied(f"a container may not send {action} about secrets")
+
+
+def _refuse_secret(kind: ObjectKind) -> None:
+    if kind == "secret":
+        raise Refused("InvalidError", "a secret is made with its values: expected PutNamedSecret")
 
 
 async def object_of(
@@ -167,22 +183,23 @@ async def _create(
         kind=kind,
         environment=environment,
         name=name,
-        created_by=await _name_of(actor, context),
+        created_by=await name_of(actor, context),
     )
 
 
 async def _missing(kind: ObjectKind, environment: str, name: str, context: Context) -> Refused:
     others = await in_thread(context.store.objects.list, kind, environment)
     names = there_are(name, [each.name for each in others if each.name])
-    public = kind.capitalize()
+    how = f"{kind.capitalize()}.from_name({name[:80]!r}, create_if_missing=True)"
+    if kind == "secret":
+        how = f"`ionian secret create {name[:80]} KEY=VALUE`"
     return Refused(
         "NotFoundError",
-        f"there is no {kind} {name[:80]!r} in environment {environment!r}; {names}; "
-        f"make it with {public}.from_name({name[:80]!r}, create_if_missing=True)",
+        f"there is no {kind} {name[:80]!r} in environment {environment!r}; {names}; make it with {how}",
     )
 
 
-async def _name_of(actor: Actor, context: Context) -> str:
+async def name_of(actor: Actor, context: Context) -> str:
     """Who an actor is, for people: a token by its name, a container by its app's."""
     if actor.kind == "container":
         app = await in_thread(context.store.apps.find, actor.app_id)
@@ -191,7 +208,8 @@ async def _name_of(actor: Actor, context: Context) -> str:
     return token.name if token is not None else ""
 
 
-def _info(found: NamedObject) -> ObjectInfo:
+def info_of(found: NamedObject) -> ObjectInfo:
+    """An object as clients know it."""
     return ObjectInfo(
         found.object_id, found.name or "", found.environment, found.created_at, found.created_by
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from posixpath import normpath
 
 from ionian.protocol.spec import FunctionSpec
 from ionian.protocol.stream import Refused
 
+from ..auth import Actor, Target, authorise
 from ..blobs import DIGEST
 from ..next_run import BadSchedule, next_run
 from ..store.schema import App
@@ -158,8 +159,11 @@ def _expect(good: bool, spec: FunctionSpec, name: str, expected: str, got: objec
         )
 
 
-def check_references(app: App, specs: Sequence[FunctionSpec], context: Context) -> None:
-    """Refuses functions that refer to blobs, volumes or secrets that are not there. Blocks."""
+def check_references(
+    app: App, specs: Sequence[FunctionSpec], context: Context, actor: Actor | None = None
+) -> None:
+    """Refuses functions that refer to blobs, volumes or secrets that are not there, or to secrets that the actor may not
+    have (no actor: it was looked at before). Blocks."""
     missing = context.blobs.missing({digest for spec in specs for digest in digests_of(spec)})
     if missing:
         raise Refused(
@@ -170,7 +174,22 @@ def check_references(app: App, specs: Sequence[FunctionSpec], context: Context) 
         raise Refused(
             "NotFoundError", f"there is no volume {volume_id[:80]!r} in environment {app.environment!r}"
         )
-    secrets = {secret_id for spec in specs for secret_id in spec.secret_ids}
-    known = context.store.secrets.find(app.app_id, sorted(secrets))
-    for secret_id in sorted(secrets - set(known)):
-        raise Refused("NotFoundError", f"app {app.name} has no secret {secret_id[:80]!r}; send it first")
+    check_secrets(app, {secret_id for spec in specs for secret_id in spec.secret_ids}, context, actor)
+
+
+def check_secrets(app: App, secret_ids: Iterable[str], context: Context, actor: Actor | None) -> None:
+    """Refuses secrets that an app's containers and builds can't have, or that who asks for them may not hand to them.
+    Blocks. No actor: it was looked at before."""
+    wanted = sorted(set(secret_ids))
+    own = context.store.secrets.find(app.app_id, wanted)
+    named = context.store.secrets.environments([each for each in wanted if each not in own])
+    for secret_id in wanted:
+        if secret_id not in own and secret_id not in named:
+            raise Refused(
+                "NotFoundError",
+                f"app {app.name} has no secret {secret_id[:80]!r}, and there is none of that id with a name; it may have been "
+                "deleted",
+            )
+    if actor is not None:
+        for environment in sorted(set(named.values())):
+            authorise(actor, "FindSecret", Target(environment))

@@ -48,6 +48,12 @@ class Functions:
         with self._database.read() as session:
             return [spec_from_json(spec) for spec in session.scalars(query)]
 
+    def live_specs(self) -> list[tuple[str, str]]:
+        """The functions of the apps that are not stopped, as they are kept, each with the name of its app."""
+        query = select(App.name, Function.spec).join(Function, Function.app_id == App.app_id)
+        with self._database.read() as session:
+            return list(session.execute(query.where(App.state != "stopped")).all())
+
     def find(self, function_id: str) -> tuple[App, FunctionSpec] | None:
         """A function by its id, and its app."""
         query = select(App, Function.spec).join(Function, Function.app_id == App.app_id)

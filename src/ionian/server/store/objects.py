@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from .database import Database, once_more
-from .schema import NamedObject
+from .schema import NamedObject, SecretValue
 
 
 class Objects:
@@ -24,7 +24,7 @@ class Objects:
     def find(self, kind: str, environment: str, name: str) -> NamedObject | None:
         """An object by its name."""
         with self._database.read() as session:
-            return _named(session, kind, environment, name)
+            return find_named(session, kind, environment, name)
 
     def by_id(self, object_id: str) -> NamedObject | None:
         """An object by its id."""
@@ -38,9 +38,9 @@ class Objects:
     ) -> NamedObject:
         """An object of that name: this one, or the one that is there, which has another id."""
         with self._database.write() as session:
-            found = _named(session, kind, environment, name)
+            found = find_named(session, kind, environment, name)
             if found is None:
-                found = NamedObject(object_id, kind, environment, name, _now(), created_by)
+                found = NamedObject(object_id, kind, environment, name, made_now(), created_by)
                 session.add(found)
             return found
 
@@ -52,7 +52,7 @@ class Objects:
         with self._database.write() as session:
             found = session.get(NamedObject, object_id)
             if found is None:
-                now = _now()
+                now = made_now()
                 found = NamedObject(object_id, kind, environment, None, now, created_by, now + keep_s)
                 session.add(found)
             return found
@@ -69,8 +69,11 @@ class Objects:
         self._update((NamedObject.kept_until > 0.0,), kept_until=time.time() + keep_s)
 
     def delete(self, object_id: str) -> None:
-        """From now on the object is there for nobody, and its name is free."""
-        self._update((NamedObject.object_id == object_id,), name=None, kept_until=0.0)
+        """From now on the object is there for nobody, and its name is free. The values of a secret are gone at once."""
+        with self._database.write() as session:
+            session.execute(delete(SecretValue).where(SecretValue.object_id == object_id))
+            gone = update(NamedObject).where(NamedObject.object_id == object_id)
+            session.execute(gone.values(name=None, kept_until=0.0))
 
     def _update(self, which: tuple[ColumnElement[bool], ...], **values: object) -> None:
         with self._database.write() as session:
@@ -111,7 +114,7 @@ class Objects:
             session.execute(delete(NamedObject).where(NamedObject.object_id == object_id))
 
 
-def _now() -> float:
+def made_now() -> float:
     """To the microsecond: a program that has it as a datetime may ask for what was made before it."""
     return round(time.time(), 6)
 
@@ -120,7 +123,8 @@ def _there(now: float) -> ColumnElement[bool]:
     return or_(NamedObject.kept_until.is_(None), NamedObject.kept_until > now)
 
 
-def _named(session: Session, kind: str, environment: str, name: str) -> NamedObject | None:
+def find_named(session: Session, kind: str, environment: str, name: str) -> NamedObject | None:
+    """An object by its name, in a session of the caller's."""
     query = select(NamedObject).where(
         NamedObject.kind == kind, NamedObject.environment == environment, NamedObject.name == name
     )

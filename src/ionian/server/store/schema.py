@@ -258,6 +258,30 @@ class Secret(Row):
     created_at: Mapped[float]
 
 
+class SecretValue(Row):
+    """The values of a secret that has a name, sealed likewise. Each change of them is a version: 1, 2, 3 …"""
+
+    __tablename__ = "secret_values"
+    object_id: Mapped[str] = mapped_column(
+        ForeignKey("objects.object_id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(Integer)
+    updated_at: Mapped[float]
+    last_used_at: Mapped[float | None]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+    sealed: Mapped[bytes]
+
+
+class SealedKey(Row):
+    """A key of the server's own, wrapped by the master key."""
+
+    __tablename__ = "sealed_keys"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+
+
 class BlobGrant(Row):
     """An app's containers may read this blob."""
 
