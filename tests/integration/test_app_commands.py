@@ -179,8 +179,15 @@ def test_a_spawned_call_says_why_it_has_no_result_yet(lone: Home, tmp_path: Path
         assert set(states) == {"running", "waiting"}
         assert states["running"]["First"] == f"in-{call}:0"
         assert "max_containers=1" in states["waiting"]["Reason"]
+        (row,) = rows(lone, "call", "list", "--app", "full", "--function", "slow", "--status", "pending")
+        assert (row["Call ID"], row["Inputs Done"], row["Finished at"]) == (f"fc-{call}", "0 of 2", "")
+        assert row["Caller"].startswith("cl-")
         run.signal(signal.SIGINT)
         assert run.end() == 130
+    (row,) = rows(lone, "call", "list", "--limit", "1")
+    assert (row["Call ID"], row["Status"]) == (f"fc-{call}", "cancelled")
+    done = lone.ionian("call", "list", "--function", "nothing")
+    assert done.stdout == "There is no such call.\n"
     done = lone.ionian("call", "why", "fc-nothing")
     assert done.returncode == 1
     assert "got 'fc-nothing'" in done.stdout

@@ -1,16 +1,63 @@
-"""`ionian call`: why a spawned call has no result yet."""
+"""`ionian call`: spawned calls, and why one has no result yet."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
-from ..protocol.calls import CallExplained, CallInfo, ExplainCall, GetCallInfo
-from .lists import ask, json_option, moment, show_table
+from .. import config
+from ..protocol.calls import CallExplained, CallInfo, CallList, ExplainCall, GetCallInfo, ListCalls
+from ..protocol.tags import shown
+from .lists import ask, env_option, find_app, json_option, moment, show_table
+
+Status = Literal["pending", "done", "cancelled"]
+STATUSES = ("pending", "done", "cancelled")
 
 
 @click.group(name="call")
 def command() -> None:
     """Spawned calls: what they are, and why they have no result yet."""
+
+
+@command.command("list", short_help="List spawned and scheduled calls, newest first.")
+@click.option("--app-id", "--app", "app", default="", help="Of this app alone, by its id or name.")
+@click.option("--function", default="", help="Of this function, class or method alone, by its name.")
+@click.option("--status", type=click.Choice(STATUSES), default=None, help="Those of this status alone.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="So many at most, newest first.",
+)
+@env_option
+@json_option
+def list_calls(
+    app: str, function: str, status: Status | None, limit: int, environment: str, as_json: bool
+) -> None:
+    """Lists spawned and scheduled calls, newest first: those that go on, and those of the last 30 days."""
+    app_id = find_app(app, environment).app_id if app else ""
+    listed: CallList = ask(ListCalls(config.environment(environment), app_id, function, status or "", limit))
+    rows = [
+        (
+            call.call_id,
+            call.app_id,
+            call.app_name,
+            shown(call.tag),
+            call.status,
+            f"{call.done:,} of {call.total:,}",
+            moment(call.created_at),
+            moment(call.finished_at),
+            call.caller or "schedule",
+        )
+        for call in listed.calls
+    ]
+    columns = (
+        *("Call ID", "App ID", "App Name", "Function", "Status", "Inputs Done", "Created at", "Finished at"),
+        "Caller",
+    )
+    show_table(columns, rows, as_json=as_json, nothing="There is no such call.")
 
 
 @command.command("why", short_help="Say why a call has no result yet.")

@@ -174,6 +174,43 @@ class CallInfo:
 
 
 @dataclass
+class ListCalls:
+    """Asks for the spawned and scheduled calls of an environment, newest first. Answered by CallList.
+
+    `function`: of this one alone, by its name; of a class all methods. `status`: "" for any.
+    """
+
+    environment: str = ""
+    app_id: str = ""
+    function: str = ""
+    status: Literal["", "pending", "done", "cancelled"] = ""
+    limit: int = 100
+
+
+@dataclass
+class ListedCall:
+    """A call in a list."""
+
+    call_id: str
+    app_id: str
+    app_name: str
+    tag: str
+    status: Literal["pending", "done", "cancelled"]
+    total: int
+    done: int
+    created_at: float  # seconds since 1970
+    finished_at: float = 0.0  # 0: it goes on
+    caller: str = ""  # the client or container that made it; empty: a schedule
+
+
+@dataclass
+class CallList:
+    """The answer to ListCalls."""
+
+    calls: list[ListedCall] = field(default_factory=list[ListedCall])
+
+
+@dataclass
 class CancelCall:
     """Ends a spawned call: nothing of it starts any more, what runs is interrupted and has 30 s to clean up.
 

@@ -59,7 +59,16 @@ ALLOWED: dict[Kind, frozenset[str]] = {
         {
             *("CreateApp", "StopApp", "PublishApp", "BuildImage", "FindVolume", "PutSecret", "FollowApp"),
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "CheckResources", "INPUTS"),
-            *("Spawn", "SpawnEach", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
+            *(
+                "Spawn",
+                "SpawnEach",
+                "ListCalls",
+                "GetOutputs",
+                "GetCallInfo",
+                "CancelCall",
+                "GetCallGraph",
+                "ExplainCall",
+            ),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),

@@ -139,6 +139,31 @@ def test_results_are_read_for_many_who_ask_for_one_each(store: Store) -> None:
         )
 
 
+def test_calls_are_listed_newest_first_by_app_function_and_status(store: Store) -> None:
+    done, pending, cancelled, method, elsewhere = (
+        new_inputs(new_id("fc"), 0, b"a", made=float(n)) for n in range(5)
+    )
+    method.tag, method.app_id, elsewhere.environment = "f.m", "ap-2", "other"
+    store.calls.write([done, pending, cancelled, method, elsewhere])
+    store.calls.write(
+        [new_results(done.call_id, (0, b"A")), EndCall(cancelled.call_id, b"why", cancelled=True)]
+    )
+
+    def listed(app_id: str = "", function: str = "", status: str = "", limit: int = 10) -> list[str]:
+        return [
+            call.call_id for call in store.call_reads.newest_calls("main", app_id, function, status, limit)
+        ]
+
+    of_main = [method.call_id, cancelled.call_id, pending.call_id, done.call_id]
+    assert listed() == listed(function="f") == of_main
+    assert listed(limit=2) == of_main[:2]
+    assert listed("ap-2") == listed(function="f.m") == [method.call_id]
+    assert listed(function="f_") == listed(function="%") == []
+    assert listed(status="done") == [done.call_id]
+    assert listed(status="cancelled") == [cancelled.call_id]
+    assert listed("ap-1", "f", "pending") == [pending.call_id]
+
+
 def test_of_many_large_results_the_first_ones_are_read_and_one_at_least(store: Store) -> None:
     calls = [new_id("fc") for _ in range(4)]
     for made, call_id in enumerate(calls):

@@ -1,4 +1,4 @@
-"""Spawned calls: GetOutputs, GetCallInfo, CancelCall, GetCallGraph, ExplainCall. Spawn itself goes straight to
+"""Spawned calls: GetOutputs, GetCallInfo, ListCalls, CancelCall, GetCallGraph, ExplainCall. Spawn itself goes straight to
 `server/durable/`, which answers thousands at once."""
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from ionian.protocol.calls import (
     CallExplained,
     CallGraph,
     CallInfo,
+    CallList,
     CancelCall,
     ExplainCall,
     GetCallGraph,
     GetCallInfo,
     GetOutputs,
     InputReason,
+    ListCalls,
+    ListedCall,
     Outputs,
 )
 from ionian.protocol.ids import CALL_ID_LENGTH
@@ -29,10 +32,15 @@ from ..containers import THE_SERVER, digests
 from ..durable import Kept
 from ..retention import KEEP_RESULTS_S
 from ..store.schema import Call
+from .apps import app_of
 from .context import Context, in_thread
+from .names import environment_of
 
 MOST_ROWS = 10_000
 """Results in one answer."""
+
+MOST_LISTED = 10_000
+"""Calls in one list."""
 
 
 async def get_outputs(actor: Actor, message: GetOutputs, _: bytes, context: Context) -> tuple[Outputs, bytes]:
@@ -74,6 +82,44 @@ async def get_call_info(
         created_at=call.created_at,
     )
     return info, b""
+
+
+async def list_calls(actor: Actor, message: ListCalls, _: bytes, context: Context) -> tuple[CallList, bytes]:
+    """The newest calls of an environment, of an app or of a function."""
+    if message.app_id:
+        environment = (await app_of(actor, "ListCalls", message.app_id, context)).environment
+    else:
+        authorise(actor, "ListCalls", Target(message.environment))
+        environment = await environment_of(actor, message.environment, context)
+    if not 1 <= message.limit <= MOST_LISTED:
+        raise Refused("InvalidError", f"limit: expected 1 to {MOST_LISTED:,} calls, got {message.limit:,}")
+    return await in_thread(_listed, environment, message, context), b""
+
+
+def _listed(environment: str, message: ListCalls, context: Context) -> CallList:
+    names: dict[str, str] = {}
+    listed = CallList()
+    for call in context.store.call_reads.newest_calls(
+        environment, message.app_id, message.function, message.status, message.limit
+    ):
+        if call.app_id not in names:
+            app = context.store.apps.find(call.app_id)
+            names[call.app_id] = app.name if app is not None else ""
+        listed.calls.append(
+            ListedCall(
+                call.call_id,
+                call.app_id,
+                names[call.app_id],
+                call.tag,
+                "cancelled" if call.cancelled else "pending" if call.finished_at is None else "done",
+                call.total,
+                _done(call),
+                call.created_at,
+                call.finished_at or 0.0,
+                call.caller,
+            )
+        )
+    return listed
 
 
 async def cancel_call(actor: Actor, message: CancelCall, _: bytes, context: Context) -> tuple[Done, bytes]:

@@ -30,6 +30,7 @@ from ionian.protocol.calls import (
     GetCallInfo,
     GetFunctionStats,
     GetOutputs,
+    ListCalls,
     UpdateAutoscaler,
 )
 from ionian.protocol.environments import (
@@ -59,7 +60,7 @@ from ..store import StoreError
 from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app
 from .blobs import find_blobs, read_blob, write_blob
-from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get_outputs
+from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get_outputs, list_calls
 from .containers import end_container, list_containers
 from .context import Context
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
@@ -97,6 +98,7 @@ HANDLED: dict[type, Handler] = {
     AppHistory: app_history,
     RollbackApp: rollback_app,
     ListContainers: list_containers,
+    ListCalls: list_calls,
     EndContainer: end_container,
     ReadLogs: read_logs,
     TagApp: tag_app,

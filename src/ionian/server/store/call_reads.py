@@ -80,6 +80,25 @@ class CallReads:
         with self._database.read() as session:
             return session.scalar(select(func.max(Call.created_at))) or 0.0
 
+    def newest_calls(
+        self, environment: str, app_id: str, function: str, status: str, limit: int
+    ) -> Sequence[Call]:
+        """Calls of an environment, newest first: of one app, of one function or class, that are pending, done or
+        cancelled, where these are given."""
+        query = select(Call).where(Call.environment == environment)
+        if app_id:
+            query = query.where(Call.app_id == app_id)
+        if function:
+            query = query.where((Call.tag == function) | Call.tag.startswith(f"{function}.", autoescape=True))
+        if status:
+            query = query.where(Call.cancelled.is_(status == "cancelled"))
+        if status == "pending":
+            query = query.where(Call.finished_at.is_(None))
+        if status == "done":
+            query = query.where(Call.finished_at.is_not(None))
+        with self._database.read() as session:
+            return session.scalars(query.order_by(Call.created_at.desc()).limit(limit)).all()
+
     def unfinished_functions(self) -> list[tuple[str, str]]:
         """The functions, with their apps, that have unfinished calls."""
         query = select(Call.function_id, Call.app_id).where(Call.finished_at.is_(None)).distinct()
