@@ -727,6 +727,27 @@ def test_what_a_tampered_template_hides_after_unshare_is_ended_too(folder: Path)
     run(main)
 
 
+def test_a_template_that_floods_its_warden_is_not_served_any_more(folder: Path):
+    flood = """
+        if os.fork() == 0:
+            import ctypes
+            while ctypes.CDLL(None, use_errno=True).unshare(0x10000000) and ctypes.get_errno() == 1:
+                pass
+            json.dump(ctypes.get_errno(), open("/root/said", "w"))
+            os._exit(0)
+        os.wait()
+    """
+
+    async def main() -> None:
+        async with nursery(folder, flood) as made:
+            with pytest.raises(ForkError, match="the template calls unshare again and again"):
+                await made.fork()
+            said = folder / "scratch/template/upper/root/said"
+            assert json.loads(said.read_text()) == errno.ENOSYS
+
+    run(main)
+
+
 # --- deaths -------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ SMOKE = [
     for name in (
         *(
             "sandbox",
+            "zygote",
             "processes",
             "resources",
             "gpu",

@@ -88,7 +88,11 @@ class Birth:
         warden.family.check_first_of_its_namespace(pid, self._parent)
         self.pid = pid
         signal.pidfd_send_signal(self._parent_fd, signal.SIGKILL)
-        self._furnish(pid, request, self._root)
+        try:
+            self._furnish(pid, request, self._root)
+        except OSError:
+            self._refuse_words()  # it has ended, and said why
+            raise
         given = json.dumps(request["targets"]).encode() + b"\n" + warden.filter
         socket.send_fds(self._ours, [given], self._given)
         if (yield from self._hear(b"C")) != pid:
@@ -127,7 +131,7 @@ class Birth:
         """It can have nothing to say now but why it can't go on."""
         said = self._read()
         if said is not None:
-            raise Ended(said[0].decode(errors="replace"))
+            raise Ended(_words(said[0]))
 
     def _join_groups(self, call: supervision.Call) -> Generator[int, None, None]:
         """Puts the caller, who waits, into the container's cgroups. All that comes of it is born in there."""
@@ -150,7 +154,7 @@ class Birth:
             yield self._ours.fileno()
         data, pid = said
         if data != word:
-            raise Ended(data.decode(errors="replace")[:500])
+            raise Ended(_words(data))
         return pid
 
     def _read(self) -> tuple[bytes, int] | None:
@@ -202,6 +206,12 @@ class Birth:
                 signal.pidfd_send_signal(self._parent_fd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+
+
+def _words(said: bytes) -> str:
+    """What a fork says of its failure, which user code may have written: a line for a log."""
+    text = said.decode(errors="replace")
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:500]
 
 
 def _readable(fd: int) -> bool:

@@ -35,6 +35,8 @@ from .newroot import Ground
 
 MAX_FDS = 64
 PR_SET_PDEATHSIG = 1
+TOO_MANY = 1000
+"""Refused calls of unshare of one template. An honest one makes hardly any: a library that tries, perhaps."""
 
 
 class Warden:
@@ -58,6 +60,7 @@ class Warden:
         # The launcher's child has sent it before it became bubblewrap: first in the queue, from nobody else.
         _, fds = receive(template)
         self.listener = fds[0]
+        self.refusals = 0
         self.births: dict[int, Birth] = {}  # by the worker's number
         self.callers: dict[int, Birth] = {}  # by the pid that may call unshare, once
         self.waiting: dict[int, Birth] = {}  # by the descriptor that it waits for
@@ -94,7 +97,10 @@ class Warden:
         birth = self.births.get(request["id"])
         if request["do"] == "conceive":
             birth = self.births[request["id"]] = Birth(self, request["id"], fds)
-            self.resume(birth)
+            if self.listener < 0:
+                self.over(birth, "the template calls unshare again and again")
+            else:
+                self.resume(birth)
         elif birth is None:  # it failed, and that is on its way to the worker
             for fd in fds:
                 os.close(fd)
@@ -150,9 +156,20 @@ class Warden:
         birth = self.callers.pop(call.pid, None)
         if birth is None or call.flags != self.flags:
             supervision.refuse(self.listener, call)
+            self.refusals += 1
+            if self.refusals == TOO_MANY:
+                self.give_up()
             return
         birth.call = call
         self.resume(birth)
+
+    def give_up(self) -> None:
+        """Supervises no more: the kernel itself refuses each call then, and ours is no work that user code can make."""
+        self.poll.unregister(self.listener)
+        os.close(self.listener)
+        self.listener = -1
+        for birth in list(self.births.values()):
+            self.over(birth, "the template calls unshare again and again")
 
     def move(self, pid: int, groups: list[int]) -> int:
         """Has a process put into cgroups; returns an eventfd that says when it is done."""
