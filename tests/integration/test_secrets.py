@@ -148,6 +148,28 @@ def test_a_server_killed_amid_a_change_of_the_master_key_loses_no_secret(tmp_pat
         assert read((home, tmp_path)) == "one None"
 
 
+def test_a_server_without_a_good_master_key_says_so_and_does_not_start() -> None:
+    with new_home() as home:
+        done = home.ionian("secret", "list", environment={"IONIAN_MASTER_KEY": "no-key-at-all"})
+        assert done.returncode == 1
+        assert "expected 32 bytes in base 64 in IONIAN_MASTER_KEY; make a key with" in done.stdout
+        assert "no-key-at-all" not in done.stdout
+        assert "Traceback" not in done.stdout
+
+
+def test_a_lost_master_key_is_said_where_one_looks(tmp_path: Path) -> None:
+    with new_home() as home:
+        assert home.ionian("secret", "create", "words", "WORD=one").returncode == 0
+        assert home.ionian("server", "stop").returncode == 0
+        (home.folder / "master.key").rename(tmp_path / "master.key")
+        assert "its master key is lost" in home.ionian("secret", "list").stdout
+        log = (home.folder / "logs" / "server.log").read_text()
+        assert "1 secrets are sealed with master key" in log
+        assert home.ionian("server", "stop").returncode == 0
+        (tmp_path / "master.key").rename(home.folder / "master.key")
+        assert "its master key is lost" not in home.ionian("secret", "list").stdout
+
+
 # --- where a value is not
 
 HIDING = """

@@ -42,10 +42,11 @@ def list_secrets(environment: str, as_json: bool) -> None:
             f"v{one.version}",
             moment(one.updated_at),
             ", ".join(one.apps),
+            "its master key is lost: --force makes it anew" if one.lost else "",
         )
         for one in listed.secrets
     ]
-    columns = ("Name", "Created at", "Created by", "Last used at", "Version", "Updated at", "Apps")
+    columns = ("Name", "Created at", "Created by", "Last used at", "Version", "Updated at", "Apps", "State")
     show_table(columns, rows, as_json=as_json, nothing="There is no secret.")
 
 

@@ -35,7 +35,7 @@ def started(
     from ..client.output import enable_output
 
     if environment:
-        os.environ["IONIAN_ENVIRONMENT"] = environment
+        os.environ["IONIAN_ENVIRONMENT"] = os.environ["MODAL_ENVIRONMENT"] = environment
     if no_gpu:
         no_gpu_setting.ignore()
     install_alias()

@@ -51,6 +51,7 @@ class SecretInfo:
     version: int = 1
     updated_at: float = 0.0
     last_used_at: float = 0.0
+    lost: bool = False  # no key of the server opens it
     apps: list[str] = field(default_factory=list[str])  # that run or are deployed, and have it
 
 

@@ -141,6 +141,10 @@ class Secrets:
         found = self._rows.named([secret_id])
         return set(self._open_named(found[secret_id])) if secret_id in found else set()
 
+    def opens(self, key_id: str) -> bool:
+        """Whether what this master key sealed can be opened."""
+        return key_id in self._known
+
     def _note_use(self, rows: list[Wrapped[SecretValue]]) -> None:
         now = time.time()
         old = [each.row.object_id for each in rows if now - (each.row.last_used_at or 0.0) > USED_EVERY_S]

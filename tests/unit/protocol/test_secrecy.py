@@ -12,7 +12,7 @@ from ionian.protocol.messages import Hello
 from ionian.protocol.secrets import PutNamedSecret
 from ionian.protocol.spec import FunctionSpec, ImageSpec
 from ionian.protocol.tokens import TokenCreated, TokenInfo
-from ionian.protocol.workers import MakeImage, StartContainer
+from ionian.protocol.workers import MakeImage, Prewarm, StartContainer
 
 SECRET = "hunter2"
 
@@ -26,6 +26,7 @@ SPEC = FunctionSpec("fu-1", "f", "m", "f")
         PutSecret(app_id="ap-1", values={"A": SECRET}),
         PutNamedSecret("st-1", "s", {"A": SECRET}),
         TokenCreated(SECRET, TokenInfo("ti-1", "client")),
+        Prewarm("ap-1", "main", SPEC, {"A": SECRET}),
         MakeImage("im-1", ImageSpec(), secrets={"st-1": {"A": SECRET}}),
         StartContainer(1, "ta-1", "ap-1", "main", SPEC, {"A": SECRET}),
         Begin("ta-1", "fu-1", "ap-1", "m", "f", "file", env={"A": SECRET}),

@@ -231,8 +231,10 @@ def test_a_secret_whose_key_is_lost_says_so_and_can_be_made_anew(server: Server)
         PutNamedSecret(new_id("st"), "s", {"B": "1"}, how="merge"),
     ):
         assert refused(server, message, "put the former key back") == "InternalFailure"
+    assert listed(server)["s"].lost
     put(server, how="replace", A="2")
     assert opened(server, made.object_id) == {"A": "2"}
+    assert not listed(server)["s"].lost
 
 
 def test_another_master_key_is_named_by_its_id_alone(server: Server) -> None:

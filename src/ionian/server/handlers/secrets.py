@@ -135,6 +135,7 @@ def _listed(environment: str, context: Context) -> list[SecretInfo]:
             value.version,
             value.updated_at,
             value.last_used_at or 0.0,
+            not context.secrets.opens(value.key_id),
             sorted(users.get(found.object_id, ())),
         )
         for found, value in context.store.secrets.listed(environment)
