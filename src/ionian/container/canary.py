@@ -21,6 +21,9 @@ def compute() -> None:
         ("scipy.linalg.blas", _scipy),
         ("torch", _torch),
         ("numexpr", _numexpr),
+        ("pyarrow", _pyarrow),
+        ("polars", _polars),
+        ("cv2", _opencv),
     ):
         module = sys.modules.get(name)
         if module is not None:
@@ -50,6 +53,19 @@ def _torch(torch: Any) -> None:
 def _numexpr(numexpr: Any) -> None:
     ones: Any = sys.modules["numpy"].ones(SIDE * SIDE)  # type: ignore[attr-defined]
     _expect(numexpr.evaluate("ones + ones", local_dict={"ones": ones})[-1], 2)
+
+
+def _pyarrow(pyarrow: Any) -> None:
+    _expect(pyarrow.array(range(1 << 12))[-1].as_py(), (1 << 12) - 1)
+
+
+def _polars(polars: Any) -> None:
+    _expect(polars.DataFrame({"a": [1, 2]}).select(polars.col("a").sum()).item(), 3)
+
+
+def _opencv(cv2: Any) -> None:
+    ones: Any = sys.modules["numpy"].ones((SIDE, SIDE), dtype="uint8")  # type: ignore[attr-defined]
+    _expect(cv2.GaussianBlur(ones, (9, 9), 1)[0, 0], 1)
 
 
 def _sklearn(cluster: Any, numpy: Any) -> None:

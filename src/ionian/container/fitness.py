@@ -26,6 +26,12 @@ STATELESS = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom
 ENDING_S = 0.5
 """A thread that was joined may be there for a moment longer: that is how long, on a busy machine."""
 
+UNMISSED = {
+    "jemalloc_bg_thd": "jemalloc has handlers for forks, and starts it again in a child where it is needed",
+    "polars-ooc-clea": "it deletes files that polars spilled, which go with their container; not the pool that computes",
+}
+"""Native threads, by their names (15 letters), that a fork does well without, and why."""
+
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
@@ -158,7 +164,8 @@ def _native_threads() -> str:
 
 
 def _other_tasks() -> list[str]:
-    return [_name_of(int(task)) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    names = [_name_of(int(task)) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    return [name for name in names if name not in UNMISSED]
 
 
 def _name_of(task: int) -> str:

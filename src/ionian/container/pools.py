@@ -9,6 +9,9 @@ A fork copies no thread. What each pool makes of that, and what is done for it:
 | LLVM's and Intel's OpenMP, MKL | start again | one thread in the template, as GNU's: they read the same variables |
 | numexpr | starts again, by a look at its process id | one thread in the template |
 | torch | computes with OpenMP | its number is set again, unless user code has chosen one |
+| OpenCV | waits for ever | one thread in the template, by its own setting |
+| tokenizers (Rust's rayon) | turns itself off | off in the template, by its own variable |
+| jemalloc (in pyarrow) | starts its thread again | nothing: `fitness.py` knows the name of the thread |
 | any other | unknown | `fitness.py` finds its threads: containers start on their own |
 """
 
@@ -22,7 +25,7 @@ from typing import Any
 
 from . import native, threads
 
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+HELD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 NUMEXPR = "NUMEXPR_NUM_THREADS"
 OURS = "01"
 """One thread, as only we would write it: user code that writes 1 means it."""
@@ -37,12 +40,13 @@ class Pools:
     def __init__(self) -> None:
         self._torch_chosen = False
         self._torch_number = 0  # what user code chose
+        self._opencv_chosen = False
         self._openmp: list[Callable[[int], None]] = []
         self._mkl: list[Callable[[int], None]] = []
         # Libraries ask libc, and Python code that looks into os.environ sees what its container will have.
         os.putenv(OPENBLAS, os.environ.get(OPENBLAS) or str(number_of_threads()))
-        for name in ONE_THREAD:
-            os.putenv(name, "1")
+        for name, value in HELD.items():
+            os.putenv(name, value)
         self._numexpr = os.environ.get(NUMEXPR)
         os.environ[NUMEXPR] = OURS  # it is Python code, and starts its threads at its import
 
@@ -56,6 +60,18 @@ class Pools:
 
         set_num_threads.__doc__ = plain.__doc__
         module.set_num_threads = set_num_threads  # type: ignore[attr-defined]
+
+    def of_opencv(self, module: ModuleType) -> None:
+        """Called behind the import of cv2: one thread, and notices that user code sets another number."""
+        plain: Any = module.setNumThreads
+        plain(1)
+
+        def set_num_threads(number: int) -> None:
+            self._opencv_chosen = True
+            plain(number)
+
+        set_num_threads.__doc__ = plain.__doc__
+        module.setNumThreads = set_num_threads  # type: ignore[attr-defined]
 
     def look(self) -> None:
         """Finds the pools that user code has loaded. One that has more than a thread was given its number by it."""
@@ -74,7 +90,7 @@ class Pools:
                 del os.environ[NUMEXPR]
             else:
                 os.environ[NUMEXPR] = self._numexpr
-        for name in (*ONE_THREAD, OPENBLAS):
+        for name in (*HELD, OPENBLAS):
             if name in os.environ:
                 os.putenv(name, os.environ[name])
             else:
@@ -87,9 +103,11 @@ class Pools:
             set_number(number)
         if self._openmp:  # whose number is one of each thread
             threads.at_start = lambda: self._adopt(number)
-        numexpr, torch = sys.modules.get("numexpr"), sys.modules.get("torch")
+        numexpr, torch, opencv = (sys.modules.get(name) for name in ("numexpr", "torch", "cv2"))
         if numexpr is not None:
             numexpr.set_num_threads(min(int(os.environ.get(NUMEXPR) or number), numexpr.MAX_THREADS))
+        if opencv is not None and not self._opencv_chosen:
+            opencv.setNumThreads(-1)
         if torch is not None:  # last, for its number is OpenMP's, too
             torch.set_num_threads(self._torch_number or number)
 

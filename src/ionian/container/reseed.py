@@ -9,6 +9,7 @@ import gc
 import os
 import random
 import sys
+from functools import wraps
 from types import ModuleType
 from typing import Any
 from weakref import WeakSet
@@ -36,11 +37,11 @@ class Reseed:
     def _notice_seeds(self) -> None:
         plain, seeded = random.Random.seed, self._seeded
 
+        @wraps(plain)
         def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
             (seeded.discard if a is None else seeded.add)(self)
             plain(self, a, version)
 
-        seed.__doc__ = plain.__doc__
         random.Random.seed = seed  # type: ignore[method-assign]
         random.seed = random._inst.seed  # type: ignore[attr-defined]
 

@@ -76,6 +76,7 @@ class Template:
             {
                 "numpy.random": self._reseed.of_numpy,
                 "tqdm.std": self._bars.of_tqdm,
+                "cv2": self._pools.of_opencv,
                 "torch": self._pools.of_torch,
                 "torch.cuda": self._fitness.of_torch_cuda,
             }

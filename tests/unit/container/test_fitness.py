@@ -90,6 +90,12 @@ FIT = {
     "an event loop that is closed": "import asyncio\nasyncio.run(asyncio.sleep(0))",
     "a held lock": "import threading\nlock = threading.RLock()\nlock.acquire()",
     "pools that are not used yet": "import concurrent.futures\npool = concurrent.futures.ThreadPoolExecutor()",
+    "a native thread that a fork does well without": (
+        "import faulthandler, os\nfaulthandler.dump_traceback_later(60)\n"
+        "(task,) = set(os.listdir('/proc/self/task')) - {str(os.getpid())}\n"
+        "open(f'/proc/self/task/{task}/comm', 'w').write('jemalloc_bg_thd')"
+    ),
+    "a held lock of logging": "import logging\nlogging._lock.acquire()",
     "a device without a state": "import os\nnull = open(os.devnull, 'w')",
 }
 

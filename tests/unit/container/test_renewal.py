@@ -78,6 +78,7 @@ ENVIRONMENT = """
         ("MKL_NUM_THREADS", ""),
         ("OPENBLAS_NUM_THREADS", "3"),
         ("NUMEXPR_NUM_THREADS", ""),
+        ("TOKENIZERS_PARALLELISM", ""),
     ],
 )
 def test_a_forks_environment_is_its_own_with_what_the_import_changed(name: str, value: str, tmp_path: Path):
@@ -181,6 +182,16 @@ def test_torch_has_its_number_of_threads_and_its_numbers_but_what_user_code_chos
 ):
     (tmp_path / "torch.py").write_text(FAKE_TORCH.format(seed=seed))
     with template(tmp_path, f"import torch\n{then}\ndef f(): return torch.numbers") as made:
+        made.prepared()
+        assert made.fork().call() == numbers
+
+
+@pytest.mark.parametrize(("then", "numbers"), [("", [1, -1]), ("cv2.setNumThreads(3)", [1, 3])])
+def test_opencv_has_one_thread_in_the_template_alone_but_what_user_code_chose(
+    then: str, numbers: list[int], tmp_path: Path
+):
+    (tmp_path / "cv2.py").write_text("numbers = []\ndef setNumThreads(number): numbers.append(number)")
+    with template(tmp_path, f"import cv2\n{then}\ndef f(): return cv2.numbers") as made:
         made.prepared()
         assert made.fork().call() == numbers
 
