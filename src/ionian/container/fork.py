@@ -86,6 +86,7 @@ class Forks:
 
     def _become_container(self, flags: int, warden: socket.socket) -> None:
         """A, B and P; only P returns."""
+        self._socket.close()  # only the template's own end tells the warden that it lives
         try:
             _unshare(warden, flags)
             status, targets = _settle(warden)
@@ -107,14 +108,15 @@ class Forks:
             pass  # it is not there for all
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.close(status)
-        self._socket.detach()
-        above = max(targets) + 1
-        moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for target, fd in targets.items()}
-        for fd in {*self._own, *targets.values()}:
+        for fd in self._own.difference(targets.values()):
             try:
                 os.close(fd)
             except OSError:
                 pass  # it was open when it was noted
+        above = max(targets) + 1
+        moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for target, fd in targets.items()}
+        for fd in set(targets.values()):
+            os.close(fd)
         for target, fd in moved.items():
             os.dup2(fd, target, inheritable=target <= 2)
             os.close(fd)

@@ -69,9 +69,10 @@ class Warden:
         self.poll = select.poll()
         for fd in (control.fileno(), self.listener):
             self.poll.register(fd, select.POLLIN)
+        self.poll.register(template, 0)  # it says nothing; but it ends
 
     def serve(self) -> None:
-        """Until the worker has gone, or wants no more forks."""
+        """Until the worker has gone or wants no more forks, or the template has ended."""
         self.say({"ready": True})
         try:
             while True:
@@ -79,6 +80,10 @@ class Warden:
                     if fd == self.control.fileno():
                         if not self.take():
                             return
+                    elif fd == self.template.fileno():
+                        for birth in list(self.births.values()):
+                            self.over(birth, "it has ended")
+                        return
                     elif fd != self.listener:
                         self.resume(self.waiting.get(fd))
                     elif event & select.POLLIN:

@@ -114,7 +114,7 @@ class WardenLink:
         self._socket = None
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_result(({"failed": "its warden has ended"}, []))
+                answer.set_result(({"failed": "it has ended, or its warden"}, []))
         self._answers.clear()
 
     @property
@@ -136,7 +136,7 @@ class WardenLink:
             raise ForkError("the template can't be forked: its warden does not answer") from None
         except OSError:
             self.close()
-        raise ForkError("the template can't be forked any more: its warden has ended")
+        raise ForkError("the template can't be forked any more: it has ended, or its warden")
 
     def _readable(self) -> None:
         while self._socket is not None:
