@@ -28,3 +28,9 @@ def test_all_that_was_given_ahead_behind_an_input_of_an_hour_is_run_elsewhere_an
     done = home.ionian("run", "-q", "stragglers.py::an_hour", cwd=PROGRAMS)
     assert done.returncode == 0, done.stdout
     assert "others True" in done.stdout
+
+
+def test_inputs_that_wait_for_each_other_run_at_once_though_their_function_was_quick(home: Home) -> None:
+    done = home.ionian("run", "-q", "stragglers.py::three_meet", "--mark", secrets.token_hex(4), cwd=PROGRAMS)
+    assert done.returncode == 0, done.stdout
+    assert "met [True, True, True]" in done.stdout

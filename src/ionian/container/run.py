@@ -10,12 +10,12 @@ from typing import Any
 
 from .. import execution, faults
 from ..exception import InputCancellation
-from ..protocol.batch import DONE, ERROR, OK, YIELD, Batch
+from ..protocol.batch import BACK, DONE, ERROR, OK, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
 from ..protocol.ids import input_id
 from ..protocol.shelf import Shelf
 from ..protocol.slots import Slots
-from ..protocol.wire import RUN
+from ..protocol.wire import RESULTS, RUN
 from . import loop
 from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
 from .lifecycle import Callables
@@ -25,6 +25,8 @@ from .wire import Packets
 
 HOLD_NS = 500_000
 """Results of a packet are joined for at most half a millisecond."""
+
+NOTHING = Batch("", [], [], b"")
 
 _cell = struct.Struct(CELL_FORMAT)
 _now = time.monotonic_ns
@@ -59,6 +61,9 @@ class Runner:
         self._shelf = Shelf(cell)  # where the worker finds the rows that wait for a slow input's
         self._rows: list[Row] = []
         self._rows_size = 0
+        self._batch = NOTHING  # the packet that runs,
+        self._at = 0  # which row of it,
+        self._upto = 0  # and how many of its rows are to run
         self._call_id = ""
         self._task: Any = None  # of the async input that runs
         self._open = False
@@ -89,7 +94,10 @@ class Runner:
     # --- signals
 
     def cancel(self, *_: object) -> None:
-        """The worker asks, in the slot, for the end of an input: interrupts that one, if it still runs."""
+        """The worker asks, in the slot, for the end of an input: interrupts that one, if it still runs. Or it wants back
+        what waits behind one that takes long."""
+        if self._open and self._slots.wants_back():
+            self._give_back()
         start = self._slots.asked(0)
         if start and self._open and self._interrupted != start:
             self._interrupted = start
@@ -107,6 +115,24 @@ class Runner:
             loop.get().call_soon_threadsafe(self._task.cancel)
         else:
             raise error
+
+    def _give_back(self) -> None:
+        """The rows behind the one that runs are run elsewhere. This is amid user code: nothing of the user's is touched,
+        and `_run` looks how far it is to go after it has said where it is."""
+        batch, begin, end = self._batch, self._at + 1, self._upto
+        if begin >= end:
+            return
+        self._upto = begin
+        count = end - begin
+        back = Batch(
+            batch.call_id,
+            batch.index[begin:end],
+            [0] * count,
+            b"",
+            attempt=batch.attempt[begin:end],
+            code=[BACK] * count,
+        )
+        self._packets.send(RESULTS, back.header(), b"")
 
     # --- inputs
 
@@ -128,7 +154,13 @@ class Runner:
             faults.reach("container.claimed")
         cell, rows, kinds = self._cell, self._rows, self._kinds
         held_since = _now()
-        for index, attempt, payload in zip(batch.index, batch.attempt, payloads, strict=True):
+        self._batch, self._at, self._upto = batch, -1, len(batch.index)
+        for at, (index, attempt, payload) in enumerate(
+            zip(batch.index, batch.attempt, payloads, strict=True)
+        ):
+            self._at = at
+            if at >= self._upto:
+                break
             if rows:
                 self._shelf.put(rows[-1])
             started = _now()

@@ -129,12 +129,13 @@ class Flow:
         self.core.actions.append(Run(container.worker.id, batch))
         function.place(container, now)
         if container.outstanding > 1 and not function.watching and not container.shares:
-            self._watch(now, function)
+            self.watch(now, function)
         return True
 
     # Stragglers
 
-    def _watch(self, now: float, function: Function) -> None:
+    def watch(self, now: float, function: Function) -> None:
+        """Looks soon whether a container makes no progress, which has more than it runs."""
         function.watching = True
         self.core.timers.at(now + self.core.settings.straggler_s, lambda then: self._look(then, function))
 
@@ -159,7 +160,7 @@ class Flow:
             else:
                 again = True
         if again:
-            self._watch(now, function)
+            self.watch(now, function)
 
     def take_back(self, now: float, container: Container) -> None:
         """Asks for what the container has not claimed; it gets nothing until the answer is here."""
@@ -169,11 +170,13 @@ class Flow:
             self.core.actions.append(Take(container.worker.id, container.number))
 
     def taken_back(self, now: float, container: Container, held: dict[str, set[int]]) -> None:
-        """The answer to a Take, and to a Cancel: these were never run."""
+        """The answer to a Take, and to a Cancel: these were never run. What the container had claimed and not begun may
+        follow behind the answer."""
         function = container.function
         asked, container.taking = container.taking, False
         self.back_to_queue(container, held)
-        container.slowed = asked and container.outstanding > 0 and not container.shares
+        slow = asked or container.slowed
+        container.slowed = slow and container.outstanding > 0 and not container.shares
         function.place(container, now)
         self.fleet.rest(now, container)
         self.fill(now, function)

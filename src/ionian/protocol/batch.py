@@ -20,6 +20,7 @@ ERROR = 1  # payload: a pickled failure (see serialization.py)
 YIELD = 2  # payload: one pickled item of a generator; `micros` holds its index; the input goes on
 DONE = 3  # a generator has ended; `micros` holds how many items it yielded
 LOST = 4  # payload: a JSON failure made by worker or server: {"type": exception class, "message": …}
+BACK = 5  # no result: a container gives an input back that it has claimed and not begun; goes no further than the worker
 BLOB = 0x100  # flag: the payload is `digest size` (ASCII) of a blob and not the data itself
 
 HEAD = struct.Struct(f"<{CALL_ID_LENGTH}sIQ")

@@ -20,6 +20,9 @@ _ns = struct.Struct("<Q")
 COUNT_AT = 12
 """In the first slot: how many slots to look at; 0 is one."""
 
+BACK_AT = 45
+"""In the first slot: 1 where the worker wants back what has not begun of the packet that runs."""
+
 ASKED_AT = 48
 """The start of the run that is to be interrupted."""
 
@@ -66,6 +69,21 @@ class Slots:
     def answer(self, slot: int, answer: int) -> None:
         """Says that the run with that start was interrupted, or that it is LEFT_ALONE."""
         _ns.pack_into(self._cell, slot * SLOT_SIZE + ANSWER_AT, answer)
+
+    def wants_back(self) -> bool:
+        """Whether the worker wants back what has not begun; it has its answer with this."""
+        wanted, self._cell[BACK_AT] = self._cell[BACK_AT], 0
+        return bool(wanted)
+
+
+def want_back(cell: mmap, wanted: bool) -> None:
+    """The worker's side: asks for what has not begun, or does no longer."""
+    cell[BACK_AT] = wanted
+
+
+def wanted_back(cell: mmap) -> bool:
+    """Whether the container has not answered yet."""
+    return bool(cell[BACK_AT])
 
 
 def runs(cell: mmap) -> list[Run]:

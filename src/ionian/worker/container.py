@@ -19,7 +19,16 @@ from ..protocol.batch import Batch
 from ..protocol.container import Again, Failed, Leaving, Ready
 from ..protocol.ids import input_id
 from ..protocol.wire import CONTROL, PREFIX_SIZE, entries, pack_entry
-from ..protocol.workers import CancelInputs, ContainerState, FirstInput, Held, Running, StartContainer, Usage
+from ..protocol.workers import (
+    CancelInputs,
+    ContainerState,
+    FirstInput,
+    Held,
+    Running,
+    StartContainer,
+    TakenBack,
+    Usage,
+)
 from .cancellations import Cancellations
 from .ends import Ends
 from .environment import environment_of
@@ -140,7 +149,12 @@ class Container:
         return True
 
     def take_back(self) -> list[Held]:
-        """Gives back what was not claimed."""
+        """Gives back what was not claimed. What was claimed and has not begun follows, if the container is able to."""
+        if self.feed is not None and self.feed.wants_back():
+            self._signal(signal.SIGUSR1)
+        return self._unclaimed()
+
+    def _unclaimed(self) -> list[Held]:
         coming, self._coming = self._coming, []
         taken = self.feed.take_back() if self.feed is not None else []
         return taken + [_held(batch) for batch in coming]
@@ -242,6 +256,8 @@ class Container:
             self._end_for("exit", "the code that it ran broke its connection to the worker")
             return
         self._check_cancelled()
+        if self.feed is not None and self.feed.waits_for_back():
+            self._signal(signal.SIGUSR1)  # it may have come at a bad moment
         since = self.feed.running_since_ns() if self.feed is not None else 0
         if self.feed is not None and since and now_ns - since > SLOW_NS:
             self.feed.rescue()
@@ -351,7 +367,9 @@ class Container:
         printed: Sequence[tuple[int, bytes]] = (),
     ) -> Exit:
         """Makes the sandbox, tells its agent what it is, and lets it run to its end. `printed`: by its import, before."""
-        ends = self._ends = Ends(self._results, slots_of(self.ask.function), self._log, self._crowded)
+        ends = self._ends = Ends(
+            self._results, self._gave_back, slots_of(self.ask.function), self._log, self._crowded
+        )
         self.feed = ends.feed
         self._pipes += ends.pipes
         for pipe in ends.pipes:
@@ -402,6 +420,9 @@ class Container:
             for pipe in self._pipes:
                 pipe.catch_up()
         self.worker.results(self, batch)
+
+    def _gave_back(self, held: Held) -> None:
+        self.worker.say(TakenBack(self.number, [held]))
 
     def _log(self, fd: int, data: bytes) -> None:
         self.worker.say(Log(self.ask.app_id, self.ask.function.tag, self.ask.container_id, fd), data)
@@ -469,7 +490,7 @@ class Container:
             self.feed.rescue()
         while self.leaving:
             await asyncio.wait(self.leaving)  # results come before the end
-        unclaimed = [_held(batch) for batch, *_ in self._waiting] + self.take_back()
+        unclaimed = [_held(batch) for batch, *_ in self._waiting] + self._unclaimed()
         running: list[Held] = []
         if self.feed is not None:
             running, never_ran = self.feed.lost()

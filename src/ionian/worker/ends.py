@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ..protocol.batch import Batch
 from ..protocol.container import CELL_FD, DATA_FD, SIDE_FD
+from ..protocol.workers import Held
 from .feed import Feed
 from .logs import LogPipe
 from .side import Side, open_side
@@ -18,11 +19,12 @@ class Ends:
     def __init__(
         self,
         results: Callable[[Batch], None],
+        gave_back: Callable[[Held], None],
         slots: int,
         write: Callable[[int, bytes], None],
         crowded: Callable[[], bool],
     ) -> None:
-        self.feed = Feed(results, slots)
+        self.feed = Feed(results, slots, gave_back)
         self.side: Side | None = None
         self._ours, self._theirs = socket.socketpair()
         self.pipes = [LogPipe(fd, write, crowded) for fd in (1, 2)]

@@ -16,11 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from io import FileIO
 
-from ..protocol.batch import YIELD, Batch
+from ..protocol.batch import BACK, YIELD, Batch
 from ..protocol.container import CELL_CALL_AT, CELL_FORMAT, PACKET_MAX
 from ..protocol.ids import CALL_ID_LENGTH
 from ..protocol.shelf import on_shelf
-from ..protocol.slots import Run, ask, cell_size, runs
+from ..protocol.slots import Run, ask, cell_size, runs, want_back, wanted_back
 from ..protocol.stream import joined
 from ..protocol.wire import RUN, entries
 from ..protocol.workers import Held
@@ -43,8 +43,15 @@ class Feed:
     packets of one row.
     """
 
-    def __init__(self, results: Callable[[Batch], None], slots: int = 1) -> None:
+    def __init__(
+        self,
+        results: Callable[[Batch], None],
+        slots: int = 1,
+        gave_back: Callable[[Held], None] = lambda held: None,
+    ) -> None:
         self._results = results
+        self._gave_back = gave_back
+        self._slow_since = 0  # the start of the input behind which others are wanted back
         self._many = slots > 1
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.setblocking(False)
@@ -188,8 +195,31 @@ class Feed:
             self._shut()
         return taken + queued
 
+    def wants_back(self) -> bool:
+        """Asks for what the container has claimed and not begun, because of the input that runs now; whether it is to
+        be told by a signal. What it gives back comes as results do."""
+        self._slow_since = 0
+        if self._many:  # it claims no more than it runs
+            return False
+        since = self.running_since_ns()
+        if since and sum(map(len, self._held.values())) > 1:
+            self._slow_since = since
+            want_back(self._cell, True)
+        return self.waits_for_back()
+
+    def waits_for_back(self) -> bool:
+        """Whether it was asked, and has not answered, while the same input runs."""
+        if not self._slow_since:
+            return False
+        if self._slow_since != self.running_since_ns() or not wanted_back(self._cell):
+            self._slow_since = 0
+            want_back(self._cell, False)
+        return bool(self._slow_since)
+
     def _forget(self, packet: bytes, only: set[int] | None = None) -> Held:
-        batch = header_of(packet)
+        return self._let_go(header_of(packet), only)
+
+    def _let_go(self, batch: Batch, only: set[int] | None = None) -> Held:
         held = self._held.get(batch.call_id, {})
         rows = [row for row in zip(batch.index, batch.attempt, strict=True) if only is None or row[0] in only]
         for index, _ in rows:
@@ -238,6 +268,9 @@ class Feed:
         held = self._held.get(batch.call_id)
         if held is None:
             return
+        if batch.code[0] & 0xFF == BACK:
+            self._back(batch, held)
+            return
         if len(batch) == 1 and batch.code[0] & 0xFF != YIELD:
             if held.pop(batch.index[0], None) is not None:
                 if not held:
@@ -253,6 +286,12 @@ class Feed:
             del self._held[batch.call_id]
         if news:  # the others were taken from the shelf before
             self._results(batch.pick(news))
+
+    def _back(self, batch: Batch, held: dict[int, int]) -> None:
+        """The container gives inputs back: those that it has, as user code may say anything."""
+        known = {i for i, n in zip(batch.index, batch.attempt, strict=True) if held.get(i) == n}
+        if known:
+            self._gave_back(self._let_go(batch, known))
 
     def rescue(self) -> None:
         """Takes the results that the container has not sent, because it runs an input that takes long or has died."""

@@ -164,6 +164,38 @@ def test_a_straggler_gives_back_what_it_has_not_claimed() -> None:
     assert rig.dispatcher.state_of("fu-1").running > 0  # type: ignore[union-attr]
 
 
+def test_inputs_that_wait_for_each_other_run_at_once_although_one_container_had_claimed_all_of_them() -> None:
+    rig = Rig(scaling=Scaling(max_containers=4))
+    first = rig.warm(micros=100)
+    rig.put(1, 2, 3)
+    assert rig.runs() == [(first, [1, 2, 3])], "quick ones, as far as is known"
+    rig.wait(0.05)
+    assert [take.number for take in rig.get(Take)] == [first]
+    rig.taken_back(first)
+    rig.taken_back(first, 2, 3)  # claimed, and not begun: that comes behind the answer
+    rig.wait(2.0)
+    second, third = rig.start_all()
+    assert rig.runs() == [(second, [2, 3])]
+    rig.wait(0.1)
+    assert [take.number for take in rig.get(Take)] == [second]
+    rig.taken_back(second)
+    rig.taken_back(second, 3)
+    assert rig.runs() == [(third, [3])]
+
+
+def test_what_waits_behind_the_next_slow_input_is_asked_for_again() -> None:
+    rig = Rig(scaling=Scaling(min_containers=2, max_containers=2))
+    one, _ = rig.warm_two(micros=100)
+    rig.put(2, 3, 4, 5, 6, 7)
+    assert dict(rig.runs())[one] == [2, 3, 4]
+    rig.wait(0.05)
+    rig.get(Take)
+    rig.taken_back(one)  # it runs what no signal reaches
+    rig.results(one, 2, micros=1_000_000)
+    rig.wait(0.05)
+    assert one in [take.number for take in rig.get(Take)]
+
+
 def test_a_container_for_one_input_is_stopped_after_it() -> None:
     rig = Rig(single_use=True)
     rig.open()

@@ -29,7 +29,8 @@ class Container:
 
     def __init__(self, slots: int) -> None:
         self.rows: list[tuple[str, int, int, int, Any]] = []  # call, index, attempt, code, value
-        self.feed = Feed(self._results, slots)
+        self.back: list[Held] = []  # what it gave back
+        self.feed = Feed(self._results, slots, self._gave_back)
         self._news = asyncio.Event()
         self.begun, self._begun_end = os.pipe()
         self._gate_end, self.gate = os.pipe()
@@ -87,6 +88,22 @@ class Container:
             self.process.kill()
         await self.process.wait()
         self.feed.close()
+
+    def ask_back(self) -> None:
+        """Asks for what waits behind the input that runs, as the worker does."""
+        if self.feed.wants_back():
+            self.process.send_signal(signal.SIGUSR1)
+
+    async def gave_back(self) -> list[tuple[str, list[int]]]:
+        """What it gives back, once it has."""
+        while not self.back:
+            self._news.clear()
+            await self._news.wait()
+        return held(self.back)
+
+    def _gave_back(self, held: Held) -> None:
+        self.back.append(held)
+        self._news.set()
 
     def _results(self, batch: Batch) -> None:
         payloads = [batch.file.read()] if isinstance(batch, LargeResult) else batch.payloads()

@@ -201,3 +201,51 @@ def test_the_end_of_the_feed_ends_the_container_after_what_it_has():
 def test_results_are_plain_pickles_of_protocol_4():
     assert pickle.loads(dumps({"a": (1, 2)})) == {"a": (1, 2)}
     assert dumps(1)[:2] == b"\x80\x04"
+
+
+def test_what_waits_behind_a_slow_input_in_its_packet_is_given_back_and_not_run():
+    async def scene() -> None:
+        async with running("hold") as container:
+            call = new_id("fc")
+            container.give(call, {0: "a", 1: "b", 2: "c"}, attempt=2)
+            await container.has_begun()
+            assert container.feed.take_back() == []
+            container.ask_back()
+            assert await container.gave_back() == [(call, [1, 2])]
+            assert held(container.feed.held()) == [(call, [0])]
+            container.give(call, {3: "d"}, attempt=2)
+            container.open_gate(2)
+            rows = await container.results(2)
+            assert [row[1:] for row in rows] == [(0, 2, OK, "a"), (3, 2, OK, "d")]
+
+    play(scene)
+
+
+def test_nothing_is_asked_back_where_nothing_waits_behind_the_input_that_runs():
+    async def scene() -> None:
+        async with running("hold") as container:
+            container.give(new_id("fc"), {0: "a"})
+            await container.has_begun()
+            assert not container.feed.wants_back()
+            container.open_gate()
+            await container.results(1)
+            assert not container.feed.wants_back()
+
+    play(scene)
+
+
+def test_what_was_asked_back_too_late_is_run_and_the_question_is_forgotten():
+    async def scene() -> None:
+        async with running("hold") as container:
+            call = new_id("fc")
+            container.give(call, {0: "a", 1: "b"})
+            await container.has_begun()
+            assert container.feed.wants_back()  # and no signal: it is not heard
+            container.open_gate()
+            await container.has_begun()
+            assert not container.feed.waits_for_back()
+            container.open_gate()
+            assert [row[4] for row in await container.results(2)] == ["a", "b"]
+            assert container.back == []
+
+    play(scene)

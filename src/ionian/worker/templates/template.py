@@ -207,7 +207,7 @@ class Template:
                 proved.set_result(name == Proved.__name__)
 
         folder = self._worker.scratch / f"te-{secrets.token_hex(8)}"
-        ends = Ends(lambda batch: None, 1, lambda fd, data: None, lambda: False)
+        ends = Ends(lambda batch: None, lambda held: None, 1, lambda fd, data: None, lambda: False)
         try:
             spec = self._spec(folder, ends)
             try:
