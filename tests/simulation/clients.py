@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from ionian.core.actions import Action, Deliver
 from ionian.core.dispatcher import Dispatcher
@@ -106,6 +107,10 @@ class SimClient:
     def count(self, function_id: str) -> int:
         """A client has no containers."""
         return 0
+
+    def waiting_since(self) -> float:
+        """A client runs nothing."""
+        return inf
 
     def receive(self, action: Action) -> None:
         """Results."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from ionian.core.actions import Cancel
@@ -14,6 +15,9 @@ from .world import Run1
 
 if TYPE_CHECKING:
     from .workers import SimWorker
+
+WAITS_S = 90.0
+"""An input that waits for others gives up in the end: its function may have been told to have fewer containers."""
 
 FLUSH_S = 0.0005
 """An agent joins results, but sends what it has once an input took this long."""
@@ -31,6 +35,7 @@ class Work:
     late_every: int = 0  # the same, runs into its timeout
     fails_every: int = 0  # so many inputs, one raises
     fails_times: int = 1 << 30  # but only so often
+    meets: int = 0  # so many inputs, one behind the other, wait until all of them have begun
     yields: int = 0
     stubborn: bool = False  # it does not end when it is cancelled
 
@@ -98,6 +103,9 @@ class SimContainer:
             world.after(1.0, lambda: self.die("timeout") if claim in self.claimed else None)
         elif work.kills(claim.index, runs):
             world.after(took, lambda: self.die("exit") if claim in self.claimed else None)
+        elif work.meets:
+            self.flush()
+            world.meet(claim.call_id, claim.index, work.meets, WAITS_S, lambda: self._finish(claim, took))
         else:
             if took > FLUSH_S:
                 self.flush()
@@ -129,10 +137,28 @@ class SimContainer:
         self.step()
 
     def take_all(self) -> list[Held]:
-        """What it has not claimed, and will not run."""
+        """What it has not claimed, and will not run. What it has claimed and not begun follows, when the code that runs
+        lets it."""
+        world, running = self.worker.world, self.claimed[0] if self.claimed else None
+        if len(self.claimed) > 1:
+            world.after(world.random.choice([0.0001, 0.2]), lambda: self._give_back(running))
         taken = _held(self.packets)
         self.packets.clear()
         return taken
+
+    def _give_back(self, running: Claim | None) -> None:
+        if self.alive and self.claimed and self.claimed[0] is running:
+            rest = [self.claimed.pop() for _ in range(len(self.claimed) - 1)][::-1]
+            if rest:
+                self.worker.gives_back(
+                    self.number, Held(self.call_id, [c.index for c in rest], [c.attempt for c in rest])
+                )
+
+    def waiting_since(self) -> float:
+        """Since when something waits here behind an input that runs; infinity where nothing does."""
+        if self.claimed and (first := self.claimed[0].run) and (len(self.claimed) > 1 or self.packets):
+            return first.began
+        return inf
 
     def holds(self) -> list[Held]:
         """For the inventory. What has a result is not among it: the results follow."""
@@ -270,12 +296,19 @@ class SharedContainer(SimContainer):
         if not self.alive or group not in self.groups:
             return
         self.groups.remove(group)
+        calls: dict[str, list[Claim]] = {}
         for claim in group:
             assert claim.run is not None
             claim.run.ended = True
             claim.run.failed = claim.code == ERROR
-            self.worker.result(self, [claim], [claim.code], [self.worker.micros(took)])
+            calls.setdefault(claim.call_id, []).append(claim)
+        for claims in calls.values():
+            micros = [self.worker.micros(took)] * len(claims)
+            self.worker.result(self, claims, [claim.code for claim in claims], micros)
         self.step()
+
+    def waiting_since(self) -> float:
+        return inf  # what it has runs at once, or is a list that is being filled
 
     def holds(self) -> list[Held]:
         return [*_held(self.packets), *(Held(c.call_id, [c.index], [c.attempt]) for c in self.under_way())]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from ionian.protocol.spec import (
     Batching,
     Concurrency,
@@ -59,7 +61,10 @@ def play_large(seed: int, *, workers: int = 1000, inputs: int = 1_000_000) -> No
         seed, workers=workers, inputs=inputs, faults=FAULTS, check_every=inputs // 5, specs=functions(),
         capacities=CPUS + GPUS,
     )  # fmt: skip
+    gc.disable()  # what is in cycles is little, and each collection looks at millions of objects
     try:
         story.play()
     except Exception as error:
         raise failure(f"seed {seed} (large)", error, seed, workers, inputs, " --large") from error
+    finally:
+        gc.enable()

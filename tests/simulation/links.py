@@ -18,6 +18,7 @@ class Link:
         self.world = world
         self.peer = peer
         self.up = False
+        self.since = 0.0  # when it came up
         self.known = False  # the server believes that it is up
         self.generation = 0
         self.heard = 0  # the generation that the server talks to: the last whose first message it has read
@@ -35,6 +36,7 @@ class Link:
             world.after(0.05 + world.random.random() * 0.2, self.connect)
             return
         self.up = True
+        self.since = world.now
         self.known = True
         self.generation += 1
         self._arrivals = [world.now, world.now]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING
 
 from ionian.core.actions import Action
@@ -46,6 +48,21 @@ class OpenCall:
         self.before = set(kept.results)  # recorded before this start
         self.given = set(kept.results)
         self.fed: set[int] = set()  # the dispatcher has them
+        self._waiting = sorted(kept.stored - self.given)  # a heap
+
+    def stored(self, indexes: set[int]) -> None:
+        """More of its inputs are on disk."""
+        for index in indexes:
+            heappush(self._waiting, index)
+
+    def next(self, most: int) -> list[int]:
+        """The first inputs, so many at most, that the dispatcher does not have, and that have no result."""
+        found: list[int] = []
+        while self._waiting and len(found) < most:
+            index = heappop(self._waiting)
+            if index not in self.given:
+                found.append(index)
+        return found
 
 
 class Store:
@@ -99,6 +116,8 @@ class Store:
             kept = self.calls.get(call_id)
             if kept is None:
                 kept = self.calls[call_id] = KeptCall(call_id, function_id, self.server.epoch)
+            if call_id in self.open:
+                self.open[call_id].stored(set(indexes) - kept.stored)
             kept.stored.update(indexes)
             if last:
                 kept.total = indexes.stop
@@ -144,7 +163,7 @@ class Store:
             if under_way >= self.window:
                 return
             call = self._opened(kept)
-            ready = sorted(kept.stored - call.given - call.fed)[: self.window - under_way]
+            ready = call.next(self.window - under_way)
             under_way += len(ready)
             for at in range(0, len(ready), 64):
                 self._put(kept.id, call, ready[at : at + 64])
@@ -294,6 +313,10 @@ class SimSpawner:
     def count(self, function_id: str) -> int:
         """A client has no containers."""
         return 0
+
+    def waiting_since(self) -> float:
+        """A client runs nothing."""
+        return inf
 
     def receive(self, action: Action) -> None:
         """It makes no calls of its own."""

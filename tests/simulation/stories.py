@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ionian.core.function import runs_several
 from ionian.protocol.batch import DONE, ERROR, LOST
 from ionian.protocol.spec import (
     Batching,
@@ -136,6 +137,9 @@ class Story:
             self.add_worker(capacities[number % len(capacities)] if capacities else None)
         self.clients = [self._client(number, inputs // 4) for number in range(3)]
         self.spawner = self._spawner(inputs // 4)
+        for client in self.clients:
+            self.world.counts.update({call.id: call.count for call in client.calls.values()})
+        self.world.counts.update({call.id: call.count for call in self.spawner.calls.values()})
         self._plan()
 
     def _function(self, id: str) -> tuple[FunctionSpec, Work]:
@@ -165,7 +169,14 @@ class Story:
             spec.resources.gpus = [GpuRequest("A100", random.choice([1, 4]))]
         if not work.yields:
             self._shape(spec)
+        if not (work.yields or spec.resources.gpus or runs_several(spec)) and random.random() < 0.1:
+            self._meets(spec, work)
         return spec, work
+
+    def _meets(self, spec: FunctionSpec, work: Work) -> None:
+        """Inputs that wait for each other, with room to do so."""
+        work.meets, work.slow_every = self.random.choice([2, 3]), 0
+        spec.scaling.max_containers, spec.resources.cpu_milli = 0, 125
 
     def _shape(self, spec: FunctionSpec) -> None:
         """Retries, concurrency, batches."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
 from ionian.core.dispatcher import Dispatcher
 from ionian.core.function import runs_several
@@ -55,6 +57,10 @@ class SimWorker:
             self._say(state)
         self.unsaid.clear()
 
+    def waiting_since(self) -> float:
+        """Since when something waits in one of its containers behind an input that runs."""
+        return min((container.waiting_since() for container in self.containers.values()), default=inf)
+
     def micros(self, took: float) -> int:
         """A duration, as its clock has it."""
         return min(int(took * self.clock * 1e6), (1 << 32) - 1)
@@ -103,11 +109,10 @@ class SimWorker:
         devices = [name for container in self.containers.values() for name in container.devices]
         where = f"{self.world.where}, {self.id}"
         assert len(devices) == len(set(devices)), f"{where}: a device is given twice"
-        if self.world.gave_up():
-            return
         resources = [self.world.specs[container.id].resources for container in self.containers.values()]
-        assert sum(r.memory_mib for r in resources) <= self.capacity.memory_mib, f"{where}: too much memory"
-        assert sum(r.cpu_milli for r in resources) <= self.capacity.cpu_milli, f"{where}: too many cores"
+        memory, cores = sum(r.memory_mib for r in resources), sum(r.cpu_milli for r in resources)
+        assert memory <= self.capacity.memory_mib or self.world.gave_up(), f"{where}: too much memory"
+        assert cores <= self.capacity.cpu_milli or self.world.gave_up(), f"{where}: too many cores"
 
     def _run(self, batch: Batch) -> None:
         container = self.containers.get(batch.container)
@@ -125,6 +130,11 @@ class SimWorker:
         if container is not None:
             inputs = container.take_all()
         message = TakenBack(number, inputs)
+        self.world.server.hear(self, lambda d, now: d.taken_back(now, self.id, message))
+
+    def gives_back(self, number: int, held: Held) -> None:
+        """A container gives back what it had claimed and not begun."""
+        message = TakenBack(number, [held])
         self.world.server.hear(self, lambda d, now: d.taken_back(now, self.id, message))
 
     def _cancel(self, action: Cancel) -> None:
@@ -159,9 +169,8 @@ class SimWorker:
         self._send_result(batch)
 
     def _send_result(self, batch: Batch) -> None:
-        copy = Batch(batch.call_id, list(batch.index), list(batch.size), batch.payload, attempt=list(batch.attempt),
-                     code=list(batch.code), micros=list(batch.micros), container=batch.container,
-                     seq=batch.seq)  # fmt: skip
+        copy = Batch(batch.call_id, batch.index, batch.size, batch.payload, attempt=batch.attempt,
+                     code=batch.code, micros=batch.micros, container=batch.container, seq=batch.seq)  # fmt: skip
         self.world.server.hear(self, lambda d, now: d.results(now, self.id, copy))
 
     def ended(self, container: SimContainer, why: str, running: list[Held], unclaimed: list[Held]) -> None:
