@@ -123,9 +123,13 @@ class Story:
         check_every: int = 200,
         specs: list[tuple[FunctionSpec, Work]] | None = None,
         capacities: list[Capacity] | None = None,
+        windows: tuple[int, ...] = (20, 200, 4000),
     ) -> None:
-        """`specs`: the functions and what they do; else three at random. `capacities`: of the workers."""
+        """`specs`: the functions and what they do; else three at random. `capacities`: of the workers. `windows`: inputs
+        without a result that a call has at most, and the store of each function."""
         self.world = World(seed, check_every)
+        self.world.server.store.window = self.world.random.choice(windows)
+        self._windows = windows
         self.random = self.world.random
         self.faults = faults
         self.work: dict[str, Work] = {}
@@ -208,7 +212,7 @@ class Story:
         while inputs > 0:
             count = min(inputs, random.choice([1, 10, 100, inputs]))
             call = SimCall(f"fc-{number}-{len(calls)}".ljust(29, "0"), random.choice(list(self.work)), count)
-            call.window = random.choice([20, 200, 4000])
+            call.window = random.choice(self._windows)
             if random.random() < 0.1:
                 call.breaks_at = count // 2 + 1
                 call.ends = random.choice(["close", "cancel", "terminate"])
