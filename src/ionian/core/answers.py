@@ -37,6 +37,12 @@ class Answers:
             tag=function.spec.tag,
         )
 
+    def called_by(self, caller: str) -> set[str]:
+        """The functions of which a caller has open calls."""
+        owner = self.core.delivery.callers.get(caller)
+        calls = [self.core.calls.get(call_id) for call_id in owner.calls] if owner is not None else []
+        return {call.function.spec.function_id for call in calls if call is not None}
+
     def explain(self, now: float, call_id: str) -> CallExplained | None:
         """Why a call has no result yet; None: it is not open here."""
         return self.explainer.call(now, call_id)

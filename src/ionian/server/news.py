@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..protocol.apps import ContainerNews, Log
@@ -33,6 +34,9 @@ class News:
         self._followers: dict[str, set[Session]] = {}
         self.held: set[str] = set()  # apps whose containers wait with what they write
         self._told: dict[str, CallState] = {}
+        self._told_callers: dict[
+            Session, dict[str, CallState]
+        ] = {}  # of functions of other apps that they call
         self._timer: asyncio.TimerHandle | None = None
 
     def follow(self, app_id: str, session: Session) -> None:
@@ -43,6 +47,7 @@ class News:
 
     def unfollow(self, session: Session) -> None:
         """This session hears of nothing more."""
+        self._told_callers.pop(session, None)
         for app_id in list(self._followers):
             self._followers[app_id].discard(session)
             if not self._followers[app_id]:
@@ -98,4 +103,22 @@ class News:
                 self._told[function_id] = state
                 for session in followers:
                     session.send(state)
+        for session in {session for followers in self._followers.values() for session in followers}:
+            self._tell_caller(session)
         self._timer = asyncio.get_running_loop().call_later(STATE_EVERY_S, self._states)
+
+    def _tell_caller(self, session: Session) -> None:
+        """Who follows an app and calls functions of others hears how these are doing, as long as it calls them."""
+        specs, told = self._engine.specs, self._told_callers.setdefault(session, {})
+        called = {
+            id
+            for id in self._engine.dispatcher.called_by(session.actor.id)
+            if id in specs and session not in self._followers.get(specs[id][1], ())
+        }
+        for function_id in [id for id in told if id not in called]:
+            session.send(replace(told.pop(function_id), queued=0, running=0, waiting_for=""))
+        for function_id in called:
+            state = self._engine.dispatcher.state_of(function_id, time.monotonic())
+            if state is not None and told.get(function_id) != state:
+                told[function_id] = state
+                session.send(state)

@@ -9,6 +9,7 @@ from typing import Any
 from ionian.protocol.apps import ContainerNews, Log
 from ionian.protocol.calls import CallState
 from ionian.protocol.workers import HoldLogs
+from ionian.server.auth import Actor
 from ionian.server.news import BEHIND, News
 
 
@@ -19,6 +20,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.actor = Actor("client", "cl-1")
         self.news = asyncio.Event()
 
     def send(self, message: Any, payload: bytes = b"") -> None:
@@ -33,6 +35,11 @@ class Engine:
         self.states: dict[str, CallState | None] = {"fu-1": None, "fu-2": None}
         self.specs = {id: (None, id.replace("fu", "ap"), "main") for id in self.states}
         self.dispatcher = self
+        self.called: set[str] = set()
+
+    def called_by(self, caller: str) -> set[str]:
+        assert caller == "cl-1"
+        return self.called
 
     def state_of(self, function_id: str, now: float) -> CallState | None:
         return self.states[function_id]
@@ -116,6 +123,25 @@ def test_the_state_of_a_function_is_told_when_it_has_changed():
         engine.states["fu-1"] = idle
         await follower.news.wait()
         assert follower.heard == [busy, idle]
+        news.unfollow(follower)  # type: ignore[arg-type]
+
+    play(scene)
+
+
+def test_who_calls_another_apps_function_hears_how_it_is_doing_until_the_call_ends():
+    async def scene(news: News, engine: Engine) -> None:
+        follower = Follower()
+        waits = CallState("fu-2", 0, 0, 1, 0, "no worker has a card", "theirs")
+        engine.states["fu-2"] = waits
+        news.follow("ap-1", follower)  # type: ignore[arg-type]
+        assert follower.heard == []
+        engine.called.add("fu-2")
+        await follower.news.wait()
+        assert follower.heard == [waits]
+        follower.news.clear()
+        engine.called.clear()
+        await follower.news.wait()
+        assert follower.heard == [waits, CallState("fu-2", 0, 0, 0, 0, "", "theirs")]
         news.unfollow(follower)  # type: ignore[arg-type]
 
     play(scene)
