@@ -79,6 +79,8 @@ class Worker:
         self.blobs = Blobs(self.uplink, folder / "blobs")
         self.images = ImageStore(state.images, self.blobs.fetch)
         self.devices = Devices.found()
+        if not ignore_gpu:
+            self.devices.claim()
         self.execs = Execs(self)
         self.templates = Templates(self)
         self._ignore_gpu = ignore_gpu
@@ -110,6 +112,7 @@ class Worker:
                 container.stop(0.0, "its worker ends")
             if containers:
                 await asyncio.wait([c.task for c in containers], timeout=10)
+            self.devices.release()
             await self.templates.close()
             self.uplink.close()
             Spawner.of_this_loop().close()

@@ -303,3 +303,25 @@ def test_libraries_are_found_under_every_name_without_the_images_own(write: Writ
         f"{ours}/libnvidia-gl.so.550.54": ("libnvidia-gl.so.550.54", True),
     }
     assert edits.search_path("/opt/lib") == {"LD_LIBRARY_PATH": f"{ours}:/opt/lib"}
+
+
+def test_of_two_workers_on_a_machine_one_offers_a_card_until_it_ends(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("IONIAN_CDI_DIRS", str(tmp_path))
+    write(device("0", "/dev/zero", model="T4"), device("1", "/dev/full", model="T4"))
+    first = Devices.found()
+    first.claim()
+    write(device("b", "/dev/full", model="T4"), device("c", "/dev/random", model="T4"))  # by another name
+    second, third = Devices.found(), Devices.found()
+    second.claim()
+    assert (names(first), names(second)) == (
+        ["nvidia.com/gpu=0", "nvidia.com/gpu=1"],
+        ["nvidia.com/gpu=c"],
+    )
+    assert "gpu=nvidia.com/gpu=b is not offered: another worker on this machine does" in caplog.text
+    first.release()
+    second.release()
+    third.claim()
+    assert names(third) == ["nvidia.com/gpu=b", "nvidia.com/gpu=c"]
+    third.release()

@@ -14,6 +14,7 @@ from ...protocol.workers import Device
 from ..sandbox import Bind
 from . import cdi, libraries, nvml
 from .cdi import CdiDevice, ContainerEdits
+from .claims import Claims
 from .models import model_of
 from .nvml import Card
 
@@ -54,6 +55,7 @@ class Devices:
         offered = _distinct(usable)
         cards = ask() if any(device.kind.startswith(NVIDIA) for device in offered) else ()
         self._offered = [_described(device, cards) for device in offered]
+        self._claims = Claims(os.environ.get("IONIAN_CDI_DIRS", ""))
 
     @classmethod
     def found(cls) -> Devices:
@@ -62,6 +64,14 @@ class Devices:
         for device in devices.offered():
             log.info("gpu=%s model=%s memory_mib=%d", device.name, device.model, device.memory_mib)
         return devices
+
+    def claim(self) -> None:
+        """Offers from now on only what no other worker of this machine does."""
+        self._offered = [device for device in self._offered if self._claims.take(self._by_name[device.name])]
+
+    def release(self) -> None:
+        """No container has a device any more: other workers may offer them."""
+        self._claims.release()
 
     def offered(self) -> list[Device]:
         """What this worker offers."""
