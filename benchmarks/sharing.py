@@ -60,11 +60,12 @@ def measure(count: int, single: int) -> dict[str, float]:
             return found
 
         found = asyncio.run(rates())
-        for name, operation in (
-            ("put", lambda n: d.put(n, VALUE)),
-            ("get", d.get),
-            ("push", lambda n: q.put(VALUE)),
-            ("take", lambda n: q.get()),
-        ):
+        single_ones: dict[str, Callable[[int], Any]] = {
+            "put": lambda n: d.put(n, VALUE),
+            "get": d.get,
+            "push": lambda n: q.put(VALUE),
+            "take": lambda n: q.get(),
+        }
+        for name, operation in single_ones.items():
             found[f"{name}_p50_us"], found[f"{name}_p99_us"] = one_by_one(operation, single)
     return found

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 UNDER_WAY = 2
 """Messages that are under way at once: more would each carry less."""
 
+SPLIT = 32
+"""From so many operations on two messages leave, and not one: while the server is busy with the first, this process is with
+the answers to the second."""
+
 CONFIRM_S = 0.02
 """What was taken is confirmed with the next message, or after so long without one."""
 
@@ -258,14 +262,17 @@ class Gathering:
             with self._lock:
                 if not self._queue or self._under_way >= UNDER_WAY:
                     return
-                message = Message(self._next(), alone=False)
+                count = len(self._queue)
+                if count >= SPLIT and not self._under_way:
+                    count = (count + 1) // 2
+                message = Message(self._next(count), alone=False)
                 self._under_way += 1
             self._send(message, 0.0)
 
-    def _next(self) -> list[Ticket]:
+    def _next(self, count: int) -> list[Ticket]:
         tickets: list[Ticket] = []
         size = 0
-        while self._queue and len(tickets) < OPS_MAX and size < BYTES_MAX:
+        while self._queue and len(tickets) < min(count, OPS_MAX) and size < BYTES_MAX:
             ticket = self._queue.popleft()
             size += len(ticket.op.key) + sum(len(value.data) for value in ticket.op.values)
             tickets.append(ticket)

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def seen(home: Home) -> dict[str, Any]:
+    assert home.ionian("environment", "create", "other").returncode == 0
     return seen_by(home, "dicts.py")[0]
 
 
@@ -42,12 +43,16 @@ def test_what_is_there_is_seen_once_each_while_others_write(seen: dict[str, Any]
 
 
 def test_a_dict_that_is_gone_or_of_another_environment_says_so(seen: dict[str, Any]) -> None:
-    other, nowhere, unknown = seen["elsewhere"]
+    other, nowhere, unknown, *theirs = seen["elsewhere"]
     assert other.startswith("PermissionDeniedError: FindObject concerns environment 'dev'")
     assert nowhere.startswith(
         "NotFoundError: there is no dict 'dicts-nowhere' in environment 'main'; there are: "
     )
     assert unknown.startswith("NotFoundError: there is no dict or queue di-01JDZX0000000000000000000A")
+    assert [each.partition(" concerns")[0] for each in theirs] == [
+        "PermissionDeniedError: ItemOps",
+        "PermissionDeniedError: ReadDict",
+    ]
     assert "it may have been deleted" in seen["after its block"]
 
 

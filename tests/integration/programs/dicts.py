@@ -42,12 +42,14 @@ async def count_up(times: int) -> int:
 
 
 @app.function()
-def elsewhere() -> list[str]:
+def elsewhere(theirs: str) -> list[str]:
     said: list[str] = []
     for use in (
         lambda: modal.Dict.from_name("dicts-shared", environment_name="dev")["x"],
         lambda: modal.Dict.from_name("dicts-nowhere")["x"],
         lambda: modal.Dict.from_id("di-01JDZX0000000000000000000A")["x"],
+        lambda: modal.Dict.from_id(theirs)["x"],
+        lambda: list(modal.Dict.from_id(theirs).keys()),
     ):
         try:
             use()
@@ -103,7 +105,8 @@ def changes() -> None:
 def main() -> None:
     seen["claims"] = sum(claim.map(["it"] * 40))
     seen["from coroutines"] = count_up.remote(200)
-    seen["elsewhere"] = elsewhere.remote()
+    other = modal.Dict.from_name("dicts-other", environment_name="other", create_if_missing=True)
+    seen["elsewhere"] = elsewhere.remote(other.hydrate().object_id)
     values()
     changes()
     print("SEEN", json.dumps(seen))

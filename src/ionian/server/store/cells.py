@@ -14,6 +14,10 @@ GROUP_MAX = 64 << 20
 """The same for all answers of a group, so that they fit into memory."""
 
 
+SMALL = 4096
+"""A value of up to so many bytes is read at once, whether or not somebody gets it."""
+
+
 @dataclass(slots=True)
 class Cell:
     """A value."""

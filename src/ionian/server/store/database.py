@@ -64,6 +64,22 @@ class Database:
             session.commit()
 
     @contextmanager
+    def transaction(self, *, writes: bool) -> Generator[Connection]:
+        """A bare connection in a transaction, which is committed when the block ends: `write` or `read` without a session,
+        whose making costs more than a small statement."""
+        if not writes:
+            with explained(self.engine), self.engine.connect() as connection:
+                yield connection
+            return
+        with (
+            explained(self.engine),
+            self._writing,
+            self.writing_connection() as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
     def writing_connection(self) -> Generator[Connection]:
         """A connection whose transactions take the write lock when they begin and not when they first write.
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from ionian.protocol.items import LATER, MISSING, OK, TAKEN, Value
 
-from .cells import Cell, Result, Room
+from .cells import SMALL, Cell, Result, Room
 from .many import execute_many
+from .rows import marks, read
 from .schema import DictItem
 
 CHUNK = 500
@@ -48,15 +49,14 @@ class DictState:
     def load(self, object_id: str, digests: Collection[bytes]) -> None:
         """Reads which of these keys are there."""
         wanted = [digest for digest in digests if (object_id, digest) not in self._entries]
-        columns = (DictItem.digest, func.length(DictItem.value), DictItem.is_blob, DictItem.used_at)
         for at in range(0, len(wanted), CHUNK):
             part = wanted[at : at + CHUNK]
             for digest in part:
                 self._entries[object_id, digest] = _Entry(None)
-            query = select(*columns).where(DictItem.object_id == object_id, DictItem.digest.in_(part))
-            for digest, size, blob, used_at in self._connection.execute(query):
+            sql = f"{_READ} AND digest IN ({marks(len(part))})"
+            for digest, data, size, blob, used_at in read(self._connection, sql, object_id, *part):
                 there = used_at > self._now - KEEP_S
-                cell = Cell((object_id, digest), size, blob) if there else None
+                cell = Cell((object_id, digest), size, bool(blob), data) if there else None
                 self._entries[object_id, digest] = _Entry(cell, True, None, used_at)
 
     def _entry(self, object_id: str, digest: bytes) -> _Entry:
@@ -152,10 +152,9 @@ class DictState:
         for object_id, wanted in by_object.items():
             digests = list(wanted)
             for at in range(0, len(digests), CHUNK):
-                query = select(DictItem.digest, DictItem.value).where(
-                    DictItem.object_id == object_id, DictItem.digest.in_(digests[at : at + CHUNK])
-                )
-                for digest, data in self._connection.execute(query):
+                part = digests[at : at + CHUNK]
+                sql = f"{_VALUES} AND digest IN ({marks(len(part))})"
+                for digest, data in read(self._connection, sql, object_id, *part):
                     wanted[digest].data = data
 
     def flush(self) -> None:
@@ -192,6 +191,11 @@ def _row(key: Key) -> dict[str, Any]:
     return {"b_object": key[0], "b_digest": key[1]}
 
 
+_READ = (
+    f"SELECT digest, CASE WHEN length(value) <= {SMALL} THEN value END, length(value), is_blob, used_at "
+    "FROM dict_items WHERE object_id = ?"
+)
+_VALUES = "SELECT digest, value FROM dict_items WHERE object_id = ?"
 _ONE = (DictItem.object_id == bindparam("b_object"), DictItem.digest == bindparam("b_digest"))
 _INSERT = insert(DictItem)
 _DELETE = delete(DictItem).where(*_ONE)

@@ -61,12 +61,12 @@ class Items:
         over = [each for each in over if each in self._answers]
         writes = any(_changes(one) for one in group) or any(self._answers[each][1] for each in over)
         try:
-            with self._database.write() if writes else self._database.read() as session:
-                work = Work(session.connection(), self._counts)
+            with self._database.transaction(writes=writes) as connection:
+                work = Work(connection, self._counts)
                 kept = self._answered(work, group)
                 if writes:
                     work.dicts.touch()
-                    _write_answers(session.connection(), kept, [*self._over, *over])
+                    _write_answers(connection, kept, [*self._over, *over])
         except BaseException:
             self._counts = {}
             raise

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from ionian.protocol.items import FULL, ITEMS_MAX, LATER, MISSING, OK, Value
 
-from .cells import Cell, Result, Room
+from .cells import SMALL, Cell, Result, Room
 from .many import execute_many
+from .rows import marks, read
 from .schema import QueueItem, QueuePartition
 
 CHUNK = 500
@@ -58,10 +59,8 @@ class QueueState:
             part = wanted[at : at + CHUNK]
             for partition in part:
                 self._partitions[object_id, partition] = _Partition()
-            query = select(*_PARTITION).where(
-                QueuePartition.object_id == object_id, QueuePartition.partition.in_(part)
-            )
-            for partition, count, last, expires_at in self._connection.execute(query):
+            sql = f"{_PARTITION} AND partition IN ({marks(len(part))})"
+            for partition, count, last, expires_at in read(self._connection, sql, object_id, *part):
                 stale = expires_at <= self._now
                 self._partitions[object_id, partition] = _Partition(
                     0 if stale else count, last, expires_at, True, stale=stale, all_read=stale
@@ -78,14 +77,10 @@ class QueueState:
         lacking = number - len(found.head)
         if lacking <= 0 or found.all_read:
             return
-        query = (
-            select(QueueItem.position, func.length(QueueItem.value), QueueItem.is_blob)
-            .where(*_in_partition(key), QueueItem.position > found.read_to)
-            .order_by(QueueItem.position)
-            .limit(lacking)
+        rows = read(self._connection, _FIRST, *key, found.read_to, lacking)
+        found.head.extend(
+            Cell((*key, position), size, bool(blob), data) for position, data, size, blob in rows
         )
-        rows = self._connection.execute(query).all()
-        found.head.extend(Cell((*key, position), size, blob) for position, size, blob in rows)
         found.all_read = len(rows) < lacking
         if rows:
             found.read_to = rows[-1][0]
@@ -115,9 +110,10 @@ class QueueState:
             if not room.take(items[0].size):
                 break
             cell = items.popleft()
-            if cell.data is None:
+            if items is found.head:
                 found.gone.append(cell.place[2])
-                self._wanted.append(cell)
+                if cell.data is None:
+                    self._wanted.append(cell)
             taken.append(cell)
         if not taken:
             return Result(LATER if found.head or found.new else MISSING)
@@ -174,10 +170,9 @@ class QueueState:
         for key, wanted in by_partition.items():
             positions = list(wanted)
             for at in range(0, len(positions), CHUNK):
-                query = select(QueueItem.position, QueueItem.value).where(
-                    *_in_partition(key), QueueItem.position.in_(positions[at : at + CHUNK])
-                )
-                for position, data in self._connection.execute(query):
+                part = positions[at : at + CHUNK]
+                sql = f"{_ITEMS} AND position IN ({marks(len(part))})"
+                for position, data in read(self._connection, sql, *key, *part):
                     wanted[position].data = data
 
     def flush(self) -> None:
@@ -233,12 +228,12 @@ def _item(cell: Cell) -> dict[str, Any]:
     }
 
 
-_PARTITION = (
-    QueuePartition.partition,
-    QueuePartition.count,
-    QueuePartition.last,
-    QueuePartition.expires_at,
+_PARTITION = "SELECT partition, count, last, expires_at FROM queue_partitions WHERE object_id = ?"
+_FIRST = (
+    f"SELECT position, CASE WHEN length(value) <= {SMALL} THEN value END, length(value), is_blob "
+    "FROM queue_items WHERE object_id = ? AND partition = ? AND position > ? ORDER BY position LIMIT ?"
 )
+_ITEMS = "SELECT position, value FROM queue_items WHERE object_id = ? AND partition = ?"
 _ONE = (
     QueuePartition.object_id == bindparam("b_object"),
     QueuePartition.partition == bindparam("b_partition"),
