@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import textwrap
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -259,3 +261,37 @@ def test_the_handlers_of_signals_are_those_of_the_import(tmp_path: Path):
     with template(tmp_path, source) as made:
         made.prepared()
         assert made.fork().call() == ["ours", "ours"]
+
+
+OPENMP = """
+    import ctypes
+    gomp = ctypes.CDLL("libgomp.so.1")
+
+    def computes():
+        ran = []
+        region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)
+        gomp.GOMP_parallel(region, None, 0, 0)
+        return len(ran)
+
+    at_import = computes()
+
+    def f():
+        return at_import, computes()
+"""
+
+
+@pytest.mark.skipif(not find_library("gomp"), reason="no libgomp here")
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_openmp_computes_in_a_fork_of_a_template_in_which_it_has_computed(at_once: int, tmp_path: Path):
+    with template(tmp_path, OPENMP, env={"OMP_NUM_THREADS": "3"}, max_inputs=at_once) as made:
+        made.prepared()
+        assert made.prove() == "Proved"
+        assert made.fork().calls(2) == [(1, 3)] * 2
+        assert made.fork().calls(2) == [(1, 3)] * 2
+
+
+@pytest.mark.skipif(not find_library("gomp"), reason="no libgomp here")
+def test_a_pool_that_user_code_gave_threads_and_used_is_a_reason(tmp_path: Path):
+    source = "import os\nos.environ['OMP_NUM_THREADS'] = '3'\n" + textwrap.dedent(OPENMP)
+    with template(tmp_path, source) as made:
+        assert made.unfit().startswith("its import leaves 2 native threads running (python")
