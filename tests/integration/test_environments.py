@@ -156,6 +156,27 @@ def test_a_server_of_others_is_used_by_a_profile_until_its_token_is_revoked() ->
         revoked = home.ionian("token", "revoke", row["Token ID"], "--yes", environment=local)
         assert revoked.returncode == 0, revoked.stdout
         assert "was revoked" in home.ionian("app", "list", environment=here).stdout
+
+        url = command[command.index("--server-url") + 1]
+        made = home.ionian(
+            "token", "new", "--name", "all", "--expires-in", "1h", environment=local
+        ).stdout.split()
+        token = f"{made[made.index('--token-id') + 1]}.{made[-1]}"
+        done = home.ionian(
+            "setup", "--server-url", url, "--token", token, "--profile", "admin", environment=here
+        )
+        assert done.returncode == 0, done.stdout
+        done = home.ionian("setup", environment=here)
+        assert f"The server of {url} answers; programs run in its environment 'main'" in done.stdout
+        done = home.ionian("--profile", "admin", "token", "rotate", environment=here)
+        assert done.returncode == 0, done.stdout
+        rows = json.loads(home.ionian("token", "list", "--json", environment=here).stdout)
+        assert [bool(row["Revoked at"]) for row in rows if row["Name"] == "all"] == [True, False]
+        rows = json.loads(home.ionian("profile", "list", "--json", environment=here).stdout)
+        assert [(row["Profile"], bool(row["Active"])) for row in rows] == [
+            ("default", False),
+            ("admin", True),
+        ]
         for file in home.folder.rglob("*"):
             if file.is_file() and file.name != "ionian.toml" and "images" not in file.parts:
                 assert secret.encode() not in file.read_bytes(), file

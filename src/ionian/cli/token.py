@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Literal
 
@@ -104,6 +105,11 @@ def rotate(expires_in: str) -> None:
     url = config.get("server_url")
     if not url:
         raise click.ClickException("this machine's own server is used here, with a token of its own")
+    if any(os.environ.get(name) for name in ("IONIAN_TOKEN", "IONIAN_TOKEN_ID")):
+        raise click.ClickException(
+            "the token comes from the environment, and not from a profile: put one of `ionian token new` there, then "
+            "`ionian token revoke` the former"
+        )
     former: TokenInfo = ask(DescribeToken())
     made: TokenCreated = ask(CreateToken("client", former.environment, former.name, seconds(expires_in)))
     _keep(config.active_profile(), url, made.token, activate=False)

@@ -79,6 +79,8 @@ class KeyRing:
             return cls(_from_outside(outside))
         if not file.exists():
             _write(file, [MasterKey(os.urandom(KEY_SIZE))], replace=False)
+        if file.stat().st_mode & 0o077:  # of a copy that was put back
+            file.chmod(0o600)
         return cls(_keys(file.read_text(), str(file)), file)
 
     def with_new(self) -> KeyRing:

@@ -69,6 +69,14 @@ def test_a_key_file_that_is_no_key_says_how_to_make_one(tmp_path: Path, written:
         KeyRing.load(file)
 
 
+def test_a_key_file_that_was_put_back_is_its_owners_alone_again(tmp_path: Path) -> None:
+    file = tmp_path / "master.key"
+    file.write_text(text(b"3"))
+    file.chmod(0o644)
+    assert KeyRing.load(file).current.id == key_id(b"3")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 # --- another one
 
 

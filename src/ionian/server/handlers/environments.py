@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import shutil
 
@@ -26,6 +27,8 @@ from .apps import end_app
 from .context import Context, in_thread
 from .names import check_environment_name, environment_of, there_are
 from .objects import delete_content
+
+log = logging.getLogger("ionian.server")
 
 SUFFIX = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")
 
@@ -152,10 +155,11 @@ async def delete_all_of(name: str, context: Context) -> None:
 
 
 def _remove_folders(context: Context, volume_ids: list[str], app_ids: list[str]) -> None:
-    for volume_id in volume_ids:
-        shutil.rmtree(context.state.volumes / volume_id, ignore_errors=True)
-    for app_id in app_ids:
-        shutil.rmtree(context.state.app_logs / app_id, ignore_errors=True)
+    volumes = [context.state.volumes / volume_id for volume_id in volume_ids]
+    for folder in (*volumes, *(context.state.app_logs / app_id for app_id in app_ids)):
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # a plain user's container may have left what belongs to another id
+            log.warning("can't remove all of %s: remove what is left as root", folder)
 
 
 async def _no_environment(name: str, context: Context) -> Refused:
