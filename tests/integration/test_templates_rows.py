@@ -44,6 +44,8 @@ def test_native_pools_have_the_containers_number_of_threads(seen: dict[str, Said
         ("own", "uuid"),
         ("own", "task"),
         ("computed", "numpy"),
+        ("computed", "numpy, normal"),
+        ("computed", "numpy, held"),
         ("computed", "key"),
     ],
 )
@@ -51,6 +53,10 @@ def test_each_fork_has_its_own_numbers_though_all_have_one_process_id(
     seen: dict[str, Said], of: str, what: str
 ):
     assert len(set(each(seen[of], what))) == len(seen[of]) > 1
+
+
+def test_a_generator_that_user_code_seeded_gives_each_fork_the_same(seen: dict[str, Said]):
+    assert set(each(seen["computed"], "numpy, seeded")) == {0.625095466604667}
 
 
 def test_a_fork_is_process_2_in_a_session_of_its_own(seen: dict[str, Said]):

@@ -21,6 +21,9 @@ ENTROPY = 32  # bytes: 256 bits, as much as any of these generators' states is w
 CHOSEN = 1 << 32
 """A seed that a person wrote is smaller (torch's own has 53 random bits, numpy's 128)."""
 
+TWISTER = "MT19937"
+"""numpy's global generator is one."""
+
 
 class Reseed:
     """Made before user code runs; `look` when it has run; `renew` in each fork."""
@@ -30,6 +33,10 @@ class Reseed:
         self._randoms: list[random.Random] = []
         self._global: Any = None  # the state of the module's own generator, where user code has seeded it
         self._numpy: list[Any] = []
+        self._twisters: list[tuple[Any, dict[str, Any]]] = []  # each with its state
+        self._halves: list[
+            Any
+        ] = []  # numpy's RandomStates that hold a normal number: they make them in pairs
         self._unseeded_numpy = False
         self._crypto: list[Any] = []
         self._notice_seeds()
@@ -58,14 +65,12 @@ class Reseed:
 
     def look(self) -> None:
         """Finds the generators that exist: those of libraries, and those that user code holds."""
-        numpy = sys.modules.get("numpy.random")
-        kind = getattr(numpy, "BitGenerator", None)
         for each in gc.get_objects():
-            if issubclass(type(each), random.Random):
-                if not isinstance(each, random.SystemRandom) and each not in self._seeded:
-                    self._randoms.append(each)
-            elif kind is not None and issubclass(type(each), kind) and self._is_unseeded(each, numpy):
-                self._numpy.append(each)
+            if issubclass(type(each), random.Random) and each not in self._seeded:
+                self._randoms.append(each)
+        numpy = sys.modules.get("numpy.random")
+        if numpy is not None:
+            self._look_at_numpy(numpy)
         if random._inst in self._seeded:  # type: ignore[attr-defined]
             self._global = random.getstate()
         self._crypto = [
@@ -77,6 +82,21 @@ class Reseed:
         self._tls()
         for generator in self._numpy:
             type(generator)()
+
+    def _look_at_numpy(self, numpy: Any) -> None:
+        for each in gc.get_objects():
+            kind: type = type(each)  # pyright: ignore[reportUnknownVariableType]
+            if issubclass(kind, numpy.BitGenerator) and self._is_unseeded(each, numpy):
+                if kind.__name__ == TWISTER:
+                    self._twisters.append((each, each.state))
+                else:
+                    self._numpy.append(each)
+            elif (
+                issubclass(kind, numpy.RandomState)
+                and self._is_unseeded(each._bit_generator, numpy)
+                and each.get_state(legacy=False)["has_gauss"]
+            ):
+                self._halves.append(each)
 
     def _is_unseeded(self, generator: Any, numpy: Any) -> bool:
         sequence = getattr(generator, "_seed_seq", None)
@@ -93,9 +113,20 @@ class Reseed:
             each.seed()
         for generator in self._numpy:
             generator.state = type(generator)().state
+        self._twist()
         _torch()
         _names_and_ids()
         self._tls()
+
+    def _twist(self) -> None:
+        """A Mersenne twister's state is random words and nothing else: half a millisecond less than a seed's way to them."""
+        for generator, state in self._twisters:
+            words = state["state"]["key"]
+            state["state"]["key"] = type(words)(words.shape, words.dtype, os.urandom(words.nbytes))
+            state["state"]["pos"] = len(words)  # all are used: the next number makes new ones
+            generator.state = state
+        for each in self._halves:
+            each.set_state({**each.get_state(legacy=False), "has_gauss": 0, "gauss": 0.0})
 
     def _tls(self) -> None:
         # OpenSSL knows a fork by its process id, which the processes of containers share.

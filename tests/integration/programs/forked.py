@@ -36,6 +36,8 @@ with numerical.imports():
     from cryptography.hazmat.primitives.asymmetric import ec
 
     ec.generate_private_key(ec.SECP256R1())
+    numpy.random.normal()
+    held, seeded = numpy.random.default_rng(), numpy.random.default_rng(7)
 
 
 def compute() -> list[float]:
@@ -56,6 +58,9 @@ def computed(n: int) -> dict[str, Any]:
         "threads": [threads["openblas"], threads["openmp"]],
         "cores": len(os.sched_getaffinity(0)),
         "numpy": float(numpy.random.random()),
+        "numpy, normal": float(numpy.random.normal()),
+        "numpy, held": float(held.random()),
+        "numpy, seeded": float(seeded.random()),
         "key": ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value,
     }
 
