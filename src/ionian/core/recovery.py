@@ -19,6 +19,7 @@ from .ledger import DELAYED, QUEUED, UNKNOWN
 from .placement import Node
 from .results import Results
 from .state import Core
+from .versions import at_once
 from .worker import ABSENT_S, Container, State, Worker, reserved, rows_of
 
 SUPERSEDED = "its inputs were run elsewhere while its worker was out of reach"
@@ -221,12 +222,20 @@ class Recovery:
         if superseded or (before is not None and before.doomed):
             self.fleet.stop(now, container, 0.0, SUPERSEDED)
         elif self._is_old(container, running, before):
-            self.fleet.retire(now, container, "it is of an older version")
+            self._end_old(now, container)
         elif container.outstanding:
             self.flow.take_back(
                 now, container
             )  # how fast it is has been forgotten: it is asked to start afresh
         container.function.place(container, now)
+
+    def _end_old(self, now: float, container: Container) -> None:
+        """As the deploy would have ended it: the server may have gone between its being stored and its being told."""
+        function = container.function
+        if function.spec.recreate and not function.dropped:
+            self.fleet.stop(now, container, at_once(function), "it is of an older version")
+        else:
+            self.fleet.retire(now, container, "it is of an older version")
 
     def _is_old(self, container: Container, running: Running, before: Container | None) -> bool:
         """Whether a container that came back is of an earlier version of its function."""

@@ -25,7 +25,15 @@ def same_containers(one: FunctionSpec, other: FunctionSpec) -> bool:
 
 def _of_containers(spec: FunctionSpec) -> FunctionSpec:
     concurrency = Concurrency(spec.concurrency.max_inputs)
-    return replace(spec, scaling=Scaling(), retries=None, schedule=None, version=0, concurrency=concurrency)
+    return replace(
+        spec,
+        scaling=Scaling(),
+        retries=None,
+        schedule=None,
+        version=0,
+        recreate=False,
+        concurrency=concurrency,
+    )
 
 
 class Versions:
@@ -69,7 +77,7 @@ class Versions:
             self.renew(now, function)
         for container in list(function.containers):
             if container.generation != function.generation:
-                self.fleet.stop(now, container, _at_once(function), NEWER)
+                self.fleet.stop(now, container, at_once(function), NEWER)
 
     def drop(self, now: float, function: Function) -> None:
         """A deploy has it no more: what waits ends in that failure, what runs ends by itself."""
@@ -97,7 +105,7 @@ class Versions:
                 call.closed = True
                 self.flow.free(call)
             for container in list(function.containers):
-                self.fleet.stop(now, container, _at_once(function), "its app was stopped")
+                self.fleet.stop(now, container, at_once(function), "its app was stopped")
         self.fleet.room(now)
 
     def scale(self, now: float, function: Function, scaling: Scaling) -> None:
@@ -107,7 +115,7 @@ class Versions:
         self.fleet.wake(now, function)
 
 
-def _at_once(function: Function) -> float:
+def at_once(function: Function) -> float:
     """The grace of what a container runs when it is not wanted any more: none, but that an @exit is run behind it."""
     kind = function.spec.class_spec
     return INTERRUPT_S if kind is not None and kind.has_exit else 0.0

@@ -205,3 +205,6 @@ class FunctionSpec:
     snapshot: bool = False  # enable_memory_snapshot
     base_id: str = ""  # of a variant: the function that it varies
     version: int = 0  # of the deployed app that it belongs to; set by the server
+    recreate: bool = (
+        False  # that version's deploy stops containers of earlier ones at once; set by the server
+    )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from ionian.core.actions import ConfirmResults, Run, Start, Stop
 from ionian.protocol.batch import OK
 from ionian.protocol.spec import Resources, Scaling
@@ -285,3 +289,22 @@ def test_a_container_from_before_a_start_has_what_its_worker_says_whatever_its_f
     rig.join(ROOM, [larger])
     rig.wait(1.0)
     assert len(rig.get(Start)) == 1
+
+
+@pytest.mark.parametrize("recreate", [True, False])
+def test_containers_of_an_older_version_end_after_a_start_as_the_deploy_would_have_ended_them(
+    recreate: bool,
+) -> None:
+    rig = Rig(epoch=2, known_workers={WORKER}, join=False)
+    spec = rig.dispatcher.core.functions["fu-1"].spec
+    rig.dispatcher.add_function(rig.now, replace(spec, version=2, recreate=recreate), "ap-1", "main")
+    rig.open(resumed=True)
+    rig.put(0)
+    rig.join(ROOM, [running(5, 0)])
+    stops = [(stop.number, stop.grace_s) for stop in rig.get(Stop)]
+    if recreate:
+        assert stops == [(5, 0.0)]
+    else:
+        assert [grace for _, grace in stops if not grace] == []
+        rig.results(5, 0, attempt=1)
+        assert rig.outputs() == [(0, OK)]

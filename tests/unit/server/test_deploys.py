@@ -82,7 +82,10 @@ def test_each_deploy_is_a_version_and_the_engine_hears_of_it(server: Server) -> 
     assert deploy(server, app_id, replace(f, timeout_s=9.0), strategy="recreate").version == 2
     assert [[spec.version for spec in specs] for _, specs in server.engine.published] == [[1], [2]]
     assert server.engine.recreated == [app_id]
-    assert [spec.version for spec in server.store.functions.of(app_id)] == [2]
+    assert [(spec.version, spec.recreate) for spec in server.store.functions.of(app_id)] == [(2, True)]
+    assert not deploy(server, app_id, replace(f, timeout_s=9.0)).changed  # how it came does not matter
+    assert deploy(server, app_id, f).version == 3
+    assert not server.store.functions.of(app_id)[0].recreate
 
 
 def test_a_deploy_of_what_is_there_makes_no_version(server: Server) -> None:

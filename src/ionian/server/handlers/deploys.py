@@ -134,7 +134,7 @@ async def rollback_app(
         _check_deployed(app)
         wanted = message.version if message.version > 0 else app.version + message.version
         try:
-            done = await in_thread(context.store.versions.bring_back, app.app_id, wanted)
+            done = await in_thread(context.store.versions.bring_back, app.app_id, wanted, message.strategy)
         except AppIsOver:
             raise over(app) from None
         except NoSuchVersion:

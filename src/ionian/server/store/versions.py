@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ionian.protocol.apps import Deploy
+from ionian.protocol.apps import Deploy, Strategy
 from ionian.protocol.spec import FunctionSpec
 
 from .blob_grants import CHUNK, grant
@@ -59,7 +59,7 @@ class Versions:
                 return Published(app, list(current.values()), False)
             return _make(session, app, wanted, deploy, digests, 0)
 
-    def bring_back(self, app_id: str, number: int) -> Published:
+    def bring_back(self, app_id: str, number: int, strategy: Strategy) -> Published:
         """Makes an earlier version of a deployed app its next one. Raises AppIsOver or NoSuchVersion."""
         with self._database.write() as session:
             app = _app(session, app_id)
@@ -67,7 +67,7 @@ class Versions:
             if row is None:
                 raise NoSuchVersion(number)
             specs = _decoder.decode(row.specs)
-            deploy = Deploy(row.tag, "rolling", row.client_version, row.commit, row.user)
+            deploy = Deploy(row.tag, strategy, row.client_version, row.commit, row.user)
             return _make(session, app, specs, deploy, set(), number)
 
     def of(self, app_id: str) -> list[Version]:
@@ -99,12 +99,17 @@ def _differs(
     session: Session, app: App, current: dict[str, FunctionSpec], wanted: list[FunctionSpec], deploy: Deploy
 ) -> bool:
     """Whether a deploy asks for anything that is not there."""
-    if {spec.tag: replace(spec, version=app.version) for spec in wanted} != current:
+    if _plain(wanted) != _plain(current.values()):
         return True
     if deploy.tags is not None and deploy.tags != json.loads(app.tags):
         return True
     newest = session.get(Version, (app.app_id, app.version))
     return newest is None or (bool(deploy.tag) and deploy.tag != newest.tag)
+
+
+def _plain(specs: Iterable[FunctionSpec]) -> dict[str, FunctionSpec]:
+    """What a program says of its functions, by their tags."""
+    return {spec.tag: replace(spec, version=0, recreate=False) for spec in specs}
 
 
 def _make(
@@ -116,7 +121,7 @@ def _make(
     from_version: int,
 ) -> Published:
     number, now = app.version + 1, time.time()
-    specs = [replace(spec, version=number) for spec in specs]
+    specs = [replace(spec, version=number, recreate=deploy.strategy == "recreate") for spec in specs]
     check_ids(session, app.app_id, specs)
     replace_functions(session, app, specs)
     grant(session, app.app_id, app.environment, digests)
