@@ -224,6 +224,7 @@ class App(Deployable):
             min_containers, max_containers, buffer_containers: how many are kept, at most, and to spare while it works.
             scaledown_window: seconds that an idle container waits.
             timeout, startup_timeout: seconds that an input, and the start of a container, may take.
+            block_network: its containers reach nothing but themselves; calls, volumes and logs go on as ever.
             serialized: sends the function by value, so it may be anywhere.
             single_use_containers: a container for each input.
             include_source: whether its module comes along by itself.

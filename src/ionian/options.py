@@ -54,6 +54,7 @@ class FunctionOptions:
         self.startup_timeout_s = TIMEOUT_S
         self.retries: RetryPolicy | None = None
         self.single_use = False
+        self.block_network = False
         self.max_inputs = 1  # at once, in one container
         self.target_inputs = 0  # what the autoscaler aims at; 0: max_inputs
         self.batch_size = 0  # 0: it takes single inputs
@@ -112,6 +113,7 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
     startup = given["startup_timeout"]
     options.startup_timeout_s = options.timeout_s if startup is None else _seconds("startup_timeout", startup)
     options.single_use = flag("single_use_containers", given["single_use_containers"])
+    options.block_network = flag("block_network", given["block_network"])
     options.serialized = flag("serialized", given["serialized"])
     if given["include_source"] is not None:
         options.include_source = flag("include_source", given["include_source"])

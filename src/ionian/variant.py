@@ -34,7 +34,8 @@ UNSET: dict[str, Any] = dict.fromkeys(
     ]
 )
 FLAGS = dict.fromkeys(
-    ["single_use_containers", "serialized", "nonpreemptible", "enable_memory_snapshot"], False
+    ["single_use_containers", "serialized", "nonpreemptible", "enable_memory_snapshot", "block_network"],
+    False,
 )
 
 

@@ -47,6 +47,7 @@ def all_checks() -> Iterator[Check]:
         overlay,
         user_ids,
         cgroups,
+        network,
         installer,
         disk,
         base_images,
@@ -194,6 +195,28 @@ def _writable_cgroup() -> Path | None:
     else:
         candidates = [root / "memory"]
     return next((place for place in candidates if place.is_dir() and os.access(place, os.W_OK)), None)
+
+
+def network() -> Check:
+    """Whether containers get a network each; block_network=True blocks in any case."""
+    import asyncio
+
+    from ..worker.network.network import tried
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="ionian-doctor-") as folder:
+            reason = asyncio.run(tried(Path(folder)))
+    except Exception as error:
+        reason = str(error)
+    if not reason:
+        return Check("network", "ok", "containers have one each, and reach the world by pasta")
+    why, _, cure = reason.partition("; ")
+    return Check(
+        "network",
+        "weak",
+        f"containers share this machine's, its loopback and each other's ports: {why}",
+        cure,
+    )
 
 
 def installer() -> Check:

@@ -231,6 +231,7 @@ class Publication:
             secret_ids=[self._secret(secret) for secret in options.secrets],
             volumes=self._mounted_volumes(options.volumes),
             single_use=options.single_use,
+            block_network=options.block_network,
             python=PYTHON,
             cloudpickle=cloudpickle.__version__,
             class_spec=function.class_spec() if function.class_spec is not None else None,

@@ -195,6 +195,7 @@ class FunctionSpec:
     secret_ids: list[str] = field(default_factory=list[str])  # a later one wins
     volumes: list[VolumeMount] = field(default_factory=list[VolumeMount])
     single_use: bool = False
+    block_network: bool = False  # its containers have loopback alone
     python: str = ""  # the client's Python, "3.11": said where the image's differs
     cloudpickle: str = ""
     retries: RetryPolicy | None = None

@@ -63,6 +63,7 @@ async def sandbox_of(
         binds=binds,
         hostname=_hostname(function.tag),
         devices=[] if template else edits.devices,
+        network=not function.block_network,
         limits=limits_of(function),
         python=image.python,
         python_path=[RING],

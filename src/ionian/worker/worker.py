@@ -43,6 +43,7 @@ from .exec import Execs, Insides
 from .failures import failure, lost
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
 from .large_inputs import parts_of
+from .network.network import Network
 from .packets import LargeResult
 from .replay import ReplayContainer
 from .sandbox import IdMap, Spawner, sweep
@@ -81,6 +82,7 @@ class Worker:
         self.devices = Devices.found()
         if not ignore_gpu:
             self.devices.claim()
+        self.network = Network(folder)
         self.execs = Execs(self)
         self.templates = Templates(self)
         self._ignore_gpu = ignore_gpu
@@ -99,6 +101,8 @@ class Worker:
 
     async def live(self, patience_s: float) -> None:
         """Serves until no server wants it any more; ends its containers then."""
+        Spawner.of_this_loop().network = self.network
+        self._later(self.network.start())
         await sweep(self.scratch)  # what a killed worker left
         self._check()
         try:
@@ -115,6 +119,7 @@ class Worker:
             self.devices.release()
             await self.templates.close()
             self.uplink.close()
+            self.network.close()
             Spawner.of_this_loop().close()
 
     def connected(self, stream: Peer) -> None:

@@ -8,7 +8,7 @@ from .scratch import prepare as prepare_scratch
 from .scratch import remove as remove_folders
 from .scratch import sweep
 from .spawner import Spawner
-from .spec import Bind, Exit, Limits, ResourceUse, SandboxError, SandboxSpec
+from .spec import Bind, Exit, Limits, NetNamespace, ResourceUse, SandboxError, SandboxSpec
 from .warden_link import ForkError
 from .zygote import ForkSpec, Zygote, start_zygote
 
@@ -21,6 +21,7 @@ __all__ = [
     "IdMap",
     "Inside",
     "Limits",
+    "NetNamespace",
     "Program",
     "ResourceUse",
     "Sandbox",

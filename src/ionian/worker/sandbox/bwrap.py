@@ -49,7 +49,8 @@ HIDDEN = ("/proc/acpi", "/proc/scsi", "/sys/devices/virtual/powercap")
 # Parts of /sys that programs read (processors, GPUs, huge pages). Not all of it: its own mounts (cgroups, tracefs,
 # firmware) would come along.
 SYS = ("/sys/block", "/sys/bus", "/sys/class", "/sys/dev", "/sys/devices", "/sys/kernel/mm")
-HOST_FILES = ("/etc/resolv.conf", "/etc/hosts")
+RESOLV_CONF = "/etc/resolv.conf"
+HOST_FILES = (RESOLV_CONF, "/etc/hosts")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Command:
     """A bubblewrap call being put together: sources by their staged names, descriptors by their numbers inside."""
 
     spec: SandboxSpec
+    resolver: Path | None = None  # its resolv.conf; None is this machine's
     sources: list[str] = field(default_factory=list[str])
     options: list[str] = field(default_factory=list[str])
     fds: list[int] = field(default_factory=list[int])
@@ -202,14 +204,16 @@ def _host_options() -> tuple[str, ...]:
 
 
 def _names_of_the_host(command: Command) -> None:
-    for bind in names_of_the_host(command.spec):
+    for bind in names_of_the_host(command.spec, command.resolver):
         _show(command, "--ro-bind", command.source(bind.source), bind.target)
 
 
-def names_of_the_host(spec: SandboxSpec) -> list[Bind]:
-    """The host's resolver and names, where the image looks for them."""
-    files = [path for path in HOST_FILES if os.path.isfile(path)]
-    return [Bind(Path(os.path.realpath(path)), _end_of_link(spec, path)) for path in files]
+def names_of_the_host(spec: SandboxSpec, resolver: Path | None = None) -> list[Bind]:
+    """The host's resolver, or another one, and its names, where the image looks for them."""
+    files = {path: Path(os.path.realpath(path)) for path in HOST_FILES if os.path.isfile(path)}
+    if resolver is not None and RESOLV_CONF in files:
+        files[RESOLV_CONF] = resolver
+    return [Bind(source, _end_of_link(spec, path)) for path, source in files.items()]
 
 
 def _end_of_link(spec: SandboxSpec, path: str) -> str:

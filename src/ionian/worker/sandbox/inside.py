@@ -92,6 +92,7 @@ async def enter(spawner: Spawner, ids: IdMap, pidfd: int, group: Cgroup | None, 
             "cgroups": group.joins if group else [],
             "files": min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
             "targets": list(fds),
+            "process": PID_FD,
             "argv": [sys.executable, "-I", "-S", str(SCRIPT)],
         }
         await spawner.run(request, ids, list(fds.values()))

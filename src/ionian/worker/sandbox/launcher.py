@@ -10,8 +10,14 @@ adopt orphans (a subreaper does), and kill them.
 
 Run as a script by `python -I -S`; standard library only. What it imports of ours, only templates need.
 
+    python -I -S launcher.py CONTROL WORKER OWN_IDS
+
+A plain user's launcher lives in a user namespace of its own, the parent of all of its sandboxes' and of the network
+gateway's: it has the same ids as outside, and there the rights to give a sandbox its ids, and a net namespace that the
+gateway made.
+
 Between fork and exec, the child:
- 1. joins its cgroups, so that nothing ever runs outside them;
+ 1. joins its cgroups, so that nothing ever runs outside them, and its net namespace where it was given one;
  2. opens every source with the worker's own rights and binds it at a short name under a private tmpfs, so that the
     sandbox's ids need no way through the worker's folders, and overlay options fit in their one page;
  3. makes the user namespace (the launcher writes its maps) and becomes uid 0 of it;
@@ -38,7 +44,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_SLAVE = 4096, 1 << 14, 1 << 19
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 CAP_VERSION_3 = 0x20080522
@@ -49,6 +55,7 @@ ALL_CAPS = range(64)  # past the last one prctl answers EINVAL, and that is the 
 MAX_FDS = 250  # the kernel takes 253 in one message
 # Where sources are staged: the first of these that exists. It is hidden only from bwrap, in a mount namespace of its own.
 STAGES = ("/mnt", "/media", "/srv", "/opt", "/tmp")
+TUNNELS = "/dev/net/tun"
 
 libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
@@ -63,6 +70,10 @@ def main() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)  # it had to be, to come here; a sandbox that held it could answer for us
+    own_ids: Request = json.loads(sys.argv[3])
+    if own_ids:
+        enter_own_namespace(own_ids)
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(sys.argv[2]):
         sys.exit(0)  # the worker died before prctl
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -121,6 +132,9 @@ class Launcher:
 
     def do_start(self, request: Request, fds: list[int]) -> None:
         self.run_child(request, partial(become_bwrap, request, fds))
+
+    def do_gateway(self, request: Request, fds: list[int]) -> None:
+        self.run_child(request, partial(become_gateway, request, fds))
 
     def do_remove(self, request: Request, fds: list[int]) -> None:
         self.run_child(request, partial(remove_tree, request))
@@ -224,19 +238,38 @@ def receive(control: socket.socket) -> tuple[bytes, list[int]]:
 def write_maps(pid: int, request: Request) -> str:
     """Gives the namespace of `pid` its ids; returns what went wrong, for the one who asked."""
     try:
-        if request["by_helper"]:
+        if request.get("by_helper"):
             for tool, ids in (("newuidmap", request["uids"]), ("newgidmap", request["gids"])):
                 done = subprocess.run([tool, str(pid), *ids.split()], stderr=subprocess.PIPE, check=False)
                 if done.returncode:
                     return f"{tool} refused: {done.stderr.decode(errors='replace').strip()}"
             return ""
-        if os.geteuid() != 0:
+        if request["one_group"]:
             put(f"/proc/{pid}/setgroups", "deny")
         put(f"/proc/{pid}/uid_map", request["uids"])
         put(f"/proc/{pid}/gid_map", request["gids"])
     except OSError as error:
         return f"the ids of the sandbox could not be mapped: {error}"
     return ""
+
+
+def enter_own_namespace(ids: Request) -> None:
+    """Moves this process into a user namespace with the ids that it has; a child outside of it writes the maps."""
+    go, ready = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        os.close(ready)
+        problem = write_maps(os.getppid(), ids) if os.read(go, 1) else "user namespaces are forbidden"
+        if problem:
+            os.write(2, f"launcher: {problem}\n".encode())
+        os._exit(bool(problem))
+    os.close(go)
+    if libc.unshare(CLONE_NEWUSER) == 0:
+        os.write(ready, b"g")
+    os.close(ready)
+    _, status = os.waitpid(writer, 0)
+    if status:
+        sys.exit(1)
 
 
 # --- in the child -------------------------------------------------------------------------------------------------
@@ -258,13 +291,9 @@ def in_child(ours: socket.socket, sync: socket.socket, run: Run) -> NoReturn:
 def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
     # Now: the sandbox's first user perhaps has no way to our files.
     supervision: Any = import_ours("supervision") if "listener" in request else None
-    for path in request["cgroups"]:
-        put(path, "0")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
-    libc.syscall(
-        KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None
-    )  # over quota: user code can't call keyctl anyway
+    settle(request)
+    if request["joins_network"]:
+        check(libc.setns(fds.pop(), CLONE_NEWNET), "entering its net namespace")
     if os.geteuid() == 0:
         check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
         stage(request["sources"])
@@ -282,14 +311,44 @@ def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
 
 
 def become_enterer(request: Request, fds: list[int], sync: socket.socket) -> None:
-    """Runs enter.py, which goes into a sandbox that is there already."""
+    """Runs enter.py, which goes into a sandbox that is there already. A net namespace of the gateway's is ours alone to
+    enter; enter.py enters one of the sandbox's own, and there is nothing to enter where it has the machine's."""
+    settle(request)
+    libc.setns(fds[request["targets"].index(request["process"])], CLONE_NEWNET)
+    place(fds, request["targets"])
+    os.execve(request["argv"][0], [*request["argv"], str(request["launcher"])], {})
+
+
+def become_gateway(request: Request, fds: list[int], sync: socket.socket) -> None:
+    """Runs network/gateway.py, which makes its user namespace when it has read its own files, as the worker may."""
+    if os.geteuid() == 0:
+        check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
+        open_tunnels()
+    place([*fds, sync.fileno()], request["targets"])
+    os.execve(request["argv"][0], [*request["argv"], str(request["launcher"])], request["env"])
+
+
+def open_tunnels() -> None:
+    """Lets a user without rights make tunnels, in this mount namespace: most machines let anyone, some only root."""
+    if not os.path.exists(TUNNELS) or os.stat(TUNNELS).st_mode & 0o006 == 0o006:
+        return
+    mount(None, "/", None, MS_REC | MS_SLAVE)
+    at = next(p for p in STAGES if os.path.isdir(p))
+    mount("tmpfs", at, "tmpfs", 0, "mode=0755,size=64k")
+    os.mknod(f"{at}/tun", 0o020666, os.stat(TUNNELS).st_rdev)
+    os.chmod(f"{at}/tun", 0o666)
+    mount(f"{at}/tun", TUNNELS, None, MS_BIND)
+
+
+def settle(request: Request) -> None:
+    """What everything of a sandbox has: its cgroups, no core files, its number of files, a keyring of its own."""
     for path in request["cgroups"]:
         put(path, "0")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
-    libc.syscall(KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None)
-    place(fds, request["targets"])
-    os.execve(request["argv"][0], [*request["argv"], str(request["launcher"])], {})
+    libc.syscall(
+        KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None
+    )  # over quota: user code can't call keyctl anyway
 
 
 def become_warden(request: Request, fds: list[int], sync: socket.socket) -> None:

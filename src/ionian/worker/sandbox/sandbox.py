@@ -22,7 +22,7 @@ from .meter import Meter
 from .pipes import read_all, read_some, unblocking_pipe
 from .seccomp import build_filter
 from .spawner import End, Spawner
-from .spec import FILES, Exit, Limits, ResourceUse, SandboxError, SandboxSpec
+from .spec import FILES, Exit, Limits, NetNamespace, ResourceUse, SandboxError, SandboxSpec
 
 GO = b"g"
 Kind = TypeVar("Kind", bound="Sandbox")
@@ -39,8 +39,14 @@ async def start_as(kind: type[Kind], spec: SandboxSpec) -> Kind:
     ids = IdMap.current()
     scratch.prepare(spec.scratch, ids)
     group = make_group(spec.limits)
+    spawner = Spawner.of_this_loop()
     try:
-        return await _start(kind, spec, ids, group)
+        namespace = await spawner.network.take() if spec.network and spawner.network is not None else None
+        try:
+            return await _start(kind, spec, ids, group, spawner, namespace)
+        finally:
+            if namespace is not None:
+                namespace.release()
     except BaseException:
         await remove_group(group)
         raise
@@ -51,11 +57,18 @@ def make_group(limits: Limits) -> cgroup.Cgroup | None:
     return tree.make(secrets.token_hex(8), limits) if tree else None
 
 
-async def _start(kind: type[Kind], spec: SandboxSpec, ids: IdMap, group: cgroup.Cgroup | None) -> Kind:
-    spawner = Spawner.of_this_loop()
+async def _start(
+    kind: type[Kind],
+    spec: SandboxSpec,
+    ids: IdMap,
+    group: cgroup.Cgroup | None,
+    spawner: Spawner,
+    namespace: NetNamespace | None,
+) -> Kind:
     with ExitStack() as given, ExitStack() as kept:
-        command, ends = _command(spec, ids, given, kept)
-        number, monitor, end = await spawner.run(_request(command, group), ids, command.fds)
+        command, ends = _command(spec, ids, namespace, given, kept)
+        fds = [*command.fds, namespace.fd] if namespace is not None else command.fds
+        number, monitor, end = await spawner.run(_request(command, group, namespace is not None), ids, fds)
         given.close()
         try:
             pid, pidfd = await _first_process(ends, monitor)
@@ -71,7 +84,8 @@ async def _start(kind: type[Kind], spec: SandboxSpec, ids: IdMap, group: cgroup.
         os.close(ends.complaints)
         os.close(ends.info)
         kept.pop_all()
-        return kind(spec, ids, spawner, number, end, ends.gate, pid, pidfd, group)
+        resolver = namespace.resolver if namespace is not None else None
+        return kind(spec, ids, spawner, number, end, ends.gate, pid, pidfd, group, resolver)
 
 
 async def remove_group(group: cgroup.Cgroup | None) -> None:
@@ -90,9 +104,11 @@ class _Ends:
     complaints: int
 
 
-def _command(spec: SandboxSpec, ids: IdMap, given: ExitStack, kept: ExitStack) -> tuple[bwrap.Command, _Ends]:
+def _command(
+    spec: SandboxSpec, ids: IdMap, namespace: NetNamespace | None, given: ExitStack, kept: ExitStack
+) -> tuple[bwrap.Command, _Ends]:
     """The bwrap call. `given` closes what the launcher gets a copy of; `kept` our own ends."""
-    command = bwrap.Command(spec)
+    command = bwrap.Command(spec, namespace.resolver if namespace is not None else None)
     bwrap.describe(command)
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     given.callback(os.close, nothing)
@@ -134,7 +150,7 @@ def _command(spec: SandboxSpec, ids: IdMap, given: ExitStack, kept: ExitStack) -
     return command, _Ends(gate, info, complaints)
 
 
-def _request(command: bwrap.Command, group: cgroup.Cgroup | None) -> dict[str, object]:
+def _request(command: bwrap.Command, group: cgroup.Cgroup | None, joins_network: bool) -> dict[str, object]:
     binary = bwrap.find_bwrap()
     argv = [command.source(binary.path), *command.options]
     env = {"LD_LIBRARY_PATH": command.source(binary.libraries)} if binary.libraries else {}
@@ -143,6 +159,7 @@ def _request(command: bwrap.Command, group: cgroup.Cgroup | None) -> dict[str, o
         "do": "start",
         **({"listener": FORK_FD} if spec.as_template else {}),
         "cgroups": group.joins if group else [],
+        "joins_network": joins_network,  # the last descriptor
         "sources": command.sources,
         "targets": command.targets,
         "caps": sorted(bwrap.BUILD_CAPS.values()) if spec.as_build else [],
@@ -194,6 +211,7 @@ class Sandbox:
         pid: int,
         pidfd: int,
         group: cgroup.Cgroup | None,
+        resolver: Path | None,
     ) -> None:
         self.spec = spec
         self.pid = pid
@@ -203,6 +221,7 @@ class Sandbox:
         self._number = number
         self._gate = gate
         self._group = group
+        self._resolver = resolver  # its resolv.conf, where it has a network of its own
         self._killed = False
         self._meter = Meter(pid, group, spec.limits, over=self.kill)
         self._exit = asyncio.ensure_future(self._watch(end))
@@ -217,9 +236,15 @@ class Sandbox:
                 "pid-init" if self.spec.python else "pid-bwrap",
                 "seccomp",
                 self._group.safety if self._group else "soft memory",
-                "net host" if self.spec.network else "net none",
+                f"net {self._network}",
             ]
         )
+
+    @property
+    def _network(self) -> str:
+        if not self.spec.network:
+            return "none"
+        return "host" if self._resolver is None else "own"
 
     @property
     def soft_memory(self) -> bool:

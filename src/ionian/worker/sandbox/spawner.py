@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .idmap import Extent, IdMap
-from .spec import SandboxError
+from .spec import NetNamespaces, SandboxError
 
 T = TypeVar("T")
 
@@ -36,7 +36,8 @@ _of_loop: dict[asyncio.AbstractEventLoop, Spawner] = {}
 class Spawner:
     """One launcher process. Its end means that every sandbox of it has ended, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: NetNamespaces | None = None) -> None:
+        self.network = network  # where its sandboxes have their net namespaces from
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -48,6 +49,7 @@ class Spawner:
                     str(Path(__file__).with_name("launcher.py")),
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    json.dumps(own_ids()),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -69,7 +71,7 @@ class Spawner:
             _of_loop.pop(other).close()
         spawner = _of_loop.get(loop)
         if spawner is None or spawner._gone:
-            spawner = _of_loop[loop] = cls()
+            spawner = _of_loop[loop] = cls(spawner.network if spawner is not None else None)
         return spawner
 
     async def run(
@@ -79,9 +81,9 @@ class Spawner:
         number = next(self._ids)
         request |= {
             "id": number,
-            "uids": extents(ids.uids, ids.by_helper),
-            "gids": extents(ids.gids, ids.by_helper),
-            "by_helper": ids.by_helper,
+            "uids": _lines(ids.uids),
+            "gids": _lines(ids.gids),
+            "one_group": os.geteuid() != 0 and not ids.by_helper,
         }
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         end: asyncio.Future[End] = self._loop.create_future()
@@ -162,5 +164,20 @@ def _resolve(future: asyncio.Future[T] | None, value: T) -> None:
         future.set_result(value)
 
 
-def extents(entries: tuple[Extent, ...], by_helper: bool) -> str:
-    return (" " if by_helper else "\n").join(" ".join(map(str, e)) for e in entries)
+def own_ids() -> dict[str, Any]:
+    """The ids of the launcher's own user namespace, the same inside as outside; root's needs none."""
+    ids = IdMap.current()
+    if os.geteuid() == 0:
+        return {}
+    uids, gids = (tuple((here, here, size) for _, here, size in extents) for extents in (ids.uids, ids.gids))
+    join = " " if ids.by_helper else "\n"
+    return {
+        "by_helper": ids.by_helper,
+        "one_group": True,
+        "uids": _lines(uids, join),
+        "gids": _lines(gids, join),
+    }
+
+
+def _lines(extents: Sequence[Extent], join: str = "\n") -> str:
+    return join.join(" ".join(map(str, extent)) for extent in extents)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 FILES = 65_536
 """Open files that a process may have; Python and users of select() are slow or wrong with a million."""
@@ -55,7 +57,9 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     as_build: bool = False  # uid 0 with the capabilities that Docker gives a build, in its own user namespace
     as_template: bool = False  # its program is forked into further sandboxes: see zygote.py
-    network: bool = True  # the host's network; False is loopback only
+    network: bool = (
+        True  # a net namespace from `Spawner.network`, else the host's own; False is loopback only
+    )
     python: str = ""
     python_path: list[str] = field(default_factory=list[str])
     init: str = (
@@ -80,3 +84,23 @@ class ResourceUse:
     memory_bytes: int = 0  # now, without the page cache that the kernel can drop
     peak_bytes: int = 0
     memory_gib_s: float = 0.0
+
+
+@dataclass
+class NetNamespace:
+    """A net namespace for one sandbox, held by a descriptor, and the resolv.conf that is right in it."""
+
+    fd: int
+    resolver: Path
+
+    def release(self) -> None:
+        """Lets go of it: from here on it lives as long as what runs in it."""
+        os.close(self.fd)
+
+
+class NetNamespaces(Protocol):
+    """Where sandboxes have their net namespaces from."""
+
+    async def take(self) -> NetNamespace | None:
+        """One for a sandbox; None: it has the machine's own network. Raises SandboxError."""
+        ...

@@ -56,7 +56,13 @@ class WardenLink:
         self._answers: dict[int, asyncio.Future[Answer]] = {}
 
     async def start(
-        self, spawner: Spawner, spec: SandboxSpec, ids: IdMap, first: tuple[int, int], template: int
+        self,
+        spawner: Spawner,
+        spec: SandboxSpec,
+        ids: IdMap,
+        first: tuple[int, int],
+        template: int,
+        resolver: Path | None,
     ) -> None:
         """Starts the warden of the sandbox whose first process is `first` (pid, pidfd); `template` is the descriptor of the
         other end of its FORK_FD. Raises SandboxError."""
@@ -67,7 +73,7 @@ class WardenLink:
         self._loop.add_reader(ours.fileno(), self._readable)
         ready = self._expect(0)
         with theirs:
-            request = _request(spec, ids, pid)
+            request = _request(spec, ids, pid, resolver)
             _, self.pid, _ = await spawner.run(request, ids, [theirs.fileno(), template, pidfd])
         said, _ = await ready
         if "failed" in said:
@@ -158,8 +164,8 @@ class WardenLink:
                     os.close(fd)
 
 
-def _request(spec: SandboxSpec, ids: IdMap, init: int) -> dict[str, Any]:
-    plan, sources = _plan(spec)
+def _request(spec: SandboxSpec, ids: IdMap, init: int, resolver: Path | None) -> dict[str, Any]:
+    plan, sources = _plan(spec, resolver)
     return {
         "do": "warden",
         "init": init,
@@ -174,7 +180,7 @@ def _request(spec: SandboxSpec, ids: IdMap, init: int) -> dict[str, Any]:
     }
 
 
-def _plan(spec: SandboxSpec) -> tuple[dict[str, Any], list[str]]:
+def _plan(spec: SandboxSpec, resolver: Path | None) -> tuple[dict[str, Any], list[str]]:
     """What forks are made of, by names on the stage, and the sources of these."""
     sources: list[str] = []
 
@@ -182,7 +188,7 @@ def _plan(spec: SandboxSpec) -> tuple[dict[str, Any], list[str]]:
         sources.append(str(path))
         return str(len(sources) - 1)
 
-    shown = [(bind, False) for bind in (bwrap.names_of_the_host(spec) if spec.network else [])]
+    shown = [(bind, False) for bind in (bwrap.names_of_the_host(spec, resolver) if spec.network else [])]
     shown += [(bind, False) for bind in spec.binds] + [(device, True) for device in spec.devices]
     plan = {
         "layers": [stage(layer) for layer in spec.layers],

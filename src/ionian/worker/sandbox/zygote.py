@@ -57,7 +57,9 @@ async def start_zygote(spec: SandboxSpec) -> Zygote:
         try:
             # Before any code of the image's runs.
             first = (zygote.pid, zygote.pidfd)
-            await zygote.link.start(zygote._spawner, zygote.spec, zygote._ids, first, warden_end.fileno())
+            await zygote.link.start(
+                zygote._spawner, zygote.spec, zygote._ids, first, warden_end.fileno(), zygote._resolver
+            )
         except BaseException:
             await zygote.remove()
             raise
@@ -131,7 +133,9 @@ class Zygote(Sandbox):
             as_template=False,
         )
         end = self._end_of(pid, pidfd)
-        box = Sandbox(made, self._ids, self._spawner, 0, end, ours.detach(), pid, pidfd, unborn.group)
+        box = Sandbox(
+            made, self._ids, self._spawner, 0, end, ours.detach(), pid, pidfd, unborn.group, self._resolver
+        )
         box._meter.of_template = True
         return box
 
