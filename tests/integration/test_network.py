@@ -20,11 +20,12 @@ import pytest
 from tests.homes import Home
 from tests.integration.test_command_line import write
 from tests.integration.test_sandbox import PYTHON, World, run
+from tests.integration.test_zygote import nursery
 
 from ionian.worker.network.netlink import own_addresses
 from ionian.worker.network.network import Network, why_not
 from ionian.worker.network.plan import Plan, choose_network, read_routes
-from ionian.worker.sandbox import Program, Sandbox, Spawner
+from ionian.worker.sandbox import IdMap, Program, Sandbox, Spawner
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.container]
 
@@ -363,3 +364,46 @@ def test_a_function_and_a_class_with_block_network_reach_nothing_and_answer_call
     assert "class ['lo'] ['lo']" in done.stdout
     if not why_not():
         assert "usual ['eth0', 'lo']" in done.stdout
+
+
+LOOK = """
+    import errno, fcntl, socket, struct
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        out = socket.inet_ntoa(fcntl.ioctl(probe, 0x8915, struct.pack("256s", b"eth0"))[20:24])
+    import builtins
+    builtins.listener = socket.create_server(("0.0.0.0", 80))
+"""
+
+REACH = """
+    import errno, socket
+    out = []
+    for place in {places!r}:
+        try:
+            socket.create_connection(tuple(place), timeout=20).close()
+            out.append("connected")
+        except OSError as error:
+            out.append(errno.errorcode.get(error.errno, str(error)))
+"""
+
+
+@own
+def test_forks_of_a_template_have_a_network_each(world: World):
+    place = way_out()
+
+    (world.layer / "tmp").mkdir()
+    if os.geteuid() == 0:
+        ids = IdMap.current()
+        os.chown(world.layer / "tmp", ids.host_uid, ids.host_gid)
+
+    async def main() -> None:
+        async with networks(world), nursery(world.folder) as made:
+            one, other = await made.fork(), await made.fork()
+            addresses = [await one.python(LOOK), await other.python(LOOK)]
+            assert addresses[0] != addresses[1]
+            assert one.box.safety.endswith("net own")
+            places = [place, ("127.0.0.1", 80), (addresses[1], 80), (str(own_addresses()[-1]), 80)]
+            said = await one.python(REACH.format(places=places))
+            assert said[:2] == ["connected", "connected"], said
+            assert all(word in REFUSED for word in said[2:]), said
+
+    run(main)

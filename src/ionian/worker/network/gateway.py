@@ -4,13 +4,15 @@
     container ──veth──▶    │
                            └ rules: not to each other, not to this machine, not to its cloud's metadata
 
-The launcher starts it, it becomes uid 0 of a user namespace that holds nothing else, and dies with the launcher. All that it
-makes is in net namespaces of its own: the machine has no interface, route or rule more, and after a kill nothing is
-left to clean. pasta (from passt) does outside what containers do inside, with a plain user's rights, so routes, proxies
-and VPNs of the machine count. It has rights in the gateway's namespace, and none outside.
+The launcher starts it with the launcher's rights over networks, and it dies with the launcher. All that it makes is in net
+namespaces of its own: the machine has no interface, route or rule more, and after a kill nothing is left to clean.
+pasta (from passt) does outside what containers do inside, with a plain user's rights, so routes, proxies and VPNs of
+the machine count. The gateway's net namespace belongs to a user namespace that holds nothing but pasta, which has no
+right outside it.
 
-    control socket:  → its plan as JSON    ← "ready", or "failed WHY"
-                     → "n" for a namespace ← "n" with the descriptor of one
+    control socket:  → its plan as JSON                  ← "ready", or "failed WHY"
+                     → "n" for a namespace               ← "n" with the descriptor of one, or "n WHY" it could not be
+                     → "j" with an empty one to join     ← "j" when it is joined, or "j WHY"
 
 A container's namespace lives as long as its processes, or a descriptor of it. When it has gone, so has its end in
 here, and its address is free.
@@ -28,13 +30,15 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
+from typing import Any
 
 from .netlink import ADDRESSES, LINKS, LOOPBACK, LOST, ROUTES, RTM_DELLINK, Netlink, name_of
 from .plan import TO_CONTAINERS, Plan, machine_set
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_PDEATHSIG = 1
-CONTROL_FD, LAUNCHER_FD = 3, 4
+CONTROL_FD = 3
 MTU = 65_520
 """What pasta has: large packets are what makes it quick."""
 UP_S = 10.0
@@ -46,10 +50,11 @@ FIRST_INDEX = 1000
 SETTINGS = {
     "net/ipv6/conf/default/disable_ipv6": "1",
     "net/ipv4/ip_unprivileged_port_start": "0",  # whose port 80 is it, if not the container's
-    "net/ipv4/ping_group_range": "0 0",
 }
 
 libc = ctypes.CDLL(None, use_errno=True)
+Ids = dict[str, Any]
+"""The ids of its user namespace, as lines of its maps, and the group that may ping."""
 
 
 class CannotConnect(Exception):
@@ -60,12 +65,10 @@ def main() -> None:
     control = socket.socket(fileno=CONTROL_FD)
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    enter_user_namespace(socket.socket(fileno=LAUNCHER_FD))
-    die_with(int(sys.argv[2]))  # after the change of ids, which clears it
+    die_with(int(sys.argv[2]))
     asked = json.loads(control.recv(4096))
-    plan = Plan(asked["network"], forwards=asked["forwards"])
     try:
-        gateway = Gateway(control, plan)
+        gateway = Gateway(control, Plan(asked["network"], forwards=asked["forwards"]), asked["ids"])
     except (CannotConnect, OSError) as error:
         control.send(f"failed {error}".encode()[:4000])
         return
@@ -81,15 +84,16 @@ def main() -> None:
 class Gateway:
     """The namespace between containers and pasta."""
 
-    def __init__(self, control: socket.socket, plan: Plan) -> None:
+    def __init__(self, control: socket.socket, plan: Plan, ids: Ids) -> None:
         self.control = control
         self.plan = plan
+        self.settings = SETTINGS | {"net/ipv4/ping_group_range": f"{ids['ping']} {ids['ping']}"}
         # These two stay in the machine's namespace, which this process leaves for ever.
         self.of_machine = Netlink()
         self.moves = Netlink(ADDRESSES)
-        self.uplink = Uplink(plan)
-        unshare_network()
-        self.here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.uplink = Uplink(plan, ids)
+        self.here = self.uplink.namespace
+        self._return()
         self.links = Netlink()
         self.ends = Netlink(LINKS)
         self.free: set[int] = set()  # numbers of containers that have ended
@@ -105,7 +109,7 @@ class Gateway:
         self.links.add_address(LOOPBACK, self.plan.gateway)
         nft(self.plan.rules() + machine_set(self.of_machine.addresses()))
         news = Netlink(ROUTES)
-        self.uplink.start(self.here)
+        self.uplink.start()
         if self.of_machine.has_default_route():  # else pasta comes up when there is one
             self._wait_for_uplink(news)
         news.close()
@@ -132,51 +136,68 @@ class Gateway:
                 list(self.moves.events())
                 nft(machine_set(self.of_machine.addresses()))
             if self.control.fileno() in ready:
-                if not self.control.recv(16):
+                word, fds, _, _ = socket.recv_fds(self.control, 16, 1, socket.MSG_CMSG_CLOEXEC)
+                if not word:
                     return
-                self._give()
+                self._note_ends()
+                if fds:
+                    self._join(fds[0])
+                else:
+                    self._give()
 
     def _give(self) -> None:
-        self._note_ends()
-        try:
-            namespace = self.make()
-        except OSError as error:
-            self.control.send(f"failed a net namespace could not be made: {error}".encode())
-            return
-        socket.send_fds(self.control, [b"n"], [namespace])
-        os.close(namespace)
-
-    def make(self) -> int:
-        """A net namespace that is joined to the gateway: its descriptor."""
-        number = self._number()
-        index, address = FIRST_INDEX + number, self.plan.address(number)
-        unshare_network()
+        """A new namespace for the worker."""
         namespace = -1
         try:
+            unshare_network()
             namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            for name, value in SETTINGS.items():
-                put(name, value)
-            inside = Netlink()
+            self._connect()
+            socket.send_fds(self.control, [b"n"], [namespace])
+        except ConnectionError:
+            raise
+        except OSError as error:
+            self.control.send(f"n {error}".encode())
+        finally:
+            self._return()
+            if namespace >= 0:
+                os.close(namespace)
+
+    def _join(self, namespace: int) -> None:
+        """One that something of the worker's has made for itself."""
+        try:
+            check(libc.setns(namespace, CLONE_NEWNET), "entering a container's net namespace")
+            self._connect()
+            self.control.send(b"j")
+        except ConnectionError:
+            raise
+        except OSError as error:
+            self.control.send(f"j {error}".encode())
+        finally:
+            self._return()
+            os.close(namespace)
+
+    def _connect(self) -> None:
+        """Joins the net namespace that this process is in to the gateway's."""
+        number = self._number()
+        index, address = FIRST_INDEX + number, self.plan.address(number)
+        for name, value in self.settings.items():
+            put(name, value)
+        with closing(Netlink()) as inside:
             inside.set_up(LOOPBACK)
             inside.add_pair("eth0", index, f"{TO_CONTAINERS}{number}", self.here, MTU)
             inside.add_address(index, address)
             inside.add_default_route(index, self.plan.gateway)
-            inside.close()
-        except BaseException:
-            if namespace >= 0:
-                os.close(namespace)
-            raise
-        finally:
-            check(libc.setns(self.here, CLONE_NEWNET), "going back to the gateway")
         self.links.set_up(index)
         self.links.add_route(index, address)
-        return namespace
+
+    def _return(self) -> None:
+        check(libc.setns(self.here, CLONE_NEWNET), "going to the gateway's net namespace")
 
     def _number(self) -> int:
         """A number that no interface has."""
         while self.free:
             number = self.free.pop()
-            if not exists(f"{TO_CONTAINERS}{number}"):  # what was told of its end may have been another's
+            if not self.links.has(FIRST_INDEX + number):  # what was told of its end may have been another's
                 return number
         if self.next == self.plan.count:
             raise OSError(f"{self.plan.count} containers have all its addresses")
@@ -188,14 +209,15 @@ class Gateway:
             if kind == RTM_DELLINK and (number := number_of(name_of(body))) >= 0:
                 self.free.add(number)
             elif kind == LOST:
-                live = {number_of(name) for _, name in socket.if_nameindex()}
-                self.free = {number for number in range(self.next) if number not in live}
+                self.free = {
+                    number for number in range(self.next) if not self.links.has(FIRST_INDEX + number)
+                }
 
 
 class Uplink:
     """pasta, and a process that stays in the machine's net namespace to start it, and to start it again."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, ids: Ids) -> None:
         self.said, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         gateway = os.getpid()
         self._pid = os.fork()
@@ -203,14 +225,27 @@ class Uplink:
             try:
                 self.said.close()
                 die_with(gateway)
-                stay(plan, theirs)
+                stay(plan, theirs, gateway)
+            except (OSError, EOFError) as error:
+                theirs.send(str(error).encode()[:1000])
             finally:
                 os._exit(1)
         theirs.close()
+        self._hear(b"map")
+        write_maps(self._pid, ids)
+        self.said.send(b"ok")
+        self.namespace = self._hear(b"namespace")
 
-    def start(self, namespace: int) -> None:
+    def _hear(self, word: bytes) -> int:
+        """Waits for a word; the descriptor that came with it."""
+        said, fds, _, _ = socket.recv_fds(self.said, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        if said != word:
+            raise CannotConnect(said.decode(errors="replace") or "its namespaces could not be made")
+        return fds[0] if fds else -1
+
+    def start(self) -> None:
         """pasta may join the gateway's namespace."""
-        socket.send_fds(self.said, [b"start"], [namespace])
+        self.said.send(b"start")
 
     def complaint(self) -> str:
         """What pasta said when it ended."""
@@ -221,9 +256,14 @@ class Uplink:
         os.kill(self._pid, signal.SIGKILL)
 
 
-def stay(plan: Plan, gateway: socket.socket) -> None:
-    """Keeps pasta running, from the machine's net namespace."""
-    _, (namespace,), _, _ = socket.recv_fds(gateway, 16, 1)
+def stay(plan: Plan, gateway: socket.socket, parent: int) -> None:
+    """Makes the user namespace of the gateway's net namespace, and in it keeps pasta running."""
+    become_first_user(gateway)
+    die_with(parent)  # the change of ids cleared it
+    namespace = make_network()
+    socket.send_fds(gateway, [b"namespace"], [namespace])
+    if gateway.recv(16) != b"start":
+        return
     me = os.getpid()
     while True:
         # By descriptor: pasta has given up the right to look at another's namespace by then.
@@ -241,32 +281,49 @@ def stay(plan: Plan, gateway: socket.socket) -> None:
         time.sleep(AGAIN_S)
 
 
-def exists(interface: str) -> bool:
-    try:
-        return socket.if_nametoindex(interface) > 0
-    except OSError:
-        return False
+def become_first_user(gateway: socket.socket) -> None:
+    """Uid 0 of a new user namespace, whose ids the gateway writes."""
+    check(libc.unshare(CLONE_NEWUSER), "a user namespace")
+    gateway.send(b"map")
+    if gateway.recv(16) != b"ok":
+        raise EOFError
+    os.setresgid(0, 0, 0)
+    with contextlib.suppress(PermissionError):
+        os.setgroups([])  # a plain user's namespace may not
+    os.setresuid(0, 0, 0)
+
+
+def make_network() -> int:
+    """A net namespace of this user namespace, which this process stays out of."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    maker = os.fork()
+    if maker == 0:
+        try:
+            unshare_network()
+            namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
+            socket.send_fds(theirs, [b"made"], [namespace])
+        finally:
+            os._exit(0)
+    theirs.close()
+    with ours:
+        _, fds, _, _ = socket.recv_fds(ours, 16, 1, socket.MSG_CMSG_CLOEXEC)
+    os.waitpid(maker, 0)
+    if not fds:
+        raise OSError("a net namespace could not be made (user.max_net_namespaces?)")
+    return fds[0]
+
+
+def write_maps(pid: int, ids: Ids) -> None:
+    if ids["one_group"]:
+        write(f"/proc/{pid}/setgroups", "deny")
+    write(f"/proc/{pid}/uid_map", str(ids["uids"]))
+    write(f"/proc/{pid}/gid_map", str(ids["gids"]))
 
 
 def number_of(interface: str) -> int:
     """Of which container an interface is; -1: of none."""
     rest = interface.removeprefix(TO_CONTAINERS)
     return int(rest) if rest != interface and rest.isdigit() else -1
-
-
-def enter_user_namespace(launcher: socket.socket) -> None:
-    """Becomes uid 0 of a user namespace, whose ids the launcher writes."""
-    with launcher:
-        if libc.unshare(CLONE_NEWUSER) < 0:
-            launcher.send(b"user namespaces are forbidden")
-            sys.exit(1)
-        launcher.send(b"map")
-        if launcher.recv(4096) != b"ok":
-            sys.exit(1)
-    os.setresgid(0, 0, 0)
-    with contextlib.suppress(PermissionError):
-        os.setgroups([])  # a plain user's namespace may not
-    os.setresuid(0, 0, 0)
 
 
 def unshare_network() -> None:
@@ -286,9 +343,13 @@ def nft(rules: str) -> None:
 
 
 def put(setting: str, value: str) -> None:
-    fd = os.open(f"/proc/sys/{setting}", os.O_WRONLY | os.O_CLOEXEC)
+    write(f"/proc/sys/{setting}", value)
+
+
+def write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, value.encode())
+        os.write(fd, text.encode())
     finally:
         os.close(fd)
 

@@ -11,7 +11,15 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = 16, 17, 20, 22, 24, 26
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = (
+    16,
+    17,
+    18,
+    20,
+    22,
+    24,
+    26,
+)
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 REQUEST, ACK, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 4, 18, 28
@@ -61,6 +69,14 @@ class Netlink:
         )
         body = _link(index) + _text(IFLA_IFNAME, name) + size + _attribute(IFLA_LINKINFO | NESTED, kind)
         self._ask(RTM_NEWLINK, body, CREATE | EXCLUSIVE)
+
+    def has(self, index: int) -> bool:
+        """Whether there is an interface of this index."""
+        try:
+            self._ask(RTM_GETLINK, _link(index))
+        except OSError:
+            return False
+        return True
 
     # --- addresses and routes
 

@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..sandbox import IdMap, NetNamespace, SandboxError, Spawner
-from .gateway import CONTROL_FD, LAUNCHER_FD
+from ..sandbox.spawner import maps_of
+from .gateway import CONTROL_FD
 from .netlink import own_addresses
 from .plan import Plan, choose_network, read_routes, resolv_conf, resolvers
 
@@ -48,6 +49,7 @@ class Network:
         self._starting: asyncio.Task[None] | None = None
         self._ready: deque[int] = deque()
         self._waiting: deque[asyncio.Future[int]] = deque()
+        self._joining: deque[asyncio.Future[None]] = deque()
         self._was_up = False
         self._plan: Plan | None = None
         self._resolver_of = (0, 0)  # of which /etc/resolv.conf ours was made: inode and time
@@ -73,6 +75,15 @@ class Network:
                     self._keep(coming.result())
                 raise
         return None
+
+    async def join(self, namespace: int) -> None:
+        """Makes an empty net namespace like one of take(): for what must make its own. Raises SandboxError."""
+        if self._socket is None:
+            raise SandboxError("the network of containers has ended")
+        joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        socket.send_fds(self._socket, [b"j"], [namespace])
+        self._joining.append(joined)
+        await joined
 
     async def start(self) -> None:
         """Makes the gateway before anything needs it."""
@@ -114,7 +125,7 @@ class Network:
         try:
             request = {
                 "do": "gateway",
-                "targets": [0, 1, 2, CONTROL_FD, LAUNCHER_FD],
+                "targets": [0, 1, 2, CONTROL_FD],
                 "argv": [sys.executable, "-I", "-S", "-c", BOOT, str(SOURCE)],
                 "env": {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"},
             }
@@ -125,7 +136,8 @@ class Network:
                     await Spawner.of_this_loop().run(request, IdMap.current(), fds)
             finally:
                 os.close(nothing)
-            wish = {"network": str(plan.network), "forwards": plan.forwards}
+            ids = {**maps_of(IdMap.current()), "ping": IdMap.current().host_gid}
+            wish = {"network": str(plan.network), "forwards": plan.forwards, "ids": ids}
             await loop.sock_sendall(ours, json.dumps(wish).encode())
             said = await loop.sock_recv(ours, 4096)
             if said != b"ready":
@@ -166,10 +178,22 @@ class Network:
         if not said:
             log.error("the network gateway of this worker ended; running containers have lost their network")
             self._lost(gateway)
+        elif said.startswith(b"j"):
+            self._joined(said[2:].decode(errors="replace"))
         elif fds:
             self._keep(fds[0])
         else:
-            self._next(lambda coming: coming.set_exception(SandboxError(said[7:].decode(errors="replace"))))
+            why = f"a net namespace could not be made: {said[2:].decode(errors='replace')}"
+            self._next(lambda coming: coming.set_exception(SandboxError(why)))
+
+    def _joined(self, failed: str) -> None:
+        joined = self._joining.popleft()
+        if joined.done():
+            return  # nobody waits for it any more
+        if failed:
+            joined.set_exception(SandboxError(f"a net namespace could not be joined: {failed}"))
+        else:
+            joined.set_result(None)
 
     def _keep(self, fd: int) -> None:
         if not self._next(lambda coming: coming.set_result(fd)):
@@ -194,6 +218,8 @@ class Network:
             os.close(self._ready.popleft())  # they lead nowhere now
         while self._next(lambda coming: coming.set_exception(ConnectionError())):
             pass
+        while self._joining:
+            self._joined("its gateway ended")
 
     # --- names
 

@@ -48,9 +48,12 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_SLAVE = 4096, 1 << 14, 1 << 19
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 CAP_VERSION_3 = 0x20080522
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 KEYCTL_JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219}
 CAPSET = {"x86_64": 126, "aarch64": 91}
+# DAC_READ_SEARCH for its own files, SETGID and SETUID for pasta's user, NET_ADMIN and SYS_ADMIN for net namespaces.
+GATEWAY_CAPS = (2, 6, 7, 12, 21)
 ALL_CAPS = range(64)  # past the last one prctl answers EINVAL, and that is the end
 MAX_FDS = 250  # the kernel takes 253 in one message
 # Where sources are staged: the first of these that exists. It is hidden only from bwrap, in a mount namespace of its own.
@@ -320,12 +323,25 @@ def become_enterer(request: Request, fds: list[int], sync: socket.socket) -> Non
 
 
 def become_gateway(request: Request, fds: list[int], sync: socket.socket) -> None:
-    """Runs network/gateway.py, which makes its user namespace when it has read its own files, as the worker may."""
+    """Runs network/gateway.py, with rights over networks and no others that are of use."""
     if os.geteuid() == 0:
         check(libc.unshare(CLONE_NEWNS), "a mount namespace of its own")
         open_tunnels()
-    place([*fds, sync.fileno()], request["targets"])
+    place(fds, request["targets"])
+    hand_on(GATEWAY_CAPS)
     os.execve(request["argv"][0], [*request["argv"], str(request["launcher"])], request["env"])
+
+
+def hand_on(caps: tuple[int, ...]) -> None:
+    """Leaves only these, and takes them through the next exec, which a plain user's would lose there."""
+    for cap in ALL_CAPS:
+        if cap not in caps and libc.prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0:
+            break  # past the last one
+    bits = sum(1 << cap for cap in caps)
+    header = struct.pack("Ii", CAP_VERSION_3, 0)
+    check(libc.syscall(CAPSET[MACHINE], header, struct.pack("6I", bits, bits, bits, 0, 0, 0)), "capabilities")
+    for cap in caps:
+        check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0), "ambient capabilities")
 
 
 def open_tunnels() -> None:

@@ -79,12 +79,7 @@ class Spawner:
     ) -> tuple[int, int, asyncio.Future[End]]:
         """Runs one request: its id, its process, and a future of its end."""
         number = next(self._ids)
-        request |= {
-            "id": number,
-            "uids": _lines(ids.uids),
-            "gids": _lines(ids.gids),
-            "one_group": os.geteuid() != 0 and not ids.by_helper,
-        }
+        request |= {"id": number, **maps_of(ids)}
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         end: asyncio.Future[End] = self._loop.create_future()
         self._answers[number], self._ends[number] = answer, end
@@ -162,6 +157,15 @@ class Spawner:
 def _resolve(future: asyncio.Future[T] | None, value: T) -> None:
     if future is not None and not future.done():
         future.set_result(value)
+
+
+def maps_of(ids: IdMap) -> dict[str, Any]:
+    """A sandbox's ids as its user namespace wants them to be written."""
+    return {
+        "uids": _lines(ids.uids),
+        "gids": _lines(ids.gids),
+        "one_group": os.geteuid() != 0 and not ids.by_helper,
+    }
 
 
 def own_ids() -> dict[str, Any]:

@@ -104,3 +104,7 @@ class NetNamespaces(Protocol):
     async def take(self) -> NetNamespace | None:
         """One for a sandbox; None: it has the machine's own network. Raises SandboxError."""
         ...
+
+    async def join(self, namespace: int) -> None:
+        """Makes an empty one, by descriptor, like those of take(). Raises SandboxError."""
+        ...

@@ -172,7 +172,7 @@ def _request(spec: SandboxSpec, ids: IdMap, init: int, resolver: Path | None) ->
         "files": min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "sources": sources,
         "plan": plan,
-        "network": spec.network,
+        "network": spec.network and resolver is None,  # whether forks have the template's
         "old_proc": OLD_PROC,
         "filter": build_filter().hex(),
         "uid_map": _identity(ids.uids),

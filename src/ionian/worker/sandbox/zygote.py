@@ -119,6 +119,7 @@ class Zygote(Sandbox):
                 ours.setblocking(False)
                 wanted, fds = _wanted(spec, theirs.fileno(), given)
                 pid, pidfd = await self.link.bear(unborn, wanted, fds)
+                await self._join_network(pid)
                 kept.pop_all()
         except BaseException:
             await asyncio.shield(self._call_off(unborn))
@@ -138,6 +139,15 @@ class Zygote(Sandbox):
         )
         box._meter.of_template = True
         return box
+
+    async def _join_network(self, pid: int) -> None:
+        """Where the template has a network of its own, the fork has made itself an empty one."""
+        if self._resolver is not None and self._spawner.network is not None:
+            namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                await self._spawner.network.join(namespace)
+            finally:
+                os.close(namespace)
 
     async def _next_unborn(self) -> Unborn:
         unborn, self._ahead = self._ahead, None
