@@ -768,6 +768,34 @@ def test_a_template_killed_loses_no_fork(folder: Path):
     run(main)
 
 
+def test_whoever_has_an_end_of_the_template_hears_that_it_was_killed(folder: Path):
+    async def main() -> None:
+        alive = os.pipe()
+        async with nursery(folder, pass_fds={101: alive[1]}) as made:
+            os.close(alive[1])
+            fork = await made.fork()  # and the next one is begun
+            os.kill(below(made.zygote.pid)[1], signal.SIGKILL)
+            assert await asyncio.to_thread(os.read, alive[0], 1) == b""
+            assert await fork.python("out = 1") == 1
+        os.close(alive[0])
+
+    run(main)
+
+
+def test_forks_that_wait_behind_one_that_hangs_are_given_up_with_it(folder: Path):
+    async def main() -> None:
+        async with nursery(
+            folder, "import time; fork._give_up_rights = lambda filter_: time.sleep(1000)"
+        ) as made:
+            forks = (made.fork(timeout_s=0.5) for _ in range(12))
+            ended = await asyncio.gather(*forks, return_exceptions=True)
+            assert {type(each) for each in ended} == {ForkError}
+            assert sum("does not answer" in str(each) for each in ended) == 8  # four are tried at once
+            await all_but_the_template_have_ended(made.zygote)
+
+    run(main)
+
+
 def test_a_template_that_is_retired_or_killed_leaves_its_forks_alone(folder: Path):
     async def main() -> None:
         for end in (Zygote.retire, Zygote.kill):

@@ -59,7 +59,8 @@ class Forks:
 
         That each `unshare` is looked at by the warden holds from the first instruction on (worker/sandbox/supervision.py).
         """
-        self._own |= {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2}
+        listed = {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2}
+        self._own |= {fd for fd in listed if _is_open(fd)}  # all but the one that listed them
 
     def wait(self, before: Callable[[], None]) -> bool:
         """Forks when it is told to, and calls `before` right before each fork. True in a container; False in the
@@ -86,8 +87,8 @@ class Forks:
 
     def _become_container(self, flags: int, warden: socket.socket) -> None:
         """A, B and P; only P returns."""
-        self._socket.close()  # only the template's own end tells the warden that it lives
         try:
+            self._let_go(warden)
             _unshare(warden, flags)
             status, targets = _settle(warden)
             if os.read(status, 1) != b"g":
@@ -99,8 +100,17 @@ class Forks:
         except BaseException as error:
             _fail(warden, error)
 
+    def _let_go(self, warden: socket.socket) -> None:
+        """Closes what is the template's: by its ends others know that it has ended."""
+        self._socket.detach()
+        for fd in self._own - {warden.fileno()}:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the template has closed it before
+
     def _place(self, status: int, targets: dict[int, int]) -> None:
-        """P's descriptors, each at its number, and none of the template's."""
+        """P's descriptors, each at its number."""
         os.setsid()
         try:
             os.chdir(self._folder)
@@ -108,11 +118,6 @@ class Forks:
             pass  # it is not there for all
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.close(status)
-        for fd in self._own.difference(targets.values()):
-            try:
-                os.close(fd)
-            except OSError:
-                pass  # it was open when it was noted
         above = max(targets) + 1
         moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for target, fd in targets.items()}
         for fd in set(targets.values()):
@@ -120,6 +125,14 @@ class Forks:
         for target, fd in moved.items():
             os.dup2(fd, target, inheritable=target <= 2)
             os.close(fd)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _unshare(warden: socket.socket, flags: int) -> None:

@@ -76,6 +76,7 @@ class Zygote(Sandbox):
         self._meter.forks = lambda: set(self._forks.values()) or {0}
         self._forks: dict[int, int] = {}  # descriptor that tells its end → pid
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._late = 0  # forks that took too long
         self._ahead: Unborn | None = None
 
     @property
@@ -89,16 +90,28 @@ class Zygote(Sandbox):
         self._conceive_ahead()
 
     async def fork(self, spec: ForkSpec, timeout_s: float = 5.0) -> Sandbox:
-        """A sandbox at its gate, forked from the template as it is now. Raises ForkError."""
+        """A sandbox at its gate, forked from the template as it is now. Raises ForkError.
+
+        `timeout_s` is for the fork alone: it may have to wait until others are done. If one of these took too long, it does not
+        try.
+        """
         beside = self.spec.scratch.parent
         if spec.scratch.parent != beside:
             raise ValueError(
                 f"expected the scratch folder of a fork in {beside}, beside its template's, got {spec.scratch}"
             )
+        late = self._late
         try:
             scratch.prepare(spec.scratch, self._ids)
-            async with asyncio.timeout(timeout_s), self._slots:
-                return await self._fork(spec)
+            async with self._slots:
+                if self._late != late:
+                    raise ForkError("the template did not fork: it does not answer")
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        return await self._fork(spec)
+                except TimeoutError:
+                    self._late += 1
+                    raise
         except BaseException as error:
             await asyncio.shield(scratch.remove([spec.scratch], self._ids))
             if isinstance(error, TimeoutError):
