@@ -24,6 +24,8 @@ SMOKE = [
         *(
             "sandbox",
             "zygote",
+            "zygote_rights",
+            "zygote_ends",
             "processes",
             "resources",
             "gpu",
