@@ -138,3 +138,31 @@ assert d["x"] == 1
     lines = done.stdout.splitlines()
     assert len(lines) == 8
     assert all(line.startswith("expected ") for line in lines), done.stdout
+
+
+TOGETHER = """
+import asyncio
+from ionian import Dict, exception
+
+async def main():
+    good = await Dict.from_name("together", create_if_missing=True).hydrate.aio()
+    async with Dict.ephemeral() as gone:
+        await gone.put.aio("x", 1)
+    large = b"x" * (2_000_000)
+    done = await asyncio.gather(
+        *(good.put.aio(n, large) for n in range(8)), gone.get.aio("x"), return_exceptions=True
+    )
+    assert done[:8] == [True] * 8, done
+    assert isinstance(done[8], exception.NotFoundError), done
+    got = await asyncio.gather(*(good.get.aio(n) for n in range(8)))
+    assert got == [large] * 8
+    await good.clear.aio()
+    print("fine")
+
+asyncio.run(main())
+"""
+
+
+def test_operations_that_travel_together_fail_and_fit_each_by_itself(home: Home) -> None:
+    done = home.python("-c", TOGETHER)
+    assert done.stdout == "fine\n", done.stdout
