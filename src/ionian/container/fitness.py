@@ -17,9 +17,9 @@ from typing import Any
 
 from . import native
 from .files import DELETED, can_reopen, descriptors
+from .gpus import Gpus
 from .results import flush_output
 
-GPU_DEVICES = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 STATELESS = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 """Devices that are the same for whoever opened them."""
 
@@ -38,41 +38,27 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 class Fitness:
     """Made before user code runs: what is there already is ours."""
 
-    def __init__(self, *, has_gpu: bool) -> None:
-        self._has_gpu = has_gpu
-        self._asked_gpu = False
+    def __init__(self, gpus: Gpus) -> None:
+        self._gpus = gpus
         self.descriptors = descriptors()
         self._shared = _shared_memory()
 
-    def of_torch_cuda(self, module: Any) -> None:
-        """Called behind the import of `torch.cuda`: notices that user code asks for a GPU, which a template lacks."""
-
-        def noticing(plain: Any) -> Any:
-            def ask(*args: Any, **kwargs: Any) -> Any:
-                self._asked_gpu = True
-                return plain(*args, **kwargs)
-
-            return ask
-
-        for name in ("is_available", "device_count", "_lazy_init"):
-            setattr(module, name, noticing(getattr(module, name)))
-
     def reason(self, who: str) -> str:
         """Why no container can be forked now, about `who` ("its import"); "" if they can."""
-        for check in (self._gpu, _children, _python_threads, _loops, self._open, self._sharing, _timers):
+        for check in (
+            self._gpus.reason,
+            _children,
+            _python_threads,
+            _loops,
+            self._open,
+            self._sharing,
+            _timers,
+        ):
             found = check()
             if found:
                 return f"{who} {found}"
         found = _native_threads()  # last, for it forks
         return f"{who} {found}" if found else ""
-
-    def _gpu(self) -> str:
-        for what, _ in descriptors().values():
-            if what.startswith(GPU_DEVICES):
-                return f"uses a GPU ({what} is open)"
-        if self._has_gpu and (self._asked_gpu or any("/libcuda.so" in path for path in native.mapped())):
-            return "asks for a GPU"
-        return ""
 
     def _open(self) -> str:
         now = descriptors()

@@ -19,6 +19,7 @@ from . import agent, lifecycle, loop, native
 from .after_import import after_import
 from .files import reopen, to_reopen
 from .fitness import Fitness
+from .gpus import Gpus
 from .pools import Pools
 from .progress_bars import ProgressBars
 from .reseed import Reseed
@@ -63,7 +64,8 @@ class Template:
         self._begin = begin
         self._forks = forks
         self._at = IMPORT
-        self._fitness = Fitness(has_gpu=begin.has_gpu)
+        self._gpus = Gpus(wanted=begin.has_gpu)
+        self._fitness = Fitness(self._gpus)
 
     def load(self) -> None:
         """Imports the user's module and goes on from there; returns only where user code ends the process."""
@@ -78,7 +80,7 @@ class Template:
                 "tqdm.std": self._bars.of_tqdm,
                 "cv2": self._pools.of_opencv,
                 "torch": self._pools.of_torch,
-                "torch.cuda": self._fitness.of_torch_cuda,
+                **self._gpus.steps,
             }
         )
         link.connect_by(self._asked)

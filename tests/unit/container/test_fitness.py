@@ -132,18 +132,37 @@ def test_an_open_database_is_named_by_its_file(tmp_path: Path):
         assert made.unfit() == f"its import keeps the file {tmp_path}/my.db open"
 
 
-def test_a_gpu_that_is_asked_for_is_a_reason_where_containers_have_one(tmp_path: Path):
+ASKS_FOR_A_GPU = {
+    "torch": "import torch.cuda\ndevice = torch.cuda.is_available()",
+    "the driver": "import ctypes\ntry: ctypes.CDLL('libnvidia-ml.so.1')\nexcept OSError: pass",
+    "its command": "import subprocess\ntry: subprocess.run(['nvidia-smi'])\nexcept OSError: pass",
+    "its device": "try: open('/dev/nvidiactl')\nexcept OSError: pass",
+}
+
+
+@pytest.mark.parametrize("what", ASKS_FOR_A_GPU)
+def test_a_gpu_that_is_asked_for_is_a_reason_where_containers_have_one(what: str, tmp_path: Path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text(
         "def set_num_threads(number): pass\ndefault_generator = None"
     )
-    (tmp_path / "torch" / "cuda.py").write_text(
-        "def is_available(): return False\n_lazy_init = device_count = is_available"
-    )
-    source = "import torch.cuda\ndevice = torch.cuda.is_available()" + FUNCTION
-    with template(tmp_path, source, has_gpu=True) as made:
-        assert made.unfit() == "its import asks for a GPU"
-    with template(tmp_path, source) as made:
+    questions = "def is_available(): return False\n_lazy_init = device_count = is_available"
+    (tmp_path / "torch" / "cuda.py").write_text(questions)
+    with template(tmp_path, ASKS_FOR_A_GPU[what] + FUNCTION, has_gpu=True) as made:
+        assert made.unfit() == "its import asks for a GPU, which a template does not have"
+    with template(tmp_path, ASKS_FOR_A_GPU[what] + FUNCTION) as made:
+        made.prepared()
+
+
+def test_a_package_that_looks_for_a_gpu_is_named_where_containers_have_one(tmp_path: Path):
+    (tmp_path / "cupy.py").touch()
+    with template(tmp_path, "import cupy" + FUNCTION, has_gpu=True) as made:
+        assert made.unfit() == "its import takes in cupy, which looks for a GPU, and a template has none"
+
+
+def test_an_import_of_torch_alone_is_no_reason_for_a_function_with_gpus(tmp_path: Path):
+    (tmp_path / "torch.py").write_text("def set_num_threads(number): pass\ndefault_generator = None")
+    with template(tmp_path, "import torch" + FUNCTION, has_gpu=True) as made:
         made.prepared()
 
 
