@@ -170,6 +170,32 @@ def test_a_lost_master_key_is_said_where_one_looks(tmp_path: Path) -> None:
         assert "its master key is lost" not in home.ionian("secret", "list").stdout
 
 
+BUILT = """
+    import os
+    import modal
+
+    token = modal.Secret.from_dict({"TOKEN": "for the build"})
+    image = modal.Image.debian_slim().run_commands("test -n \\"$TOKEN\\"", secrets=[token])
+    app = modal.App("built", image=image)
+
+    @app.function(single_use_containers=True)
+    def which():
+        return os.environ["MODAL_IMAGE_ID"], os.environ.get("TOKEN")
+"""
+
+
+def test_a_worker_that_lacks_an_image_builds_it_with_the_secrets_of_its_steps(tmp_path: Path) -> None:
+    write(tmp_path, "built.py", BUILT)
+    write(tmp_path, "asking.py", ASKING.replace("reader", "built").replace('"read"', '"which"'))
+    with new_home() as home:
+        assert home.ionian("deploy", "built.py", cwd=tmp_path).returncode == 0
+        image_id, token = read((home, tmp_path)).split()
+        assert token == "None"
+        (home.folder / "images" / "i" / image_id).unlink()
+        assert read((home, tmp_path)) == f"{image_id} None"
+        assert (home.folder / "images" / "i" / image_id).exists()
+
+
 # --- where a value is not
 
 HIDING = """

@@ -95,6 +95,9 @@ class StartContainer:
     devices: list[str] = field(default_factory=list[str])
     functions: dict[str, str] = field(default_factory=dict[str, str])  # tag → id, of the whole app
     replay: Replay | None = None
+    build_secrets: dict[str, dict[str, str]] = field(
+        default_factory=dict[str, dict[str, str]], repr=False
+    )  # secret id → values, of the steps of its image, should the worker lack it
 
 
 @dataclass

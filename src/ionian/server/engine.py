@@ -399,7 +399,7 @@ class Engine:
             start.devices,
             self.functions_of(app_id),
         )
-        if not spec.secret_ids:
+        if not spec.secret_ids and not build_secrets(spec):
             self._tell(start.worker_id, message)
             return
         task = asyncio.ensure_future(self._start_with_secrets(start, message))
@@ -411,6 +411,9 @@ class Engine:
             opened = await self.server.open_secrets(message.app_id, message.function.secret_ids)
             for secret_id in message.function.secret_ids:  # a later one wins
                 message.secrets.update(opened[secret_id])
+            message.build_secrets = await self.server.open_build_secrets(
+                message.app_id, build_secrets(message.function)
+            )
         except Exception as error:
             log.exception("secrets of container=%s", start.container_id)
             ended = ContainerState(
@@ -425,3 +428,8 @@ class Engine:
         # Meanwhile it was told to end, and its worker, which had never heard of it, could not answer.
         self.container_state(start.worker_id, ContainerState(start.number, "ended", "stopped"), b"")
         self.pump()
+
+
+def build_secrets(spec: FunctionSpec) -> list[str]:
+    """The secrets that the steps of a function's image have."""
+    return sorted({each for step in spec.image.instructions for each in step.secret_ids})

@@ -34,7 +34,7 @@ from .handlers.functions import variants_of
 from .handlers.handle import handle
 from .items import Desk
 from .keeper import Keeper
-from .master_key import KeyRing
+from .master_key import KeyRing, SecretError
 from .metrics import Metrics
 from .owners import Owners
 from .pages import page
@@ -181,6 +181,16 @@ class Server:
         if app is None:
             raise Refused("NotFoundError", f"there is no app {app_id}")
         return await asyncio.to_thread(self.secrets.each, app, secret_ids)
+
+    async def open_build_secrets(self, app_id: str, secret_ids: list[str]) -> dict[str, dict[str, str]]:
+        """The plain values of secrets of an image's steps. Those that are gone are left out: the image may be there."""
+        opened: dict[str, dict[str, str]] = {}
+        for secret_id in secret_ids:
+            try:
+                opened |= await self.open_secrets(app_id, [secret_id])
+            except SecretError as error:
+                log.info("app=%s: %s", app_id, error)
+        return opened
 
     def remember_worker(self, actor: Actor, name: str) -> None:
         """A worker joined: after a restart this server waits for it."""

@@ -279,10 +279,12 @@ class Worker:
         """Whether a container of this function is here, and is not at its end."""
         return any(c.ask.function.function_id == function_id for c in self._containers.values() if c.wanted)
 
-    async def image(self, image_id: str, spec: ImageSpec, environment: str) -> BuiltImage:
-        """An image, built here where this worker lacks it."""
+    async def image(
+        self, image_id: str, spec: ImageSpec, environment: str, secrets: dict[str, dict[str, str]]
+    ) -> BuiltImage:
+        """An image, built here, with these secrets of its steps, where this worker lacks it."""
         found = self.images.find(image_id)
-        return found if found is not None else await self._build(image_id, spec, environment, {})
+        return found if found is not None else await self._build(image_id, spec, environment, secrets)
 
     async def _build(
         self, image_id: str, spec: ImageSpec, environment: str, secrets: dict[str, dict[str, str]]

@@ -28,7 +28,7 @@ SPEC = FunctionSpec("fu-1", "f", "m", "f")
         TokenCreated(SECRET, TokenInfo("ti-1", "client")),
         Prewarm("ap-1", "main", SPEC, {"A": SECRET}),
         MakeImage("im-1", ImageSpec(), secrets={"st-1": {"A": SECRET}}),
-        StartContainer(1, "ta-1", "ap-1", "main", SPEC, {"A": SECRET}),
+        StartContainer(1, "ta-1", "ap-1", "main", SPEC, {"A": SECRET}, build_secrets={"st-1": {"A": SECRET}}),
         Begin("ta-1", "fu-1", "ap-1", "m", "f", "file", env={"A": SECRET}),
     ],
     ids=lambda message: type(message).__name__,
