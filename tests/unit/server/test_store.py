@@ -154,7 +154,7 @@ def test_a_secret_is_kept_as_it_first_came(store: Store) -> None:
     store.secrets.put(secret(app_id))
     store.secrets.put(secret(app_id, "other"))
     assert store.secrets.find(app_id, ["st-1", "st-2"])["st-1"].key_id == "key"
-    assert store.secrets.sealed_otherwise("key") == []
+    assert store.secrets.sealed_otherwise("key") == {}
     assert store.secrets.count() == 1
 
 
