@@ -25,6 +25,7 @@ from .progress_bars import ProgressBars
 from .reseed import Reseed
 from .results import flush_output
 from .surroundings import Surroundings
+from .volume_reads import VolumeReads
 from .wire import Messages
 
 IMPORT = "its import"
@@ -84,11 +85,16 @@ class Template:
             }
         )
         link.connect_by(self._asked)
+        self._reads = VolumeReads([] if self._begin.snapshot else self._begin.volumes)
         self._started = time.monotonic()
         agent.load(self._side, self._begin, self._go_on)
 
     def _go_on(self) -> None:
         seconds = {"imports": time.monotonic() - self._started}
+        self._reads.over()
+        reason = self._reads.reason(IMPORT)
+        if reason:
+            self._end(reason)
         preparation = lifecycle.Preparation(self._begin)
         self._check()
         if self._begin.snapshot:

@@ -36,6 +36,7 @@ class Begin:
     grace_s: float = 30.0  # for @exit
     single_use: bool = False  # it ends after one input
     has_gpu: bool = False  # its containers have GPUs; a template has none
+    volumes: list[str] = field(default_factory=list[str])  # where they are mounted
 
 
 @dataclass

@@ -117,6 +117,7 @@ def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
         grace_s=LEAVE_S,
         single_use=function.single_use,
         has_gpu=bool(ask.devices),
+        volumes=[volume.path for volume in function.volumes],
     )
 
 

@@ -120,6 +120,21 @@ def test_a_connection_is_named_by_where_it_leads(tmp_path: Path):
             assert made.unfit() == f"its import keeps a socket (to 127.0.0.1:{port}) open"
 
 
+def test_what_an_import_reads_in_a_volume_may_change_for_later_containers(tmp_path: Path):
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "settings.json").write_text("{}")
+    source = f"text = open('{volume}/settings.json').read()" + FUNCTION
+    with template(tmp_path, source, volumes=[str(volume)]) as made:
+        assert made.unfit() == (
+            f"its import reads {volume}/settings.json, which lies in a volume and may change"
+        )
+    with template(tmp_path, source, volumes=[str(volume)], snapshot=True) as made:
+        made.prepared()
+    with template(tmp_path, source, volumes=[f"{volume}/settings"]) as made:
+        made.prepared()
+
+
 def test_a_file_that_is_deleted_has_no_other_way_in(tmp_path: Path):
     source = "import tempfile\nfile = tempfile.TemporaryFile(dir='.')" + FUNCTION
     with template(tmp_path, source) as made:
