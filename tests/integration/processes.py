@@ -117,7 +117,7 @@ def templates(home: Home, *, without_inits: bool = False) -> dict[int, int]:
     """The processes of this home's templates, and of their inits, but not the forks: pid → a pidfd."""
     return _some(
         containers(home, TEMPLATE),
-        lambda pid: not _is_fork(pid) and (not without_inits or _spaces(str(pid))[-1] == "2"),
+        lambda pid: not _is_fork(pid) and not (without_inits and _is_first(pid)),
     )
 
 
@@ -137,6 +137,12 @@ def _some(processes: dict[int, int], wanted: Callable[[int], bool]) -> dict[int,
 def _is_fork(pid: int) -> bool:
     """A fork has a pid in its template's namespace and in its own, beside that in ours."""
     return len(_spaces(str(pid))) - len(_spaces("self")) >= 2
+
+
+def _is_first(pid: int) -> bool:
+    """The init of a namespace, or the process outside that waits for it."""
+    spaces = _spaces(str(pid))
+    return spaces[-1] == "1" or len(spaces) == len(_spaces("self"))
 
 
 def _spaces(pid: str) -> list[str]:

@@ -251,6 +251,11 @@ class Sandbox:
         """Whether the memory limit is kept by sampling, for want of a cgroup."""
         return self._group is None
 
+    def stand_back(self, back: bool) -> None:
+        """Leaves the cores to others who want them, where there are cgroups; or wants them as much as others again."""
+        if self._group is not None:
+            self._group.stand_back(back)
+
     def go(self) -> None:
         """Lets the program run."""
         try:

@@ -76,6 +76,7 @@ class Template:
         self.enter_s: float | None = None  # what @enter took in a plain start
         self.seconds: dict[str, float] = {}
         self._printed_size = 0
+        self._hurried = False
         self._worker = worker
         self._image = image
         self._zygote: Zygote | None = None
@@ -156,6 +157,7 @@ class Template:
         self._side = await open_side(ours, self._heard, self._over.set)  # it closes with the process
         begin = begin_of(worker, self.ask, self._image)
         self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, begin))))
+        zygote.stand_back(not self._hurried)
         zygote.go()
         over = asyncio.ensure_future(self._over.wait())
         await asyncio.wait(
@@ -164,6 +166,7 @@ class Template:
         over.cancel()
         for pipe in pipes:
             pipe.catch_up()  # what it printed may still be in the pipe
+        zygote.stand_back(False)
         if self.state is State.GONE:
             return self.reason
         if not self._said.done():
@@ -173,6 +176,12 @@ class Template:
                 else f"its import took longer than {function.startup_timeout_s:g} s in a template"
             )
         return self._said.result()
+
+    def hurry(self) -> None:
+        """A container waits for it: its import is as urgent as a container's."""
+        self._hurried = True
+        if self._zygote is not None and not self._over.is_set():
+            self._zygote.stand_back(False)
 
     def _heard(self, entry: bytes) -> None:
         """User code can write here, so what is no message of a template is none."""

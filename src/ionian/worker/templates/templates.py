@@ -60,7 +60,7 @@ class Templates:
     """All of them."""
 
     def __init__(self, worker: Worker) -> None:
-        self.enabled = os.environ.get(SETTING, "off") == "on"
+        self.enabled = os.environ.get(SETTING, "on") != "off"
         self._worker = worker
         self._by_key: dict[str, Template] = {}
         self._ending: set[Template] = set()
@@ -86,6 +86,7 @@ class Templates:
             # More at once than the cores can start: the template is worth its time, and worth waiting for.
             found = found or self._make(choice.key, ask, image)
             if found is not None and found.state is State.MAKING:
+                found.hurry()
                 await _at_most(found.settled, WAIT_S)
         if found is not None and found.state is State.READY:
             found.enter_s = self._enter_s.get(choice.key)
