@@ -29,6 +29,7 @@ def of(**changes: Any) -> str:
         {"volumes": [VolumeMount("/data", "vo-1")]},
         {"serialized": "d"},
         {"snapshot": True},
+        {"block_network": True},
     ],
     ids=lambda changes: next(iter(changes)),
 )
