@@ -164,8 +164,9 @@ class Desk:
             for one in group:
                 try:
                     if not isinstance(one, Asked):
-                        continue
-                    if error is not None:
+                        if error is not None and isinstance(one, Forget):
+                            self._forget_later(one.request_ids)
+                    elif error is not None:
                         full = isinstance(error, StoreFull)
                         one.answer_with(
                             Failure("ResourceExhaustedError" if full else "InternalFailure", str(error))
@@ -195,8 +196,8 @@ class Desk:
             self._unconfirmed.pop(request_id, None)
         for key in one.freed:
             self.waiting.wake(PUSH, key, 1)
-        if any(op.kind == EMPTY_ALL for op in one.ops):
-            for key in self.waiting.of_object(PUSH, one.ops[0].object_id):
+        for object_id in {op.object_id for op in one.ops if op.kind == EMPTY_ALL}:
+            for key in self.waiting.of_object(PUSH, object_id):
                 self.waiting.wake(PUSH, key, 1)
         if isinstance(one, Asked) and one.tried and one.changed:  # who was woken wakes the next
             kind, key = one.place
@@ -211,7 +212,7 @@ class Desk:
             if one.took and not one.present() and one.actor.kind == "container":
                 self.gone(one.actor.id)
         done = ItemsDone(len(one.ops))
-        if one.actor.kind == "container" and one.answer:
+        if one.answer:
             digests = [
                 digest_of(value)
                 for each in unpack_done(one.answer, len(one.ops))
@@ -225,7 +226,9 @@ class Desk:
 
     async def _share_and_reply(self, one: Asked, digests: list[str]) -> None:
         try:
-            await self._server.share_blobs(THE_SERVER, one.actor.app_id, digests)
+            await asyncio.to_thread(self._server.context.blobs.missing, digests)  # as new: not garbage soon
+            if one.actor.kind == "container":
+                await self._server.share_blobs(THE_SERVER, one.actor.app_id, digests)
         except Exception:  # its own request for the blob then says why it can't have it
             log.exception("sharing blobs with app=%s", one.actor.app_id)
         one.answer_with(ItemsDone(len(one.ops)), one.answer)
@@ -249,6 +252,11 @@ class Desk:
             for request_id in request_ids:
                 del self._unconfirmed[request_id]
             self._carrier.put(Forget(request_ids))
+
+    def _forget_later(self, request_ids: Sequence[str]) -> None:
+        """The database could not give back what was taken: it is tried again."""
+        for request_id in request_ids:
+            self._unconfirmed[request_id] = time.monotonic() + LOOK_EVERY_S, ""
 
     def _deleted(self, object_id: str) -> None:
         self._known.pop(object_id, None)
