@@ -22,7 +22,7 @@ from tests.integration.test_command_line import write
 from tests.integration.test_sandbox import PYTHON, World, run
 from tests.integration.test_zygote import nursery
 
-from ionian.worker.network.netlink import own_addresses
+from ionian.worker.network.netlink import LOOPBACK, Netlink, own_addresses
 from ionian.worker.network.network import Network, why_not
 from ionian.worker.network.plan import Plan, choose_network, read_routes
 from ionian.worker.sandbox import IdMap, Program, Sandbox, Spawner
@@ -149,6 +149,15 @@ def test_this_machine_is_not_reached_by_any_of_its_addresses(world: World):
             assert not select.select([server], [], [], 0)[0]
 
     run(main)
+
+
+def test_the_kernel_is_asked_again_and_again_by_one_socket():
+    with closing(Netlink()) as asking:
+        for _ in range(3):
+            asking.has_default_route()
+            assert asking.has(LOOPBACK)
+            assert not asking.has(999_999)
+            assert asking.addresses() == own_addresses() != []
 
 
 @own

@@ -130,19 +130,21 @@ class Netlink:
         self._send(kind, REQUEST | ACK | flags, body)
         while True:
             for answer, said in _messages(self._socket.recv(1 << 16)):
-                if answer == NLMSG_ERROR:
+                if answer == NLMSG_ERROR:  # of success, too: the last message of an answer
                     error = -struct.unpack_from("i", said)[0]
                     if error:
                         raise OSError(error, os.strerror(error))
                     return
 
-    def _dump(self, kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+    def _dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
+        """All of them, read to the end: what is left would be taken for the next answer."""
         self._send(kind, REQUEST | DUMP, body)
+        found: list[tuple[int, bytes]] = []
         while True:
             for answer, said in _messages(self._socket.recv(1 << 16)):
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
-                    return
-                yield answer, said
+                    return found
+                found.append((answer, said))
 
     def _send(self, kind: int, flags: int, body: bytes) -> None:
         self._socket.send(struct.pack("IHHII", 16 + len(body), kind, flags, 1, 0) + body)
