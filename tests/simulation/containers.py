@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .workers import SimWorker
 
 WAITS_S = 90.0
-"""An input that waits for others gives up in the end: its function may have been told to have fewer containers."""
+"""An input that waits for others gives up in the end: there may be no room for all of them."""
 
 FLUSH_S = 0.0005
 """An agent joins results, but sends what it has once an input took this long."""

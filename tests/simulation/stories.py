@@ -316,7 +316,10 @@ class Story:
                 server.say(lambda d, now: d.recreate(now, function_id))
             case _:
                 server.capped.add(function_id)
-                scaling = Scaling(0, random.choice([0, 2, 10]), 0, random.choice([2.0, 20.0]))
+                most = random.choice([0, 2, 10])
+                if self.work[function_id].meets:
+                    most = 0  # they could not meet
+                scaling = Scaling(0, most, 0, random.choice([2.0, 20.0]))
                 server.add(replace(spec, scaling=scaling))
 
     def _remove(self) -> None:
