@@ -88,6 +88,11 @@ class Call:
         """The number of the newest dispatch of an input that was dispatched."""
         return self.attempts.get(index, self.first_attempt)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an input waits, runs, or is to be tried again."""
+        return bool(self.queued or self.running or self.delayed)
+
     # Inputs in
 
     def add(self, batch: Batch) -> int:

@@ -36,6 +36,9 @@ from .state import Core, Settings
 from .versions import INTERRUPT_S, Versions
 from .worker import State, rows_of
 
+LOOK_AGAIN_S = 10.0
+"""So often calls without a caller are looked at, whether they have ended."""
+
 
 class Dispatcher(Answers):
     """Decides where and when every input of every call runs. What it can be asked is in `Answers`."""
@@ -202,7 +205,8 @@ class Dispatcher(Answers):
             self.core.delivery.confirm(owner, seq)
 
     def caller_gone(self, now: float, caller: str) -> None:
-        """The caller's connection is lost. Its results are kept a while, then its calls end."""
+        """The caller's connection is lost. Its results are kept a while, then its calls end. Those of a detached app do not:
+        what they give is kept until all have ended."""
         self._at(now)
         owner = self.core.delivery.callers.get(caller)
         if owner is None:
@@ -211,7 +215,11 @@ class Dispatcher(Answers):
         owner.gone_at = now
 
         def check(then: float) -> None:
-            if not owner.present and owner.gone_at == now:
+            if owner.present or owner.gone_at != now:
+                return
+            if any(call.under_way for call in self._detached(owner)):
+                self.core.timers.at(then + LOOK_AGAIN_S, check)
+            else:
                 self._drop(then, owner)
 
         self.core.timers.at(now + self.core.settings.caller_lost_after_s, check)
@@ -229,6 +237,10 @@ class Dispatcher(Answers):
             owner.present = False
             self._drop(now, owner)
 
+    def _detached(self, caller: Caller) -> list[Call]:
+        calls = [self.core.calls[id] for id in caller.calls]
+        return [call for call in calls if call.function.app_id in self.detached]
+
     def _drop(self, now: float, caller: Caller) -> None:
         if caller.dropped:
             return
@@ -244,10 +256,10 @@ class Dispatcher(Answers):
         """A call that nobody waits for ends when its inputs have."""
         if call.closed:
             return
-        if not call.queued and not call.running and not call.delayed:
+        if not call.under_way:
             self.flow.close(now, call)
         else:
-            self.core.timers.at(now + 10.0, lambda then: self._close_when_done(then, call))
+            self.core.timers.at(now + LOOK_AGAIN_S, lambda then: self._close_when_done(then, call))
 
     # Workers
 

@@ -246,6 +246,36 @@ def test_a_detached_app_runs_its_calls_to_their_end_without_a_caller() -> None:
     assert rig.dispatcher.core.calls == {}
 
 
+def test_a_caller_of_a_detached_app_that_comes_back_late_has_its_results() -> None:
+    rig = Rig()
+    number = rig.warm(micros=80_000)
+    rig.dispatcher.detach_app("ap-1")
+    rig.put(1, 2)
+    rig.dispatcher.caller_gone(rig.now, CLIENT)
+    rig.wait(100.0)
+    rig.results(number, 1, micros=100_000_000)
+    rig.wait(100.0)
+    rig.actions.clear()
+    rig.dispatcher.caller_back(rig.now, CLIENT)
+    rig.open(resumed=True)
+    assert rig.put(1, 2) == 0
+    rig.results(number, 2, micros=100_000_000)
+    assert rig.outputs() == [(0, OK), (1, OK), (2, OK)]
+
+
+def test_a_caller_of_a_detached_app_that_stays_away_is_given_up_when_its_calls_have_ended() -> None:
+    rig = Rig()
+    number = rig.warm(micros=80_000)
+    rig.dispatcher.detach_app("ap-1")
+    rig.put(1)
+    rig.dispatcher.caller_gone(rig.now, CLIENT)
+    rig.wait(100.0)
+    rig.results(number, 1)
+    rig.wait(30.0)
+    assert not rig.dispatcher.has_calls("ap-1")
+    assert rig.dispatcher.core.delivery.callers == {}
+
+
 def test_closing_a_call_interrupts_it_and_spares_its_container() -> None:
     rig = Rig()
     number = rig.warm(micros=2)
