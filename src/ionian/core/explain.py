@@ -11,7 +11,7 @@ from .autoscaler import desired
 from .call import Call
 from .function import Function
 from .placement import Node, matching, model_matches, why_never
-from .room import Room, leaving
+from .room import Room
 from .state import Core
 from .worker import Container, State, Worker
 
@@ -223,7 +223,7 @@ def _gpu(request: GpuRequest) -> str:
 
 def _unblocks(worker: Worker, resources: Resources) -> str:
     """Whose end makes room."""
-    ending = leaving(worker)
+    ending = list(worker.leaving)
     node = Node(worker.node.capacity)
     staying = [c for c in worker.containers.values() if c not in ending]
     for container in staying:

@@ -213,6 +213,7 @@ class Fleet:
         if container.state is State.STARTING:
             container.worker.node.starting -= 1
         container.state = State.STOPPING
+        container.worker.leaving[container] = None
         container.since = now
         container.doomed = grace_s == 0
         container.function.place(container, now)
@@ -224,6 +225,7 @@ class Fleet:
         if container.retired or container.state in (State.STOPPING, State.GONE):
             return
         container.retired = True
+        container.worker.leaving[container] = None
         if container.state is State.STARTING or not container.outstanding:
             self.stop(now, container, self.core.settings.stop_grace_s, reason)
             return
@@ -272,6 +274,7 @@ class Fleet:
             container.worker.node.starting -= 1
         container.state = State.GONE
         container.worker.containers.pop(container.number, None)
+        container.worker.leaving.pop(container, None)
         self.core.building.discard(container.function.spec.image_id)  # it may have been its build that failed
         container.worker.node.give_back(container.reservation)
         container.function.forget(container)

@@ -97,6 +97,8 @@ def _check_container(container: Container) -> None:
 
 def _check_workers(core: Core) -> None:
     for worker in core.workers.values():
+        leaving = {c for c in worker.containers.values() if c.state is State.STOPPING or c.retired}
+        assert set(worker.leaving) == leaving, "who leaves is not known"
         node = worker.node
         taken = [container.reservation for container in worker.containers.values()]
         taken += worker.strangers.values()

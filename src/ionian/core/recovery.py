@@ -187,7 +187,9 @@ class Recovery:
         if not container.held:
             self.fleet.remove(container)
             return
-        container.state = State.STOPPING if container.state is not State.STARTING else container.state
+        if container.state is not State.STARTING:
+            container.state = State.STOPPING
+            container.worker.leaving[container] = None
         container.function.place(container, now)
 
         def give_up(then: float) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from ..protocol.spec import Resources
 from .autoscaler import kept_idle
@@ -117,12 +118,15 @@ class Room:
 
         One that starts for what is not there any more is as idle.
         """
+        idle = self._idle_but_of(function)
         for worker in self._claimed_first(function):
-            others = [c for c in worker.containers.values() if c.function is not function and _is_idle(c)]
+            others = idle.get(worker, [])
+            if not others and not worker.leaving:
+                continue  # nearly all of them, where workers are full
             spare = sorted(others, key=lambda container: container.idle_since)
             left: dict[Function, int] = {}
             for owner in {c.function: None for c in spare}:
-                left[owner] = _idle_of(owner) - kept_idle(owner.spec.scaling, owner.load(now))
+                left[owner] = len(_idle(owner)) - kept_idle(owner.spec.scaling, owner.load(now))
             candidates: list[Container] = []
             for container in spare:
                 if left[container.function] > 0:
@@ -132,6 +136,15 @@ class Room:
             if found is not None:
                 return found
         return None
+
+    def _idle_but_of(self, function: Function) -> dict[Worker, list[Container]]:
+        """The idle containers of all others, by their workers."""
+        found: dict[Worker, list[Container]] = {}
+        for other in self.core.functions.values():
+            if other is not function:
+                for container in _idle(other):
+                    found.setdefault(container.worker, []).append(container)
+        return found
 
     def busy_ones(self, now: float, function: Function) -> list[Container] | None:
         """Busy containers of others that should make room for one that has waited for its turn; None: none may."""
@@ -148,8 +161,14 @@ class Room:
             if owner is function or container.retired or container.state is not State.READY:
                 continue
             if owner not in spare:
-                lively = sum(not c.retired and c.state is State.READY for c in owner.containers)
-                spare[owner] = lively - owner.spec.scaling.min_containers
+                least = owner.spec.scaling.min_containers
+                lively = (c for c in owner.containers if not c.retired and c.state is State.READY)
+                enough = (
+                    islice(lively, least + len(claim.worker.containers))
+                    if len(owner.containers) > least
+                    else ()
+                )
+                spare[owner] = sum(1 for _ in enough) - least
             if spare[owner] > 0 and now >= container.born + patience:
                 spare[owner] -= 1
                 candidates.append(container)
@@ -181,27 +200,17 @@ def lives(function: Function) -> bool:
     return any(not c.retired and c.state < State.STOPPING for c in function.containers)
 
 
-def _is_idle(container: Container) -> bool:
-    """Whether a container has nothing to do, and will have nothing."""
-    function = container.function
-    if container.state is State.STARTING:
-        return not container.retired and not function.queued and not function.running
-    return container in function.idle
-
-
-def _idle_of(function: Function) -> int:
-    starting = 0 if function.queued or function.running else sum(map(_is_idle, function.containers))
-    return max(starting, len(function.idle))
-
-
-def leaving(worker: Worker) -> list[Container]:
-    """The containers of a worker that end without being told again."""
-    return [c for c in worker.containers.values() if c.state is State.STOPPING or c.retired]
+def _idle(function: Function) -> list[Container]:
+    """Its containers that have nothing to do, and will have nothing."""
+    found = list(function.idle)
+    if not function.queued and not function.running:
+        found += [c for c in function.containers if c.state is State.STARTING and not c.retired]
+    return found
 
 
 def _enough(worker: Worker, resources: Resources, candidates: Iterable[Container]) -> list[Container] | None:
     """The first of these whose end makes room, with what is ending; none that is not needed. None: all are too few."""
-    ending = leaving(worker)
+    ending = worker.leaving
     chosen: list[Container] = []
 
     def fits(containers: list[Container]) -> bool:

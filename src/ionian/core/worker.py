@@ -60,6 +60,7 @@ class Worker:
         "id",
         "images",
         "joins",
+        "leaving",
         "name",
         "node",
         "present",
@@ -71,6 +72,7 @@ class Worker:
         self.id = self.name = id
         self.node = node
         self.containers: dict[int, Container] = {}
+        self.leaving: dict[Container, None] = {}  # of them, those that end without being told again
         self.present = True
         self.joins = 0
         self.gone_at = 0.0
