@@ -18,7 +18,7 @@ from .stories import KINDS, play
 SEEDS = int(os.environ.get("IONIAN_SEEDS", "100"))
 SPAN_S = float(os.environ.get("IONIAN_SIMULATION_S", "60"))
 
-FOUND = (59, 285, 1007, 1047, 1177, 1243, 190729161917, 982196841799, 121902414756)
+FOUND = (59, 285, 1007, 1047, 1177, 1243, 190729161917, 982196841799, 121902414756, 70254)
 """Seeds of worlds in which a failure was once found."""
 
 

@@ -83,20 +83,19 @@ class Function:
         What was measured may no longer hold: where every busy container has been at its input for longer,
         an input takes at least that long. What is out of reach is neither work nor help.
         """
-        busy = out_of_reach = 0
+        busy = running = 0  # `self.running` lacks what is of calls that nobody has opened again
         least = inf
         for container in self.containers:
             if not container.outstanding:
                 continue
-            if container.worker.absent(now):
-                out_of_reach += container.outstanding
-            else:
+            if not container.worker.absent(now):
                 busy += 1
+                running += container.outstanding
                 least = min(least, now - container.progress_at)
         pace_s = self.pace_s
         if pace_s >= 0 and busy:
             pace_s = max(pace_s, least)
-        return Load(self.queued, self.running - out_of_reach, busy, pace_s, *self.aim())
+        return Load(self.queued, running, busy, pace_s, *self.aim())
 
     def aim(self) -> tuple[int, bool]:
         """How many inputs a container should have, and whether quick ones may share fewer containers."""

@@ -308,3 +308,13 @@ def test_containers_of_an_older_version_end_after_a_start_as_the_deploy_would_ha
         assert [grace for _, grace in stops if not grace] == []
         rig.results(5, 0, attempt=1)
         assert rig.outputs() == [(0, OK)]
+
+
+def test_after_a_start_an_input_does_not_wait_for_a_container_whose_call_nobody_has_opened_again() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER}, scaling=Scaling(max_containers=4), join=False)
+    rig.join(ROOM, [running(7, 5)])
+    rig.wait(1.0)
+    rig.open(OTHER)
+    rig.put(0, call=OTHER)
+    rig.wait(0.5)
+    assert len(rig.get(Start)) == 1
