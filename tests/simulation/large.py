@@ -67,4 +67,6 @@ def play_large(seed: int, *, workers: int = 1000, inputs: int = 1_000_000) -> No
     except Exception as error:
         raise failure(f"seed {seed} (large)", error, seed, workers, inputs, " --large") from error
     finally:
+        del story
         gc.enable()
+        gc.collect()
