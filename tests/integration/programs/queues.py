@@ -69,9 +69,10 @@ def the_dead() -> None:
     """Containers that are ended while they wait for an item, or before they have it."""
     with modal.Queue.ephemeral() as jobs, modal.Queue.ephemeral() as began:
         call = take_and_die.spawn(jobs, began, False)
-        end_container(began.get(timeout=60))
+        container_id = began.get(timeout=60)
+        call.cancel()  # first: else the input runs again elsewhere, and takes the item itself
+        end_container(container_id)
         jobs.put("first")
-        call.cancel()
         seen["waited"] = jobs.get(timeout=50)
         jobs.put_many(["second", "third"])
         call = take_and_die.spawn(jobs, began, True)
