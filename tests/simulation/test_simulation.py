@@ -19,7 +19,10 @@ SEEDS = int(os.environ.get("IONIAN_SEEDS", "100"))
 SPAN_S = float(os.environ.get("IONIAN_SIMULATION_S", "60"))
 
 FOUND = (59, 285, 1007, 1047, 1177, 1243, 190729161917, 982196841799, 121902414756, 70254)
-"""Seeds of worlds in which a failure was once found."""
+"""Seeds of worlds in which a failure was once found, of 5 workers and 300 inputs,"""
+
+FOUND_LARGER = (60000456,)
+"""and of 20 workers and 2,000 inputs."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,3 +46,8 @@ def test_a_thousand_workers_run_a_hundred_thousand_inputs() -> None:
 @pytest.mark.parametrize("seed", FOUND)
 def test_worlds_in_which_a_failure_was_once_found(seed: int) -> None:
     play(seed)
+
+
+@pytest.mark.parametrize("seed", FOUND_LARGER)
+def test_larger_worlds_in_which_a_failure_was_once_found(seed: int) -> None:
+    play(seed, workers=20, inputs=2000)

@@ -128,14 +128,18 @@ class Flow:
         batch.container = container.number
         self.core.actions.append(Run(container.worker.id, batch))
         function.place(container, now)
-        if container.outstanding > 1 and not function.watching and not container.shares:
-            self.watch(now, function)
+        self.watch(now, container)
         return True
 
     # Stragglers
 
-    def watch(self, now: float, function: Function) -> None:
-        """Looks soon whether a container makes no progress, which has more than it runs."""
+    def watch(self, now: float, container: Container) -> None:
+        """A container may have more than it runs: looks soon whether it makes no progress."""
+        function = container.function
+        if container.outstanding > 1 and not function.watching and not container.shares:
+            self._watch(now, function)
+
+    def _watch(self, now: float, function: Function) -> None:
         function.watching = True
         self.core.timers.at(now + self.core.settings.straggler_s, lambda then: self._look(then, function))
 
@@ -160,7 +164,7 @@ class Flow:
             else:
                 again = True
         if again:
-            self.watch(now, function)
+            self._watch(now, function)
 
     def take_back(self, now: float, container: Container) -> None:
         """Asks for what the container has not claimed; it gets nothing until the answer is here."""

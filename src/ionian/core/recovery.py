@@ -146,6 +146,7 @@ class Recovery:
         elif running.ready:
             self.fleet.ready(now, container)
         container.function.place(container, now)
+        self.flow.watch(now, container)  # nobody did while it was out of reach, and a question may be lost
         for id in list(container.held):
             call = self.core.calls.get(id)
             if call is not None and call.closed:

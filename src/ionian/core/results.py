@@ -71,10 +71,8 @@ class Results:
         function.learn((now - container.progress_at) / count)
         container.learn(micros / count)
         container.progress_at = now
-        if container.slowed and container.outstanding > 1 and not function.watching:
-            self.flow.watch(
-                now, function
-            )  # it could not give back what waits there, and the next may be slow, too
+        if container.slowed:  # it could not give back what waits there, and the next may be slow, too
+            self.flow.watch(now, container)
         container.slowed = False
 
     def _next(self, now: float, container: Container) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ionian.core.actions import ConfirmResults, Run, Start, Stop
+from ionian.core.actions import ConfirmResults, Run, Start, Stop, Take
 from ionian.protocol.batch import OK
 from ionian.protocol.spec import Resources, Scaling
 from ionian.protocol.workers import Capacity, Held, Running
@@ -318,3 +318,17 @@ def test_after_a_start_an_input_does_not_wait_for_a_container_whose_call_nobody_
     rig.put(0, call=OTHER)
     rig.wait(0.5)
     assert len(rig.get(Start)) == 1
+
+
+def test_what_waits_behind_a_slow_input_is_asked_back_although_its_worker_was_away_when_that_was_due() -> (
+    None
+):
+    rig = Rig()
+    number = rig.warm(micros=2)
+    rig.put(1, 2, 3)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.wait(0.1)
+    assert rig.get(Take) == []
+    rig.join(ROOM, [running(number, 1, 2, 3)])
+    rig.wait(0.1)
+    assert [take.number for take in rig.get(Take)] == [number]
