@@ -65,6 +65,7 @@ class Claim:
     attempt: int
     run: Run1 | None = None
     call_id: str = ""
+    given: float = 0.0  # when it came to this container
     code: int = OK
 
 
@@ -117,7 +118,7 @@ class SimContainer:
     def begin(self, claim: Claim) -> tuple[Work, float, int]:
         """An input begins to run: what it does, how long it takes, and which run of it this is."""
         world = self.worker.world
-        claim.run = world.begin_run(claim.call_id, claim.index, claim.attempt, self.id, self.worker.id)
+        claim.run = world.begin_run(claim, self.id, self.worker.id)
         work = self.worker.work[self.function_id]
         runs = len(world.runs[claim.call_id, claim.index])
         if work.fails(claim.index, runs):
@@ -235,7 +236,7 @@ class SimContainer:
 def claims_of(packet: Batch) -> list[Claim]:
     """The inputs of a packet."""
     return [
-        Claim(index, attempt, None, packet.call_id)
+        Claim(index, attempt, None, packet.call_id, packet.seq / 1e6)
         for index, attempt in zip(packet.index, packet.attempt, strict=True)
     ]
 
@@ -263,7 +264,7 @@ class SharedContainer(SimContainer):
     def give(self, packet: Batch) -> None:
         for row, (index, attempt) in enumerate(zip(packet.index, packet.attempt, strict=True)):
             assert packet.size[row] == 4
-            self.packets.append(Batch(packet.call_id, [index], [4], b"", attempt=[attempt]))
+            self.packets.append(Batch(packet.call_id, [index], [4], b"", attempt=[attempt], seq=packet.seq))
         self.step()
 
     def step(self) -> None:

@@ -56,6 +56,15 @@ class Peer(Protocol):
         ...
 
 
+class Claimed(Protocol):
+    """An input that a container has claimed."""
+
+    call_id: str
+    index: int
+    attempt: int
+    given: float  # when it came to the container
+
+
 @dataclass(slots=True)
 class Run1:
     """One run of one input: where, when, and whether something happened that excuses a second one."""
@@ -195,14 +204,17 @@ class World:
 
     # What must hold
 
-    def begin_run(self, call_id: str, index: int, attempt: int, container: str, worker: str) -> Run1:
+    def begin_run(self, claim: Claimed, container: str, worker: str) -> Run1:
         """An input begins to run: not twice in one attempt, and again only with an excuse."""
+        call_id, index, attempt = claim.call_id, claim.index, claim.attempt
         runs = self.runs.get((call_id, index))
         if runs is None:
             runs = self.runs[call_id, index] = []
         for run in runs:
             where = f"{self.where}: {call_id}:{index} ran as {run.attempt} in {run.container}"
-            excused = any(self.excused(call_id, place, run.began) for place in (run.worker, worker))
+            # It may have waited here since before the server ran it elsewhere.
+            since = min(run.began, claim.given)
+            excused = any(self.excused(call_id, place, since) for place in (run.worker, worker))
             # A caller that was given up and comes back makes its calls anew, in the same epoch.
             assert run.attempt != attempt or excused, f"{where} and again in {container}"
             assert run.lost or run.failed or excused, f"{where}, now as {attempt} in {container}"
