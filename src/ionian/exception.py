@@ -248,6 +248,18 @@ UserCodeException = Error
 """An old name, no longer raised."""
 
 
+BUILTIN: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+}
+"""Python's own that a server's answer may name."""
+
+
+def named(name: str) -> type[Exception]:
+    """The exception that an answer of the server names."""
+    return BUILTIN.get(name) or globals().get(name, RemoteError)
+
+
 def __getattr__(name: str) -> Any:
     """Names that come later."""
     from . import later

@@ -28,11 +28,6 @@ NAMES: dict[str, str] = {
             "App.logs App.stats App.info FunctionCall.logs Function.logs Function.stats Function.info Function.metrics Image.logs types"
         ),
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
-        "volumes by call": (
-            "Volume.batch_upload Volume.copy_files Volume.ephemeral Volume.from_id Volume.hydrate "
-            "Volume.info Volume.iterdir Volume.listdir Volume.objects Volume.read_file "
-            "Volume.read_file_into_fileobj Volume.reload Volume.remove_file Volume.rename"
-        ),
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",
         "more ways to build an image": (
             "Image.build Image.dockerfile_commands Image.from_aws_ecr Image.from_dockerfile "
@@ -107,8 +102,11 @@ PARAMETERS: dict[str, str] = {
         "Secret.from_name": {"connections by hand": "client"},
         "Secret.hydrate": {"connections by hand": "client"},
         "Secret.from_dotenv": {"connections by hand": "client"},
-        "Volume.from_name": {"volumes by call": "version create_options", "connections by hand": "client"},
-        "Volume.with_mount_options": {"volumes by call": "sub_path"},
+        "Volume.ephemeral": {"options of Modal's storage": "create_options", "connections by hand": "client"},
+        "Volume.from_id": {"connections by hand": "client"},
+        "Volume.from_name": {"options of Modal's storage": "create_options", "connections by hand": "client"},
+        "Volume.hydrate": {"connections by hand": "client"},
+        "Volume.with_mount_options": {"mounts of a sub-folder": "sub_path"},
     }.items()
     for reason, parameters in reasons.items()
     for parameter in parameters.split()

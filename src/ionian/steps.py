@@ -155,6 +155,14 @@ async def stream_async(steps: Steps[None]) -> AsyncIterator[Any]:
         yield item.value
 
 
+def gathered(steps: Steps[None]) -> Steps[list[Any]]:
+    """All values of what gives them one by one, as a list."""
+    found: list[Any] = []
+    while (item := (yield from _to_item(steps))) is not None:
+        found.append(item.value)
+    return found
+
+
 def _to_item(steps: Steps[None]) -> Steps[Item | None]:
     """The steps up to the next item; None at their end."""
     answer: Any = None

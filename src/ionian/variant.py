@@ -195,10 +195,8 @@ def _secret_id(found: FunctionDescription, secret: Any) -> str:
 
 
 def _mount(path: str, volume: Any, found: FunctionDescription) -> Any:
-    from . import link
-    from .protocol.apps import FindVolume
     from .protocol.spec import VolumeMount
+    from .steps import run
+    from .volume import asked_id
 
-    where = volume.environment_name or found.environment
-    answer, _ = link.current().request(FindVolume(volume.name, where, volume.create_if_missing))
-    return VolumeMount(path, answer.volume_id, volume.is_read_only)
+    return VolumeMount(path, run(asked_id(volume, found.environment)), volume.is_read_only)

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from . import later
+from . import config, later
 from .arguments import environment, flag, mount_point, object_name, wrong
-from .blocking import BlockingMethod
 from .exception import ExecutionError, InvalidError
 from .execution import is_local
+from .named_object import Ephemeral, NamedObject, NamedObjects, no_client
+from .steps import Blocking, Stepped, Steps, StepsMethod, StreamMethod, gathered
+from .volume_files import FileEntry as FileEntry
+from .volume_files import FileEntryType as FileEntryType
+from .volume_files import chunks, entries, no_pattern, open_files, path_of, write_into
+from .volume_sync import mount_point_of, sync
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .volume_upload import VolumeUpload
+
+
+def _rename(
+    old_name: str, new_name: str, *, client: Any = None, environment_name: str | None = None
+) -> Steps[None]:
+    """Gives a volume another name. Apps that are deployed keep it.
+
+    Raises NotFoundError where there is none of the old name, AlreadyExistsError where there is one of the new.
+    """
+    from .protocol.objects import RenameObject
+
+    no_client(client)
+    object_name("old_name", old_name)
+    object_name("new_name", new_name)
+    yield RenameObject("volume", old_name, new_name, config.environment(environment(environment_name)))
+
 
 @later.fill
-class Volume:
+class Volume(NamedObject):
     """A named folder that functions mount with `volumes={"/path": volume}`.
 
     ```python
@@ -26,16 +48,17 @@ class Volume:
     @app.function(volumes={"/cache": cache})
     def train(): ...
     ```
+
+    Its files are there for programs that don't mount it, too: `listdir`, `read_file`, `batch_upload` and their like.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise InvalidError('a Volume is had by its name: modal.Volume.from_name("…", create_if_missing=True)')
+    _kind = "volume"
+    objects: ClassVar[NamedObjects[Volume]] = NamedObjects()
+    """All volumes of an environment: `create`, `list` and `delete`."""
 
-    name: str
-    environment_name: str  # "" is the current one
-    create_if_missing: bool
-    is_read_only: bool
-    volume_id: str  # "" until the app runs
+    rename = Stepped(_rename)
+
+    is_read_only: bool = False
 
     @classmethod
     def from_name(
@@ -48,37 +71,54 @@ class Volume:
         create_options: Any = None,
         client: Any = None,
     ) -> Self:
-        """The volume of that name. Nothing is asked of the server until an app that uses it runs.
+        """The volume of that name. Nothing is asked of the server until it is used, or an app that uses it runs.
 
         Raises NotFoundError then, where there is none and `create_if_missing` is not given.
+
+        Args:
+            version: 1 or 2, as Modal has them; here they are one thing.
         """
-        later.refuse("Volume.from_name", version=version, create_options=create_options, client=client)
-        volume = cls.__new__(cls)
-        if is_local():
-            object_name("name", name)
-            environment(environment_name)
-            flag("create_if_missing", create_if_missing)
-        volume.name = name
-        volume.environment_name = environment_name or ""
-        volume.create_if_missing = create_if_missing
-        volume.is_read_only = False
-        volume.volume_id = ""
-        return volume
+        later.refuse("Volume.from_name", create_options=create_options, client=client)
+        _check_version(version)
+        return cls._named(name, environment_name, create_if_missing)
+
+    @classmethod
+    def from_id(cls, volume_id: str, client: Any = None) -> Self:
+        """The volume of an id, `vo-…`."""
+        later.refuse("Volume.from_id", client=client)
+        return cls._of_id("volume_id", volume_id)
+
+    @classmethod
+    def ephemeral(
+        cls,
+        client: Any = None,
+        environment_name: str | None = None,
+        version: int | None = None,
+        create_options: Any = None,
+        _heartbeat_sleep: float = 300,
+    ) -> Ephemeral[Self]:
+        """A block with a volume that has no name and is deleted at its end: `with modal.Volume.ephemeral() as volume:`."""
+        later.refuse("Volume.ephemeral", client=client, create_options=create_options)
+        _check_version(version)
+        return Ephemeral(cls, environment_name)
+
+    # --- mounted
 
     def with_mount_options(self, *, read_only: bool | None = None, sub_path: str | None = None) -> Self:
         """The same volume, mounted differently: with `read_only`, containers can't write to it."""
         later.refuse("Volume.with_mount_options", sub_path=sub_path)
         changed = copy.copy(self)
+        changed.__dict__.update(self.__dict__)
         if read_only is not None:
             changed.is_read_only = flag("read_only", read_only) if is_local() else read_only
         return changed
 
     def read_only(self) -> Self:
-        """An older way to say `with_mount_options(read_only=True)`."""
+        """An older way to say `with_mount_options(read_only=True)`; nothing is written by this handle's methods either."""
         return self.with_mount_options(read_only=True)
 
-    @BlockingMethod
-    def commit(self) -> None:
+    @StepsMethod
+    def commit(self) -> Steps[None]:
         """In a container: what was written to the volume so far is on its disk when this returns.
 
         Other containers see what is written at once, with or without it; this is for what must outlive a loss of power.
@@ -89,31 +129,117 @@ class Volume:
         volume.commit()
         ```
         """
+        path = yield from self._mounted_at("commit", "nothing to commit")
+        yield Blocking(lambda: sync(path))
+
+    @StepsMethod
+    def reload(self) -> Steps[None]:
+        """In a container: sees what others have written. On one machine that is seen at once, so this only checks.
+
+        Raises RuntimeError, as Modal does, where files of the volume are open: they would be of its earlier state. Raises
+        ExecutionError outside of a container that mounts the volume.
+        """
+        path = yield from self._mounted_at("reload", "nothing to reload")
+        opened = yield Blocking(lambda: next(open_files(path), None))
+        if opened is not None:
+            raise RuntimeError(
+                f"there are open files preventing the operation: {opened[0]} is open in {opened[1]}; close it before "
+                "volume.reload()"
+            )
+
+    def _mounted_at(self, method: str, nothing: str) -> Steps[str]:
         if is_local():
             raise ExecutionError(
-                f"{self!r}.commit() is for functions that mount the volume; here is nothing to commit"
+                f"{self!r}.{method}() is for functions that mount the volume; here is {nothing}"
             )
-        from . import link
-        from .protocol.apps import FindVolume
-        from .volume_sync import mount_point_of, sync
-
-        found, _ = link.current().request(FindVolume(self.name, self.environment_name))
-        path = mount_point_of(found.volume_id)
+        path = mount_point_of((yield from self._found()))
         if path is None:
             raise ExecutionError(
-                f'{self!r}.commit(): this function doesn\'t mount the volume; write @app.function(volumes={{"/path": …}})'
+                f'{self!r}.{method}(): this function doesn\'t mount the volume; write @app.function(volumes={{"/path": …}})'
             )
-        sync(path)
+        return path
 
-    @property
-    def object_id(self) -> str:
-        """The server's id of the volume. Raises ExecutionError before an app that uses it runs."""
-        if not self.volume_id:
-            raise ExecutionError(f"the volume {self.name!r} has no id before an app that uses it runs")
-        return self.volume_id
+    # --- files, from anywhere
 
-    def __repr__(self) -> str:
-        return f"Volume.from_name({self.name!r})"
+    @StepsMethod
+    def listdir(self, path: str, *, recursive: bool = False) -> Steps[list[FileEntry]]:
+        """What a folder holds; of a file, itself. Raises FileNotFoundError where there is no such thing."""
+        return (yield from gathered(self._entries(path, recursive)))
+
+    @StreamMethod
+    def iterdir(self, path: str, *, recursive: bool = True) -> Steps[None]:
+        """The same one by one, and of its folders, too: `for entry in volume.iterdir("/"):`."""
+        yield from self._entries(path, recursive)
+
+    def _entries(self, path: str, recursive: bool) -> Steps[None]:
+        at = no_pattern(path_of("path", path))
+        flag("recursive", recursive)
+        yield from entries((yield from self._found()), at, recursive)
+
+    @StreamMethod
+    def read_file(self, path: str) -> Steps[None]:
+        """The content of a file, part by part: `b"".join(volume.read_file("a.txt"))`. Raises FileNotFoundError."""
+        at = path_of("path", path)
+        yield from chunks((yield from self._found()), at)
+
+    @StepsMethod
+    def read_file_into_fileobj(
+        self, path: str, fileobj: BinaryIO, progress_cb: Callable[..., Any] | None = None
+    ) -> Steps[int]:
+        """Writes the content of a file into one that is open; returns its size."""
+        at = path_of("path", path)
+        return (yield from write_into((yield from self._found()), at, fileobj, progress_cb))
+
+    @StepsMethod
+    def remove_file(self, path: str, recursive: bool = False) -> Steps[None]:
+        """Removes a file, or with `recursive` a folder with all that is in it. Raises FileNotFoundError."""
+        from .protocol.volumes import RemoveFile
+
+        self._writable("remove_file")
+        at = path_of("path", path)
+        yield RemoveFile((yield from self._found()), at, flag("recursive", recursive))
+
+    @StepsMethod
+    def copy_files(self, src_paths: Sequence[str], dst_path: str, recursive: bool = False) -> Steps[None]:
+        """Copies files within the volume as `cp` does, and folders with `recursive`."""
+        from .protocol.volumes import CopyFiles
+
+        self._writable("copy_files")
+        if isinstance(src_paths, str) or not src_paths:
+            raise wrong("src_paths", "a list of paths in the volume", src_paths)
+        sources = [path_of("src_paths", path) for path in src_paths]
+        target = path_of("dst_path", dst_path)
+        yield CopyFiles((yield from self._found()), sources, target, flag("recursive", recursive))
+
+    def batch_upload(self, force: bool = False) -> VolumeUpload:
+        """A block whose files are sent at its end, several at a time; what the server has already is not sent again.
+
+        ```python
+        with volume.batch_upload() as batch:
+            batch.put_file("weights.bin", "models/weights.bin")
+            batch.put_directory("data", "data")
+        ```
+
+        Raises FileExistsError at its end where a file is in the volume already, unless `force`.
+        """
+        from .volume_upload import VolumeUpload
+
+        self._writable("batch_upload")
+        return VolumeUpload(self, force)
+
+    def _writable(self, method: str) -> None:
+        if self.is_read_only:
+            raise InvalidError(
+                f"{self!r}.{method}(): this handle is read-only; use the one that it was made of"
+            )
+
+    def __reduce__(self) -> Any:
+        return (*super().__reduce__(), {"is_read_only": True} if self.is_read_only else None)
+
+
+def _check_version(version: int | None) -> None:
+    if version not in (None, 1, 2):
+        raise wrong("version", "1 or 2, or None", version)
 
 
 def volume_mounts(value: Any) -> dict[str, Volume]:
@@ -134,8 +260,17 @@ def check_distinct(mounts: Mapping[str, Volume]) -> None:
     """Raises InvalidError where a volume is at two paths."""
     places: dict[tuple[str, str], str] = {}
     for path, volume in mounts.items():
-        other = places.setdefault((volume.environment_name, volume.name), path)
+        known = volume.name or volume.object_id
+        other = places.setdefault((volume.environment_name, known), path)
         if other != path:
-            raise InvalidError(
-                f"volumes: the volume {volume.name!r} is at {other} and at {path}; mount it once"
-            )
+            raise InvalidError(f"volumes: the volume {known!r} is at {other} and at {path}; mount it once")
+
+
+def asked_id(volume: Volume, where: str) -> Steps[str]:
+    """The id of a volume that an app in that environment mounts."""
+    from .protocol.apps import FindVolume
+
+    if volume.name is None:
+        return volume.object_id
+    found, _ = yield FindVolume(volume.name, volume.environment_name or where, volume.create_if_missing)
+    return found.volume_id

@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "Secret.from_name": ("sample",),
     "Secret.from_dotenv": (".",),
     "Volume.from_name": ("cache",),
+    "Volume.from_id": ("vo-1",),
     "Image.from_registry": ("python:3.11",),
     "Image.pip_install_from_requirements": ("requirements.txt",),
 }

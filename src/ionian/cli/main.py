@@ -41,7 +41,7 @@ LATER = {
         "more ways to build an image": "image",
         "buckets as volumes": "nfs",
         "the dashboard": "dashboard",
-        "volumes by call": "volume",
+        "volumes on the command line": "volume",
         "web endpoints": "curl serve",
     }.items()
     for name in names.split()

@@ -440,8 +440,7 @@ class Connection:
 
 
 def _exception(refused: Refused) -> BaseException:
-    kind = getattr(exception, refused.type, exception.RemoteError)
-    return kind(refused.message)
+    return exception.named(refused.type)(refused.message)
 
 
 def connect() -> link.Link:

@@ -279,13 +279,15 @@ class Publication:
         ]
 
     def _volume(self, volume: Volume) -> str:
+        if volume.name is None:  # by its id, or ephemeral
+            return volume.object_id
         key = (volume.environment_name or self._environment, volume.name)
         if key not in self._volumes:
             answer, _ = self._link.request(FindVolume(volume.name, key[0], volume.create_if_missing))
             assert isinstance(answer, FoundVolume), answer
             self._volumes[key] = answer.volume_id
-        volume.volume_id = self._volumes[key]
-        return volume.volume_id
+        volume._object_id = self._volumes[key]  # pyright: ignore[reportPrivateUsage]
+        return volume._object_id  # pyright: ignore[reportPrivateUsage]
 
     # -- what is said
 

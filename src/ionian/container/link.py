@@ -22,7 +22,7 @@ from .wire import Messages, pack_message
 
 M = TypeVar("M")
 BLOB_CHUNK = 1 << 20
-MODULES = ("messages", "calls", "apps", "objects", "items", "environments", "secrets")
+MODULES = ("messages", "calls", "apps", "objects", "items", "environments", "secrets", "volumes")
 
 
 Reply = tuple[Any, bytes]
@@ -171,7 +171,7 @@ def _opened(reply: Reply | None) -> Reply:
     if reply is None:
         raise exception.ConnectionError("the container's worker is gone")
     if type(reply[0]).__name__ == "Failure":
-        raise getattr(exception, reply[0].type, exception.RemoteError)(reply[0].message)
+        raise exception.named(reply[0].type)(reply[0].message)
     return reply
 
 

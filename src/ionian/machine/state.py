@@ -85,6 +85,11 @@ class StateFolder:
         """What server and workers print when they run in the background."""
         return self._folder("logs")
 
+    @property
+    def volume_drafts(self) -> Path:
+        """What is being written to volumes: beside them, so that a complete file only takes its name."""
+        return self._folder("volumes", "drafts")
+
     def volume(self, volume_id: str) -> Path:
         """The folder of one volume. A root worker gives it to the ids of its containers, so its owner may be another."""
         folder = self.volumes / volume_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-ObjectKind = Literal["dict", "queue", "secret"]
+ObjectKind = Literal["dict", "queue", "secret", "volume"]
 
-PREFIXES: dict[str, str] = {"dict": "di", "queue": "qu", "secret": "st"}
+PREFIXES: dict[str, str] = {"dict": "di", "queue": "qu", "secret": "st", "volume": "vo"}
 """How the ids of each kind begin."""
 
 KEEP_EVERY_S = 300.0
@@ -74,6 +74,16 @@ class DeleteObject:
     name: str = ""
     environment: str = ""
     object_id: str = ""
+
+
+@dataclass
+class RenameObject:
+    """Gives an object another name, which must be free."""
+
+    kind: ObjectKind
+    name: str
+    new_name: str
+    environment: str = ""
 
 
 @dataclass

@@ -48,10 +48,21 @@ class Target:
 
 
 OBJECTS = frozenset(
-    {"FindObject", "CreateObject", "CreateEphemeral", "KeepEphemeral", "ListObjects", "DeleteObject"}
+    {
+        "FindObject",
+        "CreateObject",
+        "CreateEphemeral",
+        "KeepEphemeral",
+        "ListObjects",
+        "DeleteObject",
+        "RenameObject",
+    }
     | {"ItemOps", "StopWaiting", "ReadDict", "PeekQueue", "MeasureQueue"}
 )
 """What concerns objects by their names, and what is in them."""
+
+VOLUMES = frozenset({"ListFiles", "ReadFile", "FindExisting", "PutFiles", "RemoveFile", "CopyFiles"})
+"""What concerns the files of volumes."""
 
 ALLOWED: dict[Kind, frozenset[str]] = {
     "nobody": frozenset({"Hello"}),
@@ -74,6 +85,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
             "ExecTaken",
             *OBJECTS,
+            *VOLUMES,
             *(
                 "FindEnvironment",
                 "ListEnvironments",
@@ -109,6 +121,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats", "FindEnvironment"),
             "FindSecret",
             *OBJECTS,
+            *VOLUMES,
             *("FindBlobs", "Blob", "ReadBlob"),
         }
     ),

@@ -311,7 +311,7 @@ class Worker:
         folder = self.state.volume(volume_id)
         ids = IdMap.current()
         if os.geteuid() == 0 and folder.stat().st_uid != ids.host_uid:
-            os.chown(folder, ids.host_uid, ids.host_gid)
+            _give(folder, ids.host_uid, ids.host_gid)
         return folder
 
     def results(self, container: Container, batch: Batch) -> None:
@@ -391,3 +391,11 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("worker task failed", exc_info=task.exception())
+
+
+def _give(folder: Path, uid: int, gid: int) -> None:
+    """A volume that no container has had yet, with what its user put there before, to the ids of containers."""
+    os.chown(folder, uid, gid)
+    for _, folders, files, at in os.fwalk(folder):
+        for name in (*folders, *files):
+            os.chown(name, uid, gid, dir_fd=at, follow_symlinks=False)

@@ -125,14 +125,14 @@ def test_a_volume_asked_for_at_once_by_many_is_made_once(store: Store) -> None:
 
     def ask(_: int) -> str:
         start.wait(10)
-        return store.volumes.find_or_create("main", "data").volume_id
+        return store.objects.create(new_id("vo"), kind="volume", environment="main", name="data").object_id
 
     with ThreadPoolExecutor(8) as threads:
         (volume_id,) = set(threads.map(ask, range(8)))
-    found = store.volumes.find("main", "data")
+    found = store.objects.find("volume", "main", "data")
     assert found is not None
-    assert found.volume_id == volume_id
-    assert store.volumes.find("main", "other") is None
+    assert found.object_id == volume_id
+    assert store.objects.find("volume", "main", "other") is None
     assert store.volumes.missing("main", {volume_id, "vo-none"}) == {"vo-none"}
 
 

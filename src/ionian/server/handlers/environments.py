@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import shutil
 
 from ionian import faults
 from ionian.protocol.environments import (
@@ -26,9 +24,7 @@ from ..store.schema import Environment
 from .apps import end_app
 from .context import Context, in_thread
 from .names import check_environment_name, environment_of, there_are
-from .objects import delete_content
-
-log = logging.getLogger("ionian.server")
+from .objects import delete_content, remove_folder
 
 SUFFIX = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")
 
@@ -157,9 +153,7 @@ async def delete_all_of(name: str, context: Context) -> None:
 def _remove_folders(context: Context, volume_ids: list[str], app_ids: list[str]) -> None:
     volumes = [context.state.volumes / volume_id for volume_id in volume_ids]
     for folder in (*volumes, *(context.state.app_logs / app_id for app_id in app_ids)):
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():  # a plain user's container may have left what belongs to another id
-            log.warning("can't remove all of %s: remove what is left as root", folder)
+        remove_folder(folder)
 
 
 async def _no_environment(name: str, context: Context) -> Refused:

@@ -49,10 +49,12 @@ from ionian.protocol.objects import (
     FindObject,
     KeepEphemeral,
     ListObjects,
+    RenameObject,
 )
 from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, RotateMasterKey
 from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
+from ionian.protocol.volumes import CopyFiles, FindExisting, ListFiles, PutFiles, ReadFile, RemoveFile
 
 from ...machine.state import StateError
 from ..auth import Actor
@@ -81,11 +83,20 @@ from .objects import (
     find_object,
     keep_ephemeral,
     list_objects,
+    rename_object,
 )
 from .scaling import get_function_stats, update_autoscaler
 from .secrets import find_secret, list_secrets, put_named_secret, put_secret, rotate_master_key
 from .tokens import create_token, describe_token, list_tokens, revoke_token
-from .volumes import find_volume
+from .volumes import (
+    copy_files,
+    find_existing,
+    find_volume,
+    list_files,
+    put_files,
+    read_file,
+    remove_file,
+)
 
 Handler = Callable[[Actor, Any, bytes, Context], Awaitable[tuple[Any, bytes]]]
 
@@ -108,12 +119,19 @@ HANDLED: dict[type, Handler] = {
     ListSecrets: list_secrets,
     RotateMasterKey: rotate_master_key,
     FindVolume: find_volume,
+    ListFiles: list_files,
+    ReadFile: read_file,
+    FindExisting: find_existing,
+    PutFiles: put_files,
+    RemoveFile: remove_file,
+    CopyFiles: copy_files,
     FindObject: find_object,
     CreateObject: create_object,
     CreateEphemeral: create_ephemeral,
     KeepEphemeral: keep_ephemeral,
     ListObjects: list_objects,
     DeleteObject: delete_object,
+    RenameObject: rename_object,
     ReadDict: read_dict,
     PeekQueue: peek_queue,
     MeasureQueue: measure_queue,

@@ -7,6 +7,9 @@ object's row is `expired`.
 from __future__ import annotations
 
 import asyncio
+import logging
+import shutil
+from pathlib import Path
 
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import Done
@@ -22,6 +25,7 @@ from ionian.protocol.objects import (
     ObjectInfo,
     ObjectKind,
     ObjectList,
+    RenameObject,
 )
 from ionian.protocol.stream import Refused
 
@@ -29,6 +33,8 @@ from ..auth import NOT_OF_SECRETS, Actor, PermissionDenied, Target, authorise
 from ..store.schema import NamedObject
 from .context import Context, in_thread
 from .names import check_id, check_name, environment_of, there_are
+
+log = logging.getLogger("ionian.server")
 
 STEP_ROWS = 1000
 """Rows that one transaction deletes."""
@@ -136,12 +142,35 @@ async def delete_object(
     return Done(), b""
 
 
+async def rename_object(
+    actor: Actor, message: RenameObject, _: bytes, context: Context
+) -> tuple[Done, bytes]:
+    """Gives an object another name. Who has its id, as a deployed app has, keeps it."""
+    _authorise(actor, "RenameObject", message.kind, message.environment)
+    environment = await environment_of(actor, message.environment, context)
+    check_name(f"a {message.kind}", message.new_name)
+    found = await find_named(message.kind, environment, message.name, context)
+    if not await in_thread(context.store.objects.rename, found.object_id, message.new_name):
+        raise Refused(
+            "AlreadyExistsError",
+            f"there is a {message.kind} {message.new_name!r} in environment {environment!r} already; take another name",
+        )
+    return Done(), b""
+
+
 async def delete_content(object_id: str, context: Context) -> None:
     """Deletes what is in an object, bit by bit: others write between two of them."""
     for tell in context.on_deleted:
         tell(object_id)
     while await in_thread(context.store.old_items.delete_content, object_id, STEP_ROWS):
         await asyncio.sleep(BETWEEN_S)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes what an object kept in files, as far as this user can."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # a plain user's container may have left what belongs to another id
+        log.warning("can't remove all of %s: remove what is left as root", folder)
 
 
 async def find_named(kind: ObjectKind, environment: str, name: str, context: Context) -> NamedObject:

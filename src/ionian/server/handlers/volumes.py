@@ -1,13 +1,42 @@
-"""Volumes by name: FindVolume."""
+"""Volumes: FindVolume by name, and their files: ListFiles, ReadFile, PutFiles, FindExisting, RemoveFile, CopyFiles."""
 
 from __future__ import annotations
 
-from ionian.protocol.apps import FindVolume, FoundVolume
-from ionian.protocol.stream import Refused
+from collections.abc import Callable
+from typing import TypeVar
 
-from ..auth import Actor, Target, authorise
+from ionian.protocol.apps import FindVolume, FoundVolume
+from ionian.protocol.messages import Done
+from ionian.protocol.objects import FindObject
+from ionian.protocol.stream import Refused
+from ionian.protocol.volumes import (
+    AT_ONCE,
+    CopyFiles,
+    ExistingFiles,
+    FileList,
+    FilePart,
+    FindExisting,
+    ListFiles,
+    NewFile,
+    PutFiles,
+    ReadFile,
+    RemoveFile,
+)
+
+from ..auth import Actor, PermissionDenied, Target, authorise
+from ..beneath import BadPath
+from ..blobs import FULL, BlobError
+from ..volume_files import Content, VolumeFiles
 from .context import Context, in_thread
-from .names import check_name, environment_of
+from .objects import find_object, object_of
+
+R = TypeVar("R")
+
+READ_MAX = 8 << 20
+"""The longest part that one ReadFile gets; a reader asks again for the rest."""
+
+TOLD = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+"""Failures that programs tell apart."""
 
 
 async def find_volume(
@@ -15,17 +44,97 @@ async def find_volume(
 ) -> tuple[FoundVolume, bytes]:
     """A volume, made where it is missing and the message asks for that."""
     authorise(actor, "FindVolume", Target(message.environment))
-    environment = await environment_of(actor, message.environment, context)
-    check_name("a volume", message.name)
-    if message.create:
-        volume = await in_thread(context.store.volumes.find_or_create, environment, message.name)
-    else:
-        volume = await in_thread(context.store.volumes.find, environment, message.name)
-    if volume is None:
-        raise Refused(
-            "NotFoundError",
-            f"there is no volume {message.name!r} in environment {environment!r}; "
-            f"make it with Volume.from_name({message.name!r}, create_if_missing=True)",
-        )
-    await in_thread(context.state.volume, volume.volume_id)
-    return FoundVolume(volume.volume_id), b""
+    asked = FindObject("volume", message.name, message.environment, message.create)
+    found, _ = await find_object(actor, asked, b"", context)
+    await in_thread(context.state.volume, found.object_id)
+    return FoundVolume(found.object_id), b""
+
+
+async def list_files(actor: Actor, message: ListFiles, _: bytes, context: Context) -> tuple[FileList, bytes]:
+    """What a folder of a volume holds."""
+    files = await _files(actor, "ListFiles", message.volume_id, context)
+    return FileList(*await _asked(lambda: files.list(message.path, message.after))), b""
+
+
+async def read_file(actor: Actor, message: ReadFile, _: bytes, context: Context) -> tuple[FilePart, bytes]:
+    """A part of a file of a volume."""
+    files = await _files(actor, "ReadFile", message.volume_id, context)
+    length = min(message.length, READ_MAX)
+    return await _asked(lambda: files.read(message.path, message.offset, length))
+
+
+async def find_existing(
+    actor: Actor, message: FindExisting, _: bytes, context: Context
+) -> tuple[ExistingFiles, bytes]:
+    """Which paths of a volume are taken."""
+    files = await _files(actor, "FindExisting", message.volume_id, context)
+    return ExistingFiles(await _asked(lambda: files.existing(message.paths))), b""
+
+
+async def put_files(actor: Actor, message: PutFiles, payload: bytes, context: Context) -> tuple[Done, bytes]:
+    """Writes files to a volume: of blobs that were sent before, and of the payload."""
+    files = await _files(actor, "PutFiles", message.volume_id, context)
+    if len(message.files) > AT_ONCE:
+        raise Refused("InvalidError", f"expected up to {AT_ONCE} files at once, got {len(message.files):,}")
+    digests = {file.digest for file in message.files if file.digest}
+    if actor.kind == "container":  # a guessed digest would show it what others have
+        lacking = digests - await in_thread(context.store.blob_grants.allowed, actor.app_id, digests)
+        if lacking:
+            raise PermissionDenied(f"app {actor.app_id} has no blob {min(lacking)[:80]!r} to write")
+    await _asked(lambda: files.put(_contents(message.files, payload, context), force=message.force))
+    return Done(), b""
+
+
+def _contents(files: list[NewFile], payload: bytes, context: Context) -> list[Content]:
+    contents: list[Content] = []
+    at = 0
+    for file in files:
+        if file.digest:
+            if context.blobs.missing([file.digest]):
+                raise Refused("NotFoundError", f"{file.path[:200]}: its content was not sent; send it again")
+            contents.append(Content(file.path, file.mode & 0o777, context.blobs.path(file.digest)))
+            continue
+        part = payload[at : at + file.size]
+        at += file.size
+        if file.size < 0 or len(part) != file.size:
+            raise Refused(
+                "InvalidError", f"{file.path[:200]}: expected {file.size:,} bytes, got {len(part):,}"
+            )
+        contents.append(Content(file.path, file.mode & 0o777, part))
+    return contents
+
+
+async def remove_file(actor: Actor, message: RemoveFile, _: bytes, context: Context) -> tuple[Done, bytes]:
+    """Removes a file or folder of a volume."""
+    files = await _files(actor, "RemoveFile", message.volume_id, context)
+    await _asked(lambda: files.remove(message.path, recursive=message.recursive))
+    return Done(), b""
+
+
+async def copy_files(actor: Actor, message: CopyFiles, _: bytes, context: Context) -> tuple[Done, bytes]:
+    """Copies files within a volume."""
+    files = await _files(actor, "CopyFiles", message.volume_id, context)
+    await _asked(lambda: files.copy(message.sources, message.destination, recursive=message.recursive))
+    return Done(), b""
+
+
+async def _files(actor: Actor, action: str, volume_id: str, context: Context) -> VolumeFiles:
+    found = await object_of(actor, action, "volume", volume_id, context)
+    root = await in_thread(context.state.volume, found.object_id)
+    return VolumeFiles(root, context.state.volume_drafts)
+
+
+async def _asked(work: Callable[[], R]) -> R:
+    """Does work on a volume's files in a thread; its errors become refusals."""
+    try:
+        return await in_thread(work)
+    except (BadPath, BlobError) as error:
+        raise Refused("InvalidError", str(error)) from None
+    except OSError as error:
+        text = error.strerror or str(error)
+        if error.errno in FULL:
+            raise Refused("ResourceExhaustedError", f"{text}; free some space and try again") from None
+        kind = next((told.__name__ for told in TOLD if isinstance(error, told)), "InvalidError")
+        raise Refused(kind, text) from None
+    except RecursionError:
+        raise Refused("InvalidError", "the folders are nested too deeply") from None

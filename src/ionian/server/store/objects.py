@@ -75,6 +75,18 @@ class Objects:
             gone = update(NamedObject).where(NamedObject.object_id == object_id)
             session.execute(gone.values(name=None, kept_until=0.0))
 
+    @once_more
+    def rename(self, object_id: str, name: str) -> bool:
+        """Gives an object another name. False: it is taken."""
+        with self._database.write() as session:
+            found = session.get(NamedObject, object_id)
+            if found is None:
+                return True
+            other = find_named(session, found.kind, found.environment, name)
+            if other is None:
+                found.name = name
+            return other is None or other is found
+
     def _update(self, which: tuple[ColumnElement[bool], ...], **values: object) -> None:
         with self._database.write() as session:
             session.execute(update(NamedObject).where(*which).values(**values))

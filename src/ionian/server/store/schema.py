@@ -177,19 +177,8 @@ class FailedInput(Row):
     failed_at: Mapped[float] = mapped_column(index=True)
 
 
-class Volume(Row):
-    """A volume; its files lie elsewhere, under its id."""
-
-    __tablename__ = "volumes"
-    __table_args__ = (UniqueConstraint("environment", "name", name="volumes_environment_name"),)
-    volume_id: Mapped[str] = mapped_column(primary_key=True)
-    environment: Mapped[str] = mapped_column(ForeignKey("environments.name"))
-    name: Mapped[str]
-    created_at: Mapped[float]
-
-
 class NamedObject(Row):
-    """An object that is found by its name (a dict, a queue), or an ephemeral one, which has none."""
+    """An object that is found by its name (a dict, a queue, a volume), or an ephemeral one, which has none."""
 
     __tablename__ = "objects"
     __table_args__ = (UniqueConstraint("kind", "environment", "name", name="objects_kind_environment_name"),)

@@ -1,15 +1,11 @@
-"""Volumes by name."""
+"""Volumes: objects with a name whose files lie elsewhere, under their ids."""
 
 from __future__ import annotations
 
-import time
+from sqlalchemy import select
 
-from sqlalchemy import Select, select
-
-from ionian.protocol.ids import new_id
-
-from .database import Database, once_more
-from .schema import Volume
+from .database import Database
+from .schema import NamedObject
 
 
 class Volumes:
@@ -18,34 +14,20 @@ class Volumes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, environment: str, name: str) -> Volume | None:
-        """A volume by its name."""
-        with self._database.read() as session:
-            return session.scalar(_named(environment, name))
-
-    @once_more
-    def find_or_create(self, environment: str, name: str) -> Volume:
-        """A volume by its name, made where it is missing."""
-        with self._database.write() as session:
-            volume = session.scalar(_named(environment, name))
-            if volume is None:
-                volume = Volume(new_id("vo"), environment, name, time.time())
-                session.add(volume)
-            return volume
-
     def ids_of(self, environment: str) -> list[str]:
-        """The ids of the volumes of an environment."""
+        """The ids of the volumes of an environment, also of those that are there for nobody any more."""
+        query = select(NamedObject.object_id).where(
+            NamedObject.kind == "volume", NamedObject.environment == environment
+        )
         with self._database.read() as session:
-            return list(session.scalars(select(Volume.volume_id).where(Volume.environment == environment)))
+            return list(session.scalars(query))
 
     def missing(self, environment: str, volume_ids: set[str]) -> set[str]:
         """Which of these ids are no volumes of the environment."""
-        query = select(Volume.volume_id).where(
-            Volume.environment == environment, Volume.volume_id.in_(volume_ids)
+        query = select(NamedObject.object_id).where(
+            NamedObject.kind == "volume",
+            NamedObject.environment == environment,
+            NamedObject.object_id.in_(volume_ids),
         )
         with self._database.read() as session:
             return volume_ids - set(session.scalars(query))
-
-
-def _named(environment: str, name: str) -> Select[Volume]:
-    return select(Volume).where(Volume.environment == environment, Volume.name == name)

@@ -1,0 +1,117 @@
+"""The files of volumes: what whoever is not in a container that mounts one asks about them.
+
+Paths are relative to the volume: "models/a.bin"; "" is the volume itself. What they refer to is found on the server's disk, and
+never outside of the volume's folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FileType = Literal["file", "directory", "symlink", "fifo", "socket", "other"]
+
+INLINE_MAX = 64 << 10
+"""Bytes of a file that travels in PutFiles itself; a larger one is a blob that was sent before."""
+
+AT_ONCE = 500
+"""Files of one PutFiles, and entries of one FileList."""
+
+
+@dataclass
+class ListFiles:
+    """Asks what a folder holds, by name, those after `after`; of a file, for itself. Answered by FileList."""
+
+    volume_id: str
+    path: str = ""
+    after: str = ""
+
+
+@dataclass
+class VolumeFile:
+    """A file, folder or link. `mtime` in seconds since 1970."""
+
+    path: str
+    type: FileType
+    mtime: float
+    size: int
+
+
+@dataclass
+class FileList:
+    """The answer to ListFiles."""
+
+    files: list[VolumeFile] = field(default_factory=list[VolumeFile])
+    more: bool = False
+
+
+@dataclass
+class ReadFile:
+    """Asks for a part of a file. Answered by FilePart with its bytes behind it."""
+
+    volume_id: str
+    path: str
+    offset: int = 0
+    length: int = 1 << 20
+
+
+@dataclass
+class FilePart:
+    """A part of a file. `identity` is another one where another file has taken its name since."""
+
+    size: int
+    identity: str
+
+
+@dataclass
+class NewFile:
+    """A file to be written: a blob, or the next `size` bytes of the payload where there is no digest."""
+
+    path: str
+    size: int
+    digest: str = ""
+    mode: int = 0o644
+
+
+@dataclass
+class PutFiles:
+    """Writes files, each at once: whoever reads sees the old one or the new one. One that is there is refused unless
+    `force`."""
+
+    volume_id: str
+    files: list[NewFile] = field(default_factory=list[NewFile])
+    force: bool = False
+
+
+@dataclass
+class FindExisting:
+    """Asks which of these paths are taken. Answered by ExistingFiles."""
+
+    volume_id: str
+    paths: list[str]
+
+
+@dataclass
+class ExistingFiles:
+    """The answer to FindExisting."""
+
+    paths: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class RemoveFile:
+    """Removes a file, or with `recursive` a folder with all that is in it."""
+
+    volume_id: str
+    path: str
+    recursive: bool = False
+
+
+@dataclass
+class CopyFiles:
+    """Copies within a volume, as `cp` does: into `destination` where it is a folder."""
+
+    volume_id: str
+    sources: list[str]
+    destination: str
+    recursive: bool = False

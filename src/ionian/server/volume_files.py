@@ -1,0 +1,270 @@
+"""The files of one volume, for who does not mount it: listed, read, written, removed, copied."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ionian.protocol.ids import ulid
+from ionian.protocol.volumes import AT_ONCE, FilePart, FileType, VolumeFile
+
+from .beneath import FOLDER, folder, give, opened, parts_of
+
+FICLONE = 0x40049409
+COPIED_AT_ONCE = 64 << 20
+
+TYPES: dict[int, FileType] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
+
+@dataclass
+class Content:
+    """What a file shall hold: these bytes, or those of a file elsewhere."""
+
+    path: str
+    mode: int
+    source: bytes | Path
+
+
+class VolumeFiles:
+    """The files below `root`. What is written lies in `drafts`, on the same disk, until it is complete.
+
+    Raises BadPath, and OSError whose text is for people; both name the path.
+    """
+
+    def __init__(self, root: Path, drafts: Path) -> None:
+        self._root = root
+        self._drafts = drafts
+
+    def list(self, path: str, after: str) -> tuple[list[VolumeFile], bool]:
+        """What a folder holds, by name, after a name, and whether there is more; of a file, itself."""
+        parts = parts_of(path)
+        with self._open() as root, _about(path), opened(root, parts, os.O_PATH) as found:
+            status = os.fstat(found)
+            if not stat.S_ISDIR(status.st_mode):
+                return [_entry("/".join(parts), status)], False
+            with opened(root, parts, FOLDER) as listed:
+                names = sorted(name for name in map(_readable, os.listdir(listed)) if name > after)
+                entries = [_child(parts, name, listed) for name in names[:AT_ONCE]]
+        return [entry for entry in entries if entry is not None], len(names) > AT_ONCE
+
+    def read(self, path: str, offset: int, length: int) -> tuple[FilePart, bytes]:
+        """A part of a file."""
+        with (
+            self._open() as root,
+            _about(path),
+            opened(root, parts_of(path), os.O_RDONLY | os.O_NONBLOCK) as file,
+        ):
+            status = os.fstat(file)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "it is no file with content")
+            part = os.pread(file, max(0, length), max(0, offset))
+            return FilePart(status.st_size, f"{status.st_dev}:{status.st_ino}"), part
+
+    def existing(self, paths: Sequence[str]) -> list[str]:
+        """Those of these paths that are taken."""
+        with self._open() as root:
+            return [path for path in paths if self._taken(root, path)]
+
+    def _taken(self, root: int, path: str) -> bool:
+        *parents, name = _below(path)
+        try:
+            with folder(root, tuple(parents)) as at:
+                os.lstat(name, dir_fd=at)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _said(error, path) from None
+        return True
+
+    def put(self, contents: Sequence[Content], *, force: bool) -> None:
+        """Writes files: each whole, on the disk, and only then in its place."""
+        with self._open() as root:
+            status = os.fstat(root)
+            owner = (status.st_uid, status.st_gid)
+            for content in contents:
+                *parents, name = _below(content.path)
+                with _about(content.path), folder(root, tuple(parents), owner) as at:
+                    self._place(at, name, lambda file, of=content: _fill(file, of), owner, force=force)
+
+    def _place(
+        self, at: int, name: str, fill: Callable[[int], None], owner: tuple[int, int], *, force: bool
+    ) -> None:
+        draft = self._drafts / ulid()
+        file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fill(file)
+            give(file, owner)
+            os.fsync(file)
+            if force:
+                os.rename(draft, name, dst_dir_fd=at)
+            else:
+                os.link(draft, name, dst_dir_fd=at)
+            os.fsync(at)
+        finally:
+            os.close(file)
+            draft.unlink(missing_ok=True)
+
+    def remove(self, path: str, *, recursive: bool) -> None:
+        """Removes a file; or a folder with all that is in it, which has to be said."""
+        *parents, name = _below(path)
+        with self._open() as root, _about(path), folder(root, tuple(parents)) as at:
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
+                os.unlink(name, dir_fd=at)
+            elif recursive:
+                shutil.rmtree(name, dir_fd=at)
+            else:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; recursive=True removes folders")
+
+    def copy(self, sources: Sequence[str], destination: str, *, recursive: bool) -> None:
+        """Copies files, or folders where that is said, as `cp` does."""
+        target = parts_of(destination)
+        with self._open() as root:
+            into = self._is_folder(root, target)
+            if not into and (len(sources) > 1 or destination.endswith("/")):
+                raise NotADirectoryError(f"{destination}: there is no such folder to copy into")
+            for source in sources:
+                parts = _below(source)
+                self._copy(
+                    root, parts, (*target, parts[-1]) if into else _below(destination), recursive=recursive
+                )
+
+    def _is_folder(self, root: int, parts: tuple[str, ...]) -> bool:
+        try:
+            with folder(root, parts):
+                return True
+        except OSError:
+            return False
+
+    def _copy(self, root: int, source: tuple[str, ...], target: tuple[str, ...], *, recursive: bool) -> None:
+        path = "/".join(source)
+        if target[: len(source)] == source:
+            raise OSError(errno.EINVAL, f"{path}: it can't be copied to itself or below itself")
+        status = os.fstat(root)
+        owner = (status.st_uid, status.st_gid)
+        with _about(path), folder(root, source[:-1]) as at:
+            mode = os.lstat(source[-1], dir_fd=at).st_mode
+            if stat.S_ISREG(mode):
+                with (
+                    opened(at, source[-1:], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file,
+                    folder(root, target[:-1], owner) as to,
+                ):
+                    self._place(to, target[-1], lambda new: _copied(file, new, mode), owner, force=True)
+                return
+            if stat.S_ISDIR(mode) and not recursive:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; recursive=True copies folders")
+            if stat.S_ISLNK(mode):
+                with folder(root, target[:-1], owner) as to:
+                    _relink(os.readlink(source[-1], dir_fd=at), target[-1], to, owner)
+                return
+            if not stat.S_ISDIR(mode):
+                raise OSError(errno.EINVAL, "it is no file, folder or link")
+            with folder(root, target, owner), folder(root, source) as listed:
+                names = os.listdir(listed)
+        for name in names:
+            self._copy(root, (*source, name), (*target, name), recursive=True)
+
+    @contextmanager
+    def _open(self) -> Generator[int]:
+        root = os.open(self._root, FOLDER)
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+
+def _below(path: str) -> tuple[str, ...]:
+    parts = parts_of(path)
+    if not parts:
+        raise OSError(errno.EINVAL, f"expected a path of a file or folder in the volume, got {path!r}")
+    return parts
+
+
+@contextmanager
+def _about(path: str) -> Generator[None]:
+    """Errors within name the path as its user wrote it, and no path of the server's."""
+    try:
+        yield
+    except OSError as error:
+        raise _said(error, path) from None
+
+
+SAID = {
+    errno.ENOENT: "there is no such file or folder in the volume",
+    errno.EEXIST: "it is there already; force=True replaces files",
+    errno.EXDEV: "a link there leads out of the volume",
+    errno.ELOOP: "a part of it is a link, or links lead in a circle",
+}
+
+
+def _said(error: OSError, path: str) -> OSError:
+    """The same error in words of the volume's user."""
+    if error.errno is None or (error.filename is None and path in str(error)):
+        return error  # said already
+    text = SAID.get(error.errno) or error.strerror or "it can't be used"
+    made = OSError(error.errno, text)  # of the class that the number has
+    return type(made)(error.errno, f"{path or '/'}: {text}")
+
+
+def _readable(name: str) -> str:
+    """A name as text; of one that is no Unicode what there is of it."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _child(parts: tuple[str, ...], name: str, at: int) -> VolumeFile | None:
+    try:
+        return _entry("/".join((*parts, name)), os.lstat(name, dir_fd=at))
+    except FileNotFoundError:  # it went meanwhile, or has no name in Unicode
+        return None
+
+
+def _entry(path: str, status: os.stat_result) -> VolumeFile:
+    kind = TYPES.get(stat.S_IFMT(status.st_mode), "other")
+    return VolumeFile(path, kind, status.st_mtime, status.st_size if kind == "file" else 0)
+
+
+def _fill(file: int, content: Content) -> None:
+    if isinstance(content.source, bytes):
+        with os.fdopen(os.dup(file), "wb") as stream:
+            stream.write(content.source)
+        os.fchmod(file, content.mode)
+        return
+    source = os.open(content.source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _copied(source, file, content.mode)
+    finally:
+        os.close(source)
+
+
+def _copied(source: int, file: int, mode: int) -> None:
+    try:
+        fcntl.ioctl(file, FICLONE, source)  # shares the blocks, where the disk can
+    except OSError:
+        at = 0
+        while sent := os.sendfile(file, source, at, COPIED_AT_ONCE):
+            at += sent
+    os.fchmod(file, mode & 0o777)
+
+
+def _relink(leads_to: str, name: str, at: int, owner: tuple[int, int]) -> None:
+    try:
+        os.unlink(name, dir_fd=at)
+    except FileNotFoundError:
+        pass
+    os.symlink(leads_to, name, dir_fd=at)
+    if os.geteuid() == 0:
+        os.chown(name, *owner, dir_fd=at, follow_symlinks=False)

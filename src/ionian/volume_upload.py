@@ -1,0 +1,244 @@
+"""Many files to a volume: what the server has is not sent again, and the rest goes several files at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+from . import link
+from .arguments import flag, wrong
+from .exception import ExecutionError, InvalidError
+from .steps import Blocking, Steps, run, run_async
+from .volume_files import path_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .protocol.volumes import NewFile
+    from .volume import Volume
+
+CHUNK = 1 << 20
+TOGETHER = 8
+"""Files that are sent at once: the server syncs each to its disk."""
+
+ASKED_AT_ONCE = 2_000
+IN_MEMORY = 4 << 20
+"""Bytes of what was given as an open file that are kept in memory until the end of the block."""
+
+
+class VolumeUpload:
+    """A block that collects files; they are sent at its end: `with volume.batch_upload() as batch:`."""
+
+    def __init__(self, volume: Volume, force: bool) -> None:
+        self._volume = volume
+        self._force = flag("force", force)
+        self._files: dict[str, tuple[Path | IO[bytes], int | None]] = {}
+
+    def put_file(self, local_file: Any, remote_path: Any, mode: int | None = None) -> None:
+        """A local file, or an open one (binary), to a path in the volume.
+
+        Args:
+            mode: its permissions; those of the local file unless given, 0o644 for an open one.
+        """
+        remote = path_of("remote_path", remote_path)
+        if remote.endswith("/") or not remote.strip("/"):
+            raise wrong("remote_path", "the path of a file in the volume, not of a folder", remote_path)
+        if mode is not None and (not isinstance(mode, int) or not 0 <= mode <= 0o7777):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise wrong("mode", "permissions like 0o644", mode)
+        if isinstance(local_file, (str, os.PathLike)):
+            local = Path(local_file)  # pyright: ignore[reportUnknownArgumentType]
+            if not local.is_file():
+                raise FileNotFoundError(f"local_file: there is no file {os.fspath(local)!r} here")
+            self._add(remote, local, mode)
+        else:
+            self._add(remote, _kept(local_file), mode)
+
+    def put_directory(self, local_path: Any, remote_path: Any, recursive: bool = True) -> None:
+        """The files of a local folder, below a path in the volume; those in its folders, too, if `recursive`."""
+        remote = path_of("remote_path", remote_path)
+        local = Path(local_path)
+        if not local.is_dir():
+            raise FileNotFoundError(f"local_path: there is no folder {os.fspath(local)!r} here")
+        for file in _files_of(local, flag("recursive", recursive)):
+            self._add(str(PurePosixPath(remote, file.relative_to(local).as_posix())), file, None)
+
+    def _add(self, remote: str, source: Path | IO[bytes], mode: int | None) -> None:
+        path = "/".join(part for part in remote.split("/") if part not in ("", "."))
+        if path in self._files:
+            raise InvalidError(f"remote_path: two files of this upload are for {path!r}")
+        self._files[path] = (source, mode)
+
+    # --- the end of the block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            run(self._send())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await run_async(self._send())
+
+    def _send(self) -> Steps[None]:
+        volume_id = yield from self._volume._found()  # pyright: ignore[reportPrivateUsage]
+        if self._files:
+            yield Blocking(lambda: _Sender(volume_id, self._force).send(self._files))
+
+
+def _files_of(local: Path, recursive: bool) -> Iterator[Path]:
+    for at, folders, names in os.walk(local):
+        yield from (Path(at, name) for name in sorted(names) if Path(at, name).is_file())
+        folders[:] = sorted(folders) if recursive else []
+
+
+def _kept(file: Any) -> IO[bytes]:
+    """The content of an open file: it may be closed before the block ends."""
+    if not hasattr(file, "read"):
+        raise wrong("local_file", "a path, or a file that is open for reading", file)
+    if getattr(file, "seekable", lambda: False)():
+        file.seek(0)
+    kept = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it lives until the upload does
+    while content := file.read(CHUNK):
+        if not isinstance(content, bytes):
+            raise wrong("local_file", "a file that is open in binary mode", file)
+        kept.write(content)
+    return kept
+
+
+class _Sender:
+    def __init__(self, volume_id: str, force: bool) -> None:
+        self._volume_id = volume_id
+        self._force = force
+
+    def send(self, files: dict[str, tuple[Path | IO[bytes], int | None]]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        if not self._force:
+            self._refuse_existing(list(files))
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            items = list(files.items())
+            for at in range(0, len(items), ASKED_AT_ONCE):
+                self._send_some(items[at : at + ASKED_AT_ONCE], pool)
+
+    def _refuse_existing(self, paths: list[str]) -> None:
+        from .protocol.volumes import FindExisting
+
+        for at in range(0, len(paths), ASKED_AT_ONCE):
+            found, _ = link.current().request(FindExisting(self._volume_id, paths[at : at + ASKED_AT_ONCE]))
+            if found.paths:
+                more = f" and {len(found.paths) - 1:,} more are" if len(found.paths) > 1 else " is"
+                raise FileExistsError(
+                    f"{found.paths[0]}{more} in the volume already; batch_upload(force=True) replaces files"
+                )
+
+    def _send_some(self, items: Sequence[tuple[str, tuple[Path | IO[bytes], int | None]]], pool: Any) -> None:
+        """Small files travel with their names, several in one message; large ones go before as blobs."""
+        from .protocol.messages import FindBlobs
+        from .protocol.volumes import AT_ONCE, INLINE_MAX
+
+        small: list[tuple[NewFile, bytes]] = []
+        large: list[NewFile] = []
+        sources: dict[str, Path | IO[bytes]] = {}
+        for file, content, source in pool.map(_looked_at, items):
+            if file.size <= INLINE_MAX:
+                small.append((file, content))
+            else:
+                large.append(file)
+                sources[file.digest] = source
+        if large:
+            missing, _ = link.current().request(FindBlobs(list(sources)))
+            sizes = {file.digest: file.size for file in large}
+            digests: list[str] = missing.digests
+            list(
+                pool.map(
+                    _send_blob, map(sources.__getitem__, digests), digests, map(sizes.__getitem__, digests)
+                )
+            )
+        batches = [
+            *([(file, b"") for file in large[at : at + AT_ONCE]] for at in range(0, len(large), AT_ONCE)),
+            *_batches(small, AT_ONCE),
+        ]
+        list(pool.map(self._put, batches))
+
+    def _put(self, batch: Sequence[tuple[NewFile, bytes]]) -> None:
+        from .protocol.volumes import PutFiles
+
+        message = PutFiles(self._volume_id, [file for file, _ in batch], self._force)
+        link.current().request(message, b"".join(content for _, content in batch))
+
+
+IN_A_MESSAGE = 1 << 20
+
+
+def _batches(files: Iterable[tuple[NewFile, bytes]], count: int) -> Iterator[Sequence[tuple[NewFile, bytes]]]:
+    batch: list[tuple[NewFile, bytes]] = []
+    total = 0
+    for file in files:
+        if batch and (len(batch) == count or total + len(file[1]) > IN_A_MESSAGE):
+            yield batch
+            batch, total = [], 0
+        batch.append(file)
+        total += len(file[1])
+    if batch:
+        yield batch
+
+
+def _looked_at(
+    item: tuple[str, tuple[Path | IO[bytes], int | None]],
+) -> tuple[NewFile, bytes, Path | IO[bytes]]:
+    """A file with its size; its content where that is small, else its digest."""
+    from .protocol.volumes import INLINE_MAX, NewFile
+
+    path, (source, mode) = item
+    if not isinstance(source, Path):
+        size, content, digest = _hashed(source, INLINE_MAX)
+        return NewFile(path, size, digest, 0o644 if mode is None else mode), content, source
+    with source.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777 if mode is None else mode
+        size, content, digest = _hashed(file, INLINE_MAX)
+    return NewFile(path, size, digest, mode), content, source
+
+
+def _hashed(file: BinaryIO | IO[bytes], inline: int) -> tuple[int, bytes, str]:
+    file.seek(0)
+    content = file.read(inline + 1)
+    if len(content) <= inline:
+        return len(content), content, ""
+    hashed, size = hashlib.sha256(content), len(content)
+    while chunk := file.read(CHUNK):
+        hashed.update(chunk)
+        size += len(chunk)
+    return size, b"", hashed.hexdigest()
+
+
+def _send_blob(source: Path | IO[bytes], digest: str, size: int) -> None:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            _send_content(file, str(source), digest, size)
+    else:
+        source.seek(0)
+        _send_content(source, "an open file", digest, size)
+
+
+def _send_content(file: BinaryIO | IO[bytes], name: str, digest: str, size: int) -> None:
+    """In chunks; it is read a second time here, so a change since it was hashed shows."""
+    from .protocol.messages import Blob
+
+    at, hashed = 0, hashlib.sha256()
+    while at < size:
+        chunk = file.read(CHUNK)
+        hashed.update(chunk)
+        last = at + len(chunk) >= size
+        if not chunk or (last and hashed.hexdigest() != digest):
+            raise ExecutionError(f"{name} changed while it was sent; send it again when it is complete")
+        link.current().request(Blob(digest, size, at), chunk)
+        at += len(chunk)
