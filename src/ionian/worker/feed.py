@@ -7,6 +7,7 @@ taking back is a `recv` at the same end: an input is either run or taken back, n
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import mmap
 import os
@@ -36,6 +37,14 @@ log = logging.getLogger("ionian.worker")
 _cell = struct.Struct(CELL_FORMAT)
 
 
+def _cell_of(size: int) -> int:
+    """A cell, which user code can't make smaller: the worker would die where it reads what is not there any more."""
+    fd = os.memfd_create("cell", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd
+
+
 class Feed:
     """Gives packets of inputs to a container and takes packets of results from it.
 
@@ -57,8 +66,7 @@ class Feed:
         self.ours.setblocking(False)
         for end in (self.ours, self.theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        self.cell_fd = os.memfd_create("cell")
-        os.ftruncate(self.cell_fd, cell_size(slots))
+        self.cell_fd = _cell_of(cell_size(slots))
         self._cell = mmap.mmap(self.cell_fd, cell_size(slots))
         self._held: dict[str, dict[int, int]] = {}  # call → input → attempt
         self._queue: deque[Packet] = deque()  # what the socket had no room for
@@ -259,10 +267,11 @@ class Feed:
     def _packet(self, size: int, ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
             batch = result_of(bytes(self._buffer[:size]), descriptors(ancillary))
-        except (ValueError, OSError, struct.error) as error:  # user code can write here
+        except (ValueError, OSError, struct.error, StopIteration) as error:  # user code can write here
             log.warning("a container sent what is no result: %s", error)
             return
-        self._take(batch)
+        if len(batch):
+            self._take(batch)
 
     def _take(self, batch: Batch) -> None:
         held = self._held.get(batch.call_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import stat
 from io import FileIO
 
 from ..protocol.batch import Batch
@@ -12,6 +13,10 @@ from ..protocol.wire import MAX_INLINE, PREFIX, PREFIX_SIZE, entries
 
 Packet = tuple[bytes, bytes | FileIO | None]
 """The entry; or its prefix and header, and the payload apart: as bytes, or as the file that it is sent by."""
+
+
+BATCH_MAX = 16 << 20
+"""No batch of several results is larger, by far; user code may say so, and a file of any size takes no room."""
 
 
 class LargeResult(Batch):
@@ -34,15 +39,31 @@ def result_of(packet: bytes, fds: list[int]) -> Batch:
     for fd in fds[1:]:
         os.close(fd)
     file = FileIO(fds[0], "rb")
-    file.seek(0)  # its writer stands at the end
-    batch = header_of(packet)
+    try:
+        batch = header_of(packet)
+        _check_file(file, sum(batch.size))
+        file.seek(0)  # its writer stands at the end
+    except BaseException:
+        file.close()
+        raise
     if len(batch) == 1 and batch.size[0] > MAX_INLINE:
         return LargeResult(batch, file)
     with file:
+        if sum(batch.size) > BATCH_MAX:
+            raise ValueError(f"expected at most {BATCH_MAX} bytes in a batch, got {sum(batch.size)}")
         batch.payload = file.read(sum(batch.size))
     if len(batch.payload) != sum(batch.size):
         raise ValueError(f"expected a payload of {sum(batch.size)} bytes, got {len(batch.payload)}")
     return batch
+
+
+def _check_file(file: FileIO, size: int) -> None:
+    """User code may send any descriptor: a read of some never ends (an eventfd), of others never enough (/dev/zero)."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("expected the payload in a file, got another kind of descriptor")
+    if status.st_size < size:
+        raise ValueError(f"expected a payload of {size} bytes, got {status.st_size}")
 
 
 def header_of(packet: bytes) -> Batch:

@@ -65,3 +65,23 @@ def test_descriptors_that_nobody_asked_for_are_closed() -> None:
     fds = [passed(b"hello"), passed(b"more")]
     assert result_of(head([5]), fds).payloads() == [b"hello"]
     assert not any(map(is_open, fds))
+
+
+@pytest.mark.parametrize("what", ["eventfd", "pipe", "zeros"])
+def test_a_descriptor_that_is_no_file_is_no_result(what: str) -> None:
+    made = {
+        "eventfd": lambda: os.eventfd(0),
+        "pipe": lambda: os.pipe()[0],
+        "zeros": lambda: os.open("/dev/zero", os.O_RDONLY),
+    }
+    fd = made[what]()
+    with pytest.raises(ValueError, match="got another kind of descriptor"):
+        result_of(head([10]), [fd])
+    assert not is_open(fd)
+
+
+def test_results_that_would_fill_the_workers_memory_are_none() -> None:
+    fd = os.memfd_create("sparse")
+    os.ftruncate(fd, 1 << 30)
+    with pytest.raises(ValueError, match="expected at most"):
+        result_of(head([1 << 28] * 4), [fd])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -178,6 +179,8 @@ class Birth:
         for name, text in warden.maps.items():
             with open(f"/proc/{pid}/{name}", "w") as file:
                 file.write(text)
+        if request["processes"]:
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (request["processes"], request["processes"]))
         self._proc = process_files(pid, old=warden.old_proc)
         joined = NEW_NS | NEW_UTS | (warden.flags & NEW_NET)
         mounts.check(mounts.libc.setns(self.pidfd, joined), "entering the fork's namespaces")

@@ -305,6 +305,7 @@ def become_bwrap(request: Request, fds: list[int], sync: socket.socket) -> None:
     else:
         enter_user_namespace(sync, CLONE_NEWUSER | CLONE_NEWNS)
         stage(request["sources"])
+    limit_processes(request["processes"])
     keep_only(request["caps"])
     place(fds, request["targets"])
     if supervision is not None:
@@ -366,6 +367,14 @@ def settle(request: Request) -> None:
     libc.syscall(
         KEYCTL[MACHINE], KEYCTL_JOIN_SESSION_KEYRING, None
     )  # over quota: user code can't call keyctl anyway
+
+
+def limit_processes(most: int) -> None:
+    """Where no cgroup counts them. In the sandbox's own user namespace, which is what the kernel counts by since 5.14."""
+    if most:
+        _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def become_warden(request: Request, fds: list[int], sync: socket.socket) -> None:

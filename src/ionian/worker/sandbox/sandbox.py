@@ -26,6 +26,12 @@ from .spec import FILES, Exit, Limits, NetNamespace, ResourceUse, SandboxError, 
 
 GO = b"g"
 Kind = TypeVar("Kind", bound="Sandbox")
+COUNTED_APART = tuple(map(int, os.uname().release.split(".", 2)[:2])) >= (5, 14)
+"""Whether the kernel counts the processes of a user by the user namespace; before, it was all that the user has."""
+
+FORKS = 4
+"""A template and its forks have, all together, as many processes as so many containers, where no cgroup counts them."""
+
 REMOVALS = 50  # of a cgroup, 10 ms apart; sweep() takes what is left after that
 
 
@@ -162,11 +168,17 @@ def _request(command: bwrap.Command, group: cgroup.Cgroup | None, joins_network:
         "joins_network": joins_network,  # the last descriptor
         "sources": command.sources,
         "targets": command.targets,
+        "processes": processes_of(spec.limits, group) * (FORKS if spec.as_template else 1),
         "caps": sorted(bwrap.BUILD_CAPS.values()) if spec.as_build else [],
         "files": min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "argv": argv,
         "env": env,
     }
+
+
+def processes_of(limits: Limits, group: cgroup.Cgroup | None) -> int:
+    """How many processes it may have, where no cgroup says so; 0 is any number."""
+    return limits.pids if group is None and COUNTED_APART else 0
 
 
 def _memory(data: bytes, given: ExitStack) -> int:

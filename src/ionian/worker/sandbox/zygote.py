@@ -22,7 +22,7 @@ from typing import Any
 
 from ...protocol.container import FORK_FD
 from . import scratch
-from .sandbox import Sandbox, make_group, remove_group, start_as
+from .sandbox import Sandbox, make_group, processes_of, remove_group, start_as
 from .spawner import End
 from .spec import Bind, Limits, SandboxError, SandboxSpec
 from .warden_link import ForkError, Unborn, WardenLink
@@ -131,6 +131,7 @@ class Zygote(Sandbox):
                 kept.callback(ours.close)
                 ours.setblocking(False)
                 wanted, fds = _wanted(spec, theirs.fileno(), given)
+                wanted["processes"] = processes_of(spec.limits, unborn.group)
                 pid, pidfd = await self.link.bear(unborn, wanted, fds)
                 await self._join_network(pid)
                 kept.pop_all()
