@@ -59,7 +59,7 @@ def play_large(seed: int, *, workers: int = 1000, inputs: int = 1_000_000) -> No
     """Plays it. A failure says how it is played again."""
     story = Story(
         seed, workers=workers, inputs=inputs, faults=FAULTS, check_every=inputs // 5, specs=functions(),
-        capacities=CPUS + GPUS, windows=(4000,),
+        capacities=CPUS + GPUS, windows=(4000,), maxima=(0, 100, 1000),
     )  # fmt: skip
     gc.disable()  # what is in cycles is little, and each collection looks at millions of objects
     try:

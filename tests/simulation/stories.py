@@ -124,12 +124,14 @@ class Story:
         specs: list[tuple[FunctionSpec, Work]] | None = None,
         capacities: list[Capacity] | None = None,
         windows: tuple[int, ...] = (20, 200, 4000),
+        maxima: tuple[int, ...] = (0, 2, 10),
     ) -> None:
         """`specs`: the functions and what they do; else three at random. `capacities`: of the workers. `windows`: inputs
-        without a result that a call has at most, and the store of each function."""
+        without a result that a call has at most, and the store of each function. `maxima`: what a deploy may set
+        max_containers to."""
         self.world = World(seed, check_every)
         self.world.server.store.window = self.world.random.choice(windows)
-        self._windows = windows
+        self._windows, self._maxima = windows, maxima
         self.random = self.world.random
         self.faults = faults
         self.work: dict[str, Work] = {}
@@ -316,7 +318,7 @@ class Story:
                 server.say(lambda d, now: d.recreate(now, function_id))
             case _:
                 server.capped.add(function_id)
-                most = random.choice([0, 2, 10])
+                most = random.choice(self._maxima)
                 if self.work[function_id].meets:
                     most = 0  # they could not meet
                 scaling = Scaling(0, most, 0, random.choice([2.0, 20.0]))
