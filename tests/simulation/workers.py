@@ -42,11 +42,11 @@ class SimWorker:
             for c in self.containers.values()
         ]
 
-        generation = self.world.links[self.id].generation
+        generation, follows = self.world.links[self.id].generation, len(self.unconfirmed)
 
         def joined(d: Dispatcher, now: float) -> None:
             self.world.back(self.id, generation)
-            d.worker_joined(now, self.id, self.capacity, running)
+            d.worker_joined(now, self.id, self.capacity, running, follows=follows)
             self.world.server.store.worker_joined()
 
         self.world.server.hear(self, joined)

@@ -271,13 +271,15 @@ class Dispatcher(Answers):
         containers: list[Running] | None = None,
         name: str = "",
         ending: list[Running] | None = None,
+        follows: int = 0,
     ) -> None:
         """A worker is connected. Its unconfirmed results are to follow, then the ends of containers.
 
-        `name`: what people call it. `ending`: containers that end by themselves.
+        `name`: what people call it. `ending`: containers that end by themselves. `follows`: how many batches of
+        results do.
         """
         self._at(now)
-        self.recovery.joined(now, worker_id, capacity, containers or [], ending or [])
+        self.recovery.joined(now, worker_id, capacity, containers or [], ending or [], follows)
         self.core.workers[worker_id].name = name or worker_id
 
     def worker_gone(self, now: float, worker_id: str, *, dead: bool = False) -> None:
@@ -329,6 +331,8 @@ class Dispatcher(Answers):
         worker = self.core.workers.get(worker_id)
         if worker is not None:
             self.inbox.results(now, worker, batch)
+            if worker.following:
+                self.recovery.followed(now, worker)
 
     # Time, and what comes out
 

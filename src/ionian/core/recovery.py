@@ -71,6 +71,22 @@ class Recovery:
         for function in self.core.functions.values():
             self.fleet.wake(now, function)
 
+    def _settle_soon(self, now: float) -> None:
+        """All have told what they have; their results are waited for."""
+        late = next((w for w in self.core.workers.values() if w.present and w.following), None)
+        if late is None:
+            self._settle(now)
+        else:
+            late.settling.append(self._settle_soon)
+
+    def followed(self, now: float, worker: Worker) -> None:
+        """A batch of results came that a worker had when it joined, or one behind these."""
+        worker.following -= 1
+        if not worker.following:
+            settling, worker.settling = worker.settling, []
+            for settle in settling:
+                settle(now)
+
     def opened(self, now: float, call: Call) -> None:
         """A call is opened (again): what workers have of it is attached to it."""
         for index, (container, attempt) in self.core.early_held.pop(call.id, {}).items():
@@ -100,6 +116,7 @@ class Recovery:
         capacity: Capacity,
         containers: list[Running],
         ending: list[Running],
+        follows: int,
     ) -> None:
         """A worker is connected and says what it has; `ending`: containers that end by themselves."""
         worker = self.core.workers.get(worker_id)
@@ -115,6 +132,7 @@ class Recovery:
         worker.present = True
         worker.moved()
         worker.joins += 1
+        worker.following, worker.settling = follows, []
         worker.strangers.clear()
         for running in ending:
             worker.takes_stranger(running)
@@ -126,7 +144,7 @@ class Recovery:
         self.awaited.discard(worker_id)
         if not self.awaited and not self.core.settled:
             # Results of containers that have ended are not in an inventory: they come right behind it.
-            self.core.timers.at(now + self.core.settings.settle_s, self._settle)
+            self.core.timers.at(now + self.core.settings.settle_s, self._settle_soon)
         for function in {c.function: None for c in worker.containers.values()}:
             self.flow.fill(now, function)
             self.fleet.idle(now, function)
@@ -170,6 +188,9 @@ class Recovery:
         def settle(then: float) -> None:
             if worker.joins != joins or not worker.present or container.state is State.GONE:
                 return  # the next inventory tells
+            if worker.following:
+                worker.settling.append(settle)
+                return
             lost: dict[str, set[int]] = {}
             for (call_id, index), attempt in lacking.items():
                 held = index in container.held.get(call_id, ())
@@ -194,7 +215,9 @@ class Recovery:
         container.function.place(container, now)
 
         def give_up(then: float) -> None:
-            if container.state is not State.GONE and container.worker.present:
+            if container.worker.following:
+                container.worker.settling.append(give_up)
+            elif container.state is not State.GONE and container.worker.present:
                 self.endings.ended(then, container, ContainerState(container.number, "ended", "stopped"), b"")
 
         self.core.timers.at(now + self.core.settings.missing_container_s, give_up)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ class Worker:
 
     __slots__ = (
         "containers",
+        "following",
         "gone_at",
         "id",
         "images",
@@ -64,6 +65,7 @@ class Worker:
         "name",
         "node",
         "present",
+        "settling",
         "strangers",
         "unconfirmed",
     )
@@ -76,6 +78,8 @@ class Worker:
         self.present = True
         self.joins = 0
         self.gone_at = 0.0
+        self.following = 0  # batches of results that are to come behind its inventory
+        self.settling: list[Callable[[float], None]] = []  # what waits for them
         self.unconfirmed: set[int] = set()  # batches of results that the callers have not confirmed yet
         self.images: set[str] = set()
         self.strangers: dict[int, Reservation] = {}  # containers that end there, and are no function's

@@ -64,6 +64,9 @@ class Inventory:
     ending: list[Running] = field(
         default_factory=list[Running]
     )  # that end and are no server's any more: what they have is taken until then
+    follows: int = (
+        0  # how many batches of results do: until they are here, what a container lacks may have ended
+    )
 
 
 @dataclass

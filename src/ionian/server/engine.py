@@ -219,7 +219,13 @@ class Engine:
         self.server.remember_worker(session.actor, inventory.name)
         self.containers.found(worker_id, inventory.containers)
         self.dispatcher.worker_joined(
-            _now(), worker_id, inventory.capacity, inventory.containers, inventory.name, inventory.ending
+            _now(),
+            worker_id,
+            inventory.capacity,
+            inventory.containers,
+            inventory.name,
+            inventory.ending,
+            inventory.follows,
         )
         self.server.durable.worker_joined()
         self.pump()

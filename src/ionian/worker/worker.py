@@ -131,7 +131,14 @@ class Worker:
         self._end_replays("")
         self.execs.kill_all()
         stream.send(
-            Inventory(self.worker_id, self.name, capacity(self.devices, self._ignore_gpu), containers, ending)
+            Inventory(
+                self.worker_id,
+                self.name,
+                capacity(self.devices, self._ignore_gpu),
+                containers,
+                ending,
+                follows=len(self._unconfirmed),
+            )
         )
         for entry in self._unconfirmed.values():
             stream.send_entry(entry)

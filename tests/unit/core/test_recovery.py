@@ -332,3 +332,35 @@ def test_what_waits_behind_a_slow_input_is_asked_back_although_its_worker_was_aw
     rig.join(ROOM, [running(number, 1, 2, 3)])
     rig.wait(0.1)
     assert [take.number for take in rig.get(Take)] == [number]
+
+
+def test_an_input_is_not_run_again_while_results_are_on_their_way_behind_an_inventory() -> None:
+    rig = Rig()
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.actions.clear()
+    rig.dispatcher.worker_joined(rig.now, WORKER, ROOM, [running(number)], follows=2)
+    rig.after()
+    rig.wait(20.0)  # large ones, on a slow line
+    assert rig.runs() == []
+    rig.results(number, 0, seq=1)
+    assert rig.runs() == []
+    rig.results(number, 1)
+    assert rig.outputs() == [(1, OK)]
+    rig.wait(1.0)
+    assert rig.runs() == []
+
+
+def test_what_no_result_followed_for_is_run_when_all_that_follow_are_here() -> None:
+    rig = Rig()
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    rig.dispatcher.worker_gone(rig.now, WORKER)
+    rig.actions.clear()
+    rig.dispatcher.worker_joined(rig.now, WORKER, ROOM, [running(number)], follows=1)
+    rig.after()
+    rig.wait(20.0)
+    assert rig.runs() == []
+    rig.results(number, 0, seq=1)
+    assert rig.runs() == [(number, [1])]
