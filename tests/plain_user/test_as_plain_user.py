@@ -33,6 +33,7 @@ SMOKE = [
             "replay",
             "templates",
             "network",
+            "hostile",
         ),  # what a user without rights has otherwise
         *("functions", "classes", "concurrent", "batched", "spawn", "cancellation", "app_commands"),
     )
