@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import select
@@ -12,6 +13,7 @@ from tests.unit.worker.feeding import LARGE, held, play, running
 from ionian.protocol.batch import DONE, ERROR, OK, YIELD
 from ionian.protocol.ids import new_id
 from ionian.serialization import dumps
+from ionian.worker.feed import Feed
 
 
 def test_inputs_come_back_as_results_with_their_attempts():
@@ -249,3 +251,15 @@ def test_what_was_asked_back_too_late_is_run_and_the_question_is_forgotten():
             assert container.back == []
 
     play(scene)
+
+
+def test_user_code_can_not_make_the_shared_memory_smaller():
+    async def main() -> None:
+        feed = Feed(lambda batch: None)
+        for size in (0, 1 << 30):
+            with pytest.raises(PermissionError):
+                os.ftruncate(feed.cell_fd, size)
+        assert feed.running_since_ns() == 0
+        feed.close()
+
+    asyncio.run(main())
