@@ -236,6 +236,7 @@ class Store:
             if kept is not None and not kept.finished:
                 kept.over = True
                 self.server.say(lambda d, now: d.cancel_call(now, call_id, terminate))
+                self._refill(kept.function_id)  # it takes no room in the window any more
 
         self._write(write)
 
