@@ -70,6 +70,10 @@ class Results:
         container.outstanding -= count
         function.learn((now - container.progress_at) / count)
         container.learn(micros / count)
+        self._goes_on(now, container)
+
+    def _goes_on(self, now: float, container: Container) -> None:
+        """A container runs the next that it has."""
         container.progress_at = now
         if container.slowed:  # it could not give back what waits there, and the next may be slow, too
             self.flow.watch(now, container)
@@ -174,8 +178,7 @@ class Results:
         if container is not None:
             had = container.drop(batch.call_id, ended)
             if had:
-                container.progress_at = now
-                container.slowed = False
+                self._goes_on(now, container)
                 if call is None:
                     self.flow.forget_early(batch.call_id, had)
                 else:

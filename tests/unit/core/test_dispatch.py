@@ -196,6 +196,21 @@ def test_what_waits_behind_the_next_slow_input_is_asked_for_again() -> None:
     assert one in [take.number for take in rig.get(Take)]
 
 
+def test_what_waits_is_asked_for_again_when_what_ended_before_it_was_of_a_closed_call() -> None:
+    rig = Rig()
+    number = rig.warm(micros=2)
+    rig.open(OTHER)
+    rig.put(0, call=OTHER)
+    rig.put(1, 2, 3)
+    rig.wait(0.1)
+    rig.taken_back(number)
+    rig.dispatcher.close_call(rig.now, OTHER)
+    rig.results(number, 0, call=OTHER)
+    rig.actions.clear()
+    rig.wait(0.1)
+    assert [take.number for take in rig.get(Take)] == [number]
+
+
 def test_a_container_for_one_input_is_stopped_after_it() -> None:
     rig = Rig(single_use=True)
     rig.open()
