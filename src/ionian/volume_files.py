@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from .exception import ExecutionError, InvalidError
 from .steps import Item, Steps
@@ -28,8 +27,7 @@ class FileEntryType(IntEnum):
     SOCKET = 5
 
 
-@dataclass(frozen=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """A file or folder of a volume. `path` is relative to the volume, `mtime` in seconds since 1970."""
 
     path: str
