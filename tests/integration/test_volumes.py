@@ -78,6 +78,7 @@ def test_what_is_wrong_is_said_in_one_sentence(seen: dict[str, Any]) -> None:
 
 def test_volumes_are_made_listed_renamed_and_deleted_by_name(seen: dict[str, Any]) -> None:
     assert seen["taken"].startswith("AlreadyExistsError: there is a volume 'volumes-data'")
-    assert seen["names"] == ["volumes-new", "volumes-data"]
+    ours = [name for name in seen["names"] if name.startswith("volumes-")]  # other tests have made theirs
+    assert ours == ["volumes-new", "volumes-data"]
     assert seen["info"] == "volumes-new"
     assert seen["deleted"].startswith("NotFoundError: there is no volume 'volumes-new'")
