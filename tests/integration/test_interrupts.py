@@ -13,6 +13,13 @@ from tests.integration.processes import containers, gone, running, there
 PROGRAMS = Path(__file__).with_name("programs")
 
 
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    """A home of this file's own: elsewhere templates of other tests' apps may be forked in the same moment."""
+    with new_home() as home:
+        yield home
+
+
 def test_ctrl_c_in_a_map_ends_its_containers_within_two_seconds(home: Home) -> None:
     before = there(home)
     with running(home, "run", "steady.py", cwd=PROGRAMS) as program:
