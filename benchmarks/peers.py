@@ -6,6 +6,7 @@ python -m benchmarks.peers ray-actor      prints one line of JSON
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -135,6 +136,7 @@ def celery(scale: float) -> Result:
                 "celery", scale, lambda x: celery_app.nothing.delay(x).get(), run, calls=300, inputs=2_000
             )
         finally:
+            gc.collect()  # results that are left say goodbye to Redis, and wait for ever once it has ended
             worker.terminate()
             worker.wait()
             redis.terminate()
