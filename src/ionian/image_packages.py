@@ -1,0 +1,107 @@
+"""The methods of an image that install Python packages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import later
+from .arguments import string_list
+from .image_chain import Chain, then
+from .image_steps import Step, package_names, pip_options
+from .local_files import LocalFile, requirement_files
+
+if TYPE_CHECKING:
+    from .image import Image
+    from .image_chain import Secrets, Variables
+
+
+class PackageSteps(Chain):
+    """What installs Python packages."""
+
+    def pip_install(
+        self,
+        *packages: str | Sequence[str],
+        find_links: str | None = None,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Variables | None = None,
+        secrets: Secrets | None = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Python packages, as pip writes them: `"numpy"`, `"torch>=2.4"`, `["a", "b"]`."""
+        later.refuse("Image.pip_install", gpu=gpu)
+
+        def step() -> Step | None:
+            names = sorted(package_names("pip_install", packages))
+            options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
+            return Step("PIP", (*options, *names)).given(force_build, env, secrets) if names else None
+
+        return then(self, "pip_install", step)
+
+    def uv_pip_install(
+        self,
+        *packages: str | Sequence[str],
+        requirements: Sequence[str] | None = None,
+        find_links: str | None = None,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        uv_version: str | None = None,
+        env: Variables | None = None,
+        secrets: Secrets | None = None,
+        gpu: Any = None,
+    ) -> Image:
+        """`pip_install` that takes requirements files besides. Both use uv here."""
+        later.refuse("Image.uv_pip_install", gpu=gpu, uv_version=uv_version)
+
+        def step() -> Step | None:
+            names = sorted(package_names("uv_pip_install", packages))
+            options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
+            paths = string_list("requirements", requirements or [])
+            sources, arguments = _requirements("requirements", paths)
+            made = Step("PIP", (*options, *arguments, *names), tuple(sources))
+            return made.given(force_build, env, secrets) if names or paths else None
+
+        return then(self, "uv_pip_install", step)
+
+    def pip_install_from_requirements(
+        self,
+        requirements_txt: str | os.PathLike[str],
+        find_links: str | None = None,
+        *,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Variables | None = None,
+        secrets: Secrets | None = None,
+        gpu: Any = None,
+    ) -> Image:
+        """The packages of a requirements file here, and of those that it includes."""
+        later.refuse("Image.pip_install_from_requirements", gpu=gpu)
+
+        def step() -> Step:
+            options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
+            sources, arguments = _requirements("requirements_txt", [requirements_txt])
+            return Step("PIP", (*options, *arguments), tuple(sources)).given(force_build, env, secrets)
+
+        return then(self, "pip_install_from_requirements", step)
+
+
+def _requirements(argument: str, paths: Sequence[Any]) -> tuple[list[LocalFile], list[str]]:
+    """The files, each set in a folder of its own, and the arguments that name the first of each."""
+    sources: list[LocalFile] = []
+    arguments: list[str] = []
+    for number, path in enumerate(paths):
+        found = requirement_files(argument, path)
+        sources += [file._replace(remote=f"{number}/{file.remote}") for file in found]
+        arguments += ["--requirement", f"{number}/{found[0].remote}"]
+    return sources, arguments
