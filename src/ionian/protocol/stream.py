@@ -214,8 +214,11 @@ class Peer(WSListener):
             self.frame_done()
         finally:
             _handling.depth -= 1
-            if not _handling.depth:
-                flush()
+            if not _handling.depth and _waiting_to_send:
+                if _waiting_to_send == [self]:
+                    self._loop.call_soon(flush)  # with what comes of its frames that were read together
+                else:
+                    flush()
 
     def _control(self, header: memoryview, payload: memoryview) -> None:
         message, request = decode(header)

@@ -240,8 +240,10 @@ class Feed:
         """Takes the packets of results that are there."""
         with joined():
             for _ in range(PACKETS_A_TURN):
-                if self._receive() < SMALL:
+                size = self._receive()
+                if not size or (size < SMALL and len(self._held) < 2):
                     return  # most likely the last: another look costs a system call, and the loop looks again anyway
+                # Single inputs of many calls give a packet each: those that are here leave in one frame.
 
     def drain(self) -> None:
         """Takes every packet of results that is there: the container has ended, and nothing comes behind them."""
