@@ -20,12 +20,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.orm import Session
 
 from ionian.protocol.batch import BLOB, Batch
 
 from .database import Database
 from .many import execute_many
+from .rows import marks, read
 from .schema import Call, CallInputs, CallResults
 
 CHUNK = 500
@@ -115,8 +115,8 @@ class Calls:
         """Carries out a group of writes, all or none; it is on disk when this returns."""
         inputs = [one for one in group if isinstance(one, NewInputs)]
         results = [one for one in group if isinstance(one, NewResults) and len(one.batch)]
-        with self._database.write() as session:
-            connection, now = session.connection(), time.time()
+        with self._database.transaction(writes=True) as connection:
+            now = time.time()
             if inputs:
                 _add_inputs(connection, inputs, now)
             if results:
@@ -125,7 +125,7 @@ class Calls:
                 if isinstance(one, EndCall):
                     _end(connection, [one.call_id], one, now)
                 elif isinstance(one, EndCalls):
-                    _end_step(session, one, now)
+                    _end_step(connection, one, now)
 
 
 def named_blobs(batch: Batch) -> str:
@@ -140,6 +140,7 @@ def named_blobs(batch: Batch) -> str:
 
 _INSERT_CALL = insert(Call)
 _INSERT_INPUTS = insert(CallInputs)
+_KNOWN = "SELECT call_id, environment, function_id, total, complete, finished_at FROM calls"
 
 
 @dataclass(slots=True)
@@ -196,11 +197,11 @@ def _fits(one: NewInputs, call: _Known, is_kept: bool) -> Outcome:
 
 def _known(connection: Connection, call_ids: list[str]) -> dict[str, _Known]:
     found: dict[str, _Known] = {}
-    columns = (Call.call_id, Call.environment, Call.function_id, Call.total, Call.complete, Call.finished_at)
     for at in range(0, len(call_ids), CHUNK):
-        query = select(*columns).where(Call.call_id.in_(call_ids[at : at + CHUNK]))
-        for call_id, environment, function_id, total, complete, finished_at in connection.execute(query):
-            found[call_id] = _Known(environment, function_id, total, complete, finished_at is not None)
+        part = call_ids[at : at + CHUNK]
+        sql = f"{_KNOWN} WHERE call_id IN ({marks(len(part))})"
+        for call_id, environment, function_id, total, complete, finished_at in read(connection, sql, *part):
+            found[call_id] = _Known(environment, function_id, total, bool(complete), finished_at is not None)
     return found
 
 
@@ -312,15 +313,15 @@ def split(batch: Batch) -> list[Batch]:
 # --- ends
 
 
-def _end_step(session: Session, one: EndCalls, now: float) -> None:
+def _end_step(connection: Connection, one: EndCalls, now: float) -> None:
     query = select(Call.call_id).where(Call.finished_at.is_(None), Call.call_id.not_in(one.but))
     if one.app_id:
         query = query.where(Call.app_id == one.app_id)
     if one.function_id:
         query = query.where(Call.function_id == one.function_id)
-    call_ids = list(session.scalars(query.limit(END_STEP)))
+    call_ids = list(connection.scalars(query.limit(END_STEP)))
     one.left = len(call_ids) == END_STEP
-    _end(session.connection(), call_ids, one, now)
+    _end(connection, call_ids, one, now)
 
 
 def _end(connection: Connection, call_ids: list[str], how: EndCall | EndCalls, now: float) -> None:
