@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from . import link
 from .arguments import flag, wrong
@@ -30,6 +30,18 @@ IN_MEMORY = 4 << 20
 """Bytes of what was given as an open file that are kept in memory until the end of the block."""
 
 
+class Observer(Protocol):
+    """Is told how an upload is doing, from several threads."""
+
+    def expect(self, files: int, amount: int) -> None:
+        """So many files, and so many bytes, there will be."""
+        ...
+
+    def moved(self, files: int, amount: int) -> None:
+        """So many files more are in the volume, and so many bytes more at the server."""
+        ...
+
+
 class VolumeUpload:
     """A block that collects files; they are sent at its end: `with volume.batch_upload() as batch:`."""
 
@@ -37,6 +49,7 @@ class VolumeUpload:
         self._volume = volume
         self._force = flag("force", force)
         self._files: dict[str, tuple[Path | IO[bytes], int | None]] = {}
+        self.observer: Observer | None = None
 
     def put_file(self, local_file: Any, remote_path: Any, mode: int | None = None) -> None:
         """A local file, or an open one (binary), to a path in the volume.
@@ -91,7 +104,7 @@ class VolumeUpload:
     def _send(self) -> Steps[None]:
         volume_id = yield from self._volume._found()  # pyright: ignore[reportPrivateUsage]
         if self._files:
-            yield Blocking(lambda: _Sender(volume_id, self._force).send(self._files))
+            yield Blocking(lambda: _Sender(volume_id, self._force, self.observer).send(self._files))
 
 
 def _files_of(local: Path, recursive: bool) -> Iterator[Path]:
@@ -115,15 +128,18 @@ def _kept(file: Any) -> IO[bytes]:
 
 
 class _Sender:
-    def __init__(self, volume_id: str, force: bool) -> None:
+    def __init__(self, volume_id: str, force: bool, observer: Observer | None) -> None:
         self._volume_id = volume_id
         self._force = force
+        self._observer = observer
 
     def send(self, files: dict[str, tuple[Path | IO[bytes], int | None]]) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         if not self._force:
             self._refuse_existing(list(files))
+        if self._observer is not None:
+            self._observer.expect(len(files), sum(_size_of(source) for source, _ in files.values()))
         with ThreadPoolExecutor(TOGETHER) as pool:
             items = list(files.items())
             for at in range(0, len(items), ASKED_AT_ONCE):
@@ -158,11 +174,10 @@ class _Sender:
             missing, _ = link.current().request(FindBlobs(list(sources)))
             sizes = {file.digest: file.size for file in large}
             digests: list[str] = missing.digests
-            list(
-                pool.map(
-                    _send_blob, map(sources.__getitem__, digests), digests, map(sizes.__getitem__, digests)
-                )
-            )
+            self._moved(0, sum(file.size for file in large) - sum(sizes[digest] for digest in digests))
+            sending = [pool.submit(self._send_blob, sources[of], of, sizes[of]) for of in digests]
+            for each in sending:
+                each.result()
         batches = [
             *([(file, b"") for file in large[at : at + AT_ONCE]] for at in range(0, len(large), AT_ONCE)),
             *_batches(small, AT_ONCE),
@@ -173,7 +188,40 @@ class _Sender:
         from .protocol.volumes import PutFiles
 
         message = PutFiles(self._volume_id, [file for file, _ in batch], self._force)
-        link.current().request(message, b"".join(content for _, content in batch))
+        payload = b"".join(content for _, content in batch)
+        link.current().request(message, payload)
+        self._moved(len(batch), len(payload))
+
+    def _send_blob(self, source: Path | IO[bytes], digest: str, size: int) -> None:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                self._send_content(file, str(source), digest, size)
+        else:
+            source.seek(0)
+            self._send_content(source, "an open file", digest, size)
+
+    def _send_content(self, file: BinaryIO | IO[bytes], name: str, digest: str, size: int) -> None:
+        """In chunks; it is read a second time here, so a change since it was hashed shows."""
+        from .protocol.messages import Blob
+
+        at, hashed = 0, hashlib.sha256()
+        while at < size:
+            chunk = file.read(CHUNK)
+            hashed.update(chunk)
+            last = at + len(chunk) >= size
+            if not chunk or (last and hashed.hexdigest() != digest):
+                raise ExecutionError(f"{name} changed while it was sent; send it again when it is complete")
+            link.current().request(Blob(digest, size, at), chunk)
+            at += len(chunk)
+            self._moved(0, len(chunk))
+
+    def _moved(self, files: int, amount: int) -> None:
+        if self._observer is not None:
+            self._observer.moved(files, amount)
+
+
+def _size_of(source: Path | IO[bytes]) -> int:
+    return source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)
 
 
 IN_A_MESSAGE = 1 << 20
@@ -218,27 +266,3 @@ def _hashed(file: BinaryIO | IO[bytes], inline: int) -> tuple[int, bytes, str]:
         hashed.update(chunk)
         size += len(chunk)
     return size, b"", hashed.hexdigest()
-
-
-def _send_blob(source: Path | IO[bytes], digest: str, size: int) -> None:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            _send_content(file, str(source), digest, size)
-    else:
-        source.seek(0)
-        _send_content(source, "an open file", digest, size)
-
-
-def _send_content(file: BinaryIO | IO[bytes], name: str, digest: str, size: int) -> None:
-    """In chunks; it is read a second time here, so a change since it was hashed shows."""
-    from .protocol.messages import Blob
-
-    at, hashed = 0, hashlib.sha256()
-    while at < size:
-        chunk = file.read(CHUNK)
-        hashed.update(chunk)
-        last = at + len(chunk) >= size
-        if not chunk or (last and hashed.hexdigest() != digest):
-            raise ExecutionError(f"{name} changed while it was sent; send it again when it is complete")
-        link.current().request(Blob(digest, size, at), chunk)
-        at += len(chunk)

@@ -13,7 +13,7 @@ from .reference import API, PAGE, is_later
 TESTS = Path(__file__).parents[1]
 PROGRAMS = Path(__file__).with_name("programs")
 
-SHOWN = ["App", "Function", "FunctionCall", "Cls", "Retries", "Cron", "Period", "Dict", "Queue"]
+SHOWN = ["App", "Function", "FunctionCall", "Cls", "Retries", "Cron", "Period", "Dict", "Queue", "Volume"]
 """Classes of which each public member that is here has a row."""
 
 

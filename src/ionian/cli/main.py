@@ -27,6 +27,7 @@ COMMANDS = {
     "setup": "Choose the server that this machine uses.",
     "dict": "See and change dicts that the server keeps.",
     "queue": "See and change queues that the server keeps.",
+    "volume": "See and change volumes and their files: ls, put, get, rm, cp.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
@@ -41,7 +42,6 @@ LATER = {
         "more ways to build an image": "image",
         "buckets as volumes": "nfs",
         "the dashboard": "dashboard",
-        "volumes on the command line": "volume",
         "web endpoints": "curl serve",
     }.items()
     for name in names.split()
