@@ -226,11 +226,19 @@ class SimContainer:
             return
         self.alive = False
         lost = [*self.claimed, *self.done]  # the worker knows which input runs
+        self.lose(lost, why, lost[0] if lost else None)
+        running = [Held(self.call_id, [c.index for c in lost], [c.attempt for c in lost])] if lost else []
+        self.worker.ended(self, why, running, _held(self.packets))
+
+    def lose(self, lost: list[Claim], why: str, blamed: Claim | None) -> None:
+        """Notes what ends with it, and which of these it died of as far as anybody can know."""
         for claim in lost:
             if claim.run is not None:
                 claim.run.lost = True
-        running = [Held(self.call_id, [c.index for c in lost], [c.attempt for c in lost])] if lost else []
-        self.worker.ended(self, why, running, _held(self.packets))
+                claim.run.died = claim is blamed and why != "stopped"
+        if not lost and why != "stopped":
+            deaths = self.worker.world.idle_deaths
+            deaths[self.function_id] = deaths.get(self.function_id, 0) + 1
 
 
 def claims_of(packet: Batch) -> list[Claim]:
@@ -332,8 +340,6 @@ class SharedContainer(SimContainer):
         if why == "timeout" and first is not None:
             lost.remove(first)
             lost.insert(0, first)
-        for claim in lost:
-            if claim.run is not None:
-                claim.run.lost = True
+        self.lose(lost, why, lost[0] if why == "timeout" or len(lost) == 1 else None)
         running = [Held(claim.call_id, [claim.index], [claim.attempt]) for claim in lost]
         self.worker.ended(self, why, running, _held(self.packets))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ionian.core.endings import DEATHS, START_TRIES
 from ionian.core.function import runs_several
 from ionian.protocol.batch import DONE, ERROR, LOST
 from ionian.protocol.spec import (
@@ -411,12 +412,15 @@ class Story:
         policy = None if removed else server.spec(call.function_id).retries
         retries = policy.max_retries if policy is not None else 0
         dies = work.late(index) or work.kills(index, 2)
-        unlucky = (work.kills(index, 1) and bool(retries)) or work.fails(index, 1)
+        # A start of the server counts anew, so there may be more; never fewer than the policy promises.
+        counted = sum(run.failed or run.died for run in self.world.runs.get((call.id, index), ()))
         if code == LOST:
-            assert removed or dies or self._harmed(work), f"{where} was lost"
+            least = retries + 1 if retries or work.late(index) else DEATHS
+            harmed = self._harmed(call.function_id)
+            assert removed or counted >= least or harmed, f"{where} was lost after {counted} of {least} tries"
         elif code == ERROR:
-            always = work.fails(index, retries + 1)
-            assert always or removed or self._harmed(work) or unlucky, f"{where} failed"
+            assert work.fails(index, 1), f"{where} failed"
+            assert removed or counted > retries, f"{where} failed after {counted} of {retries + 1} tries"
         else:
             assert not dies, f"{where} can't have a result"
             assert not work.fails(index, 1 << 29), f"{where} can't have a result"
@@ -439,15 +443,16 @@ class Story:
         else:
             assert failed <= retries, f"{where} failed {failed} times with {retries} retries and was right"
 
-    def _harmed(self, work: Work) -> bool:
-        """Whether an innocent input may fail: a generator whose container was lost; one that was killed often."""
-        faults = self.faults
+    def _harmed(self, function_id: str) -> bool:
+        """Whether an input may be lost untried: a generator's whose container was lost; one of a function whose
+        containers did not start again and again."""
+        faults, work = self.faults, self.work[function_id]
         lost = faults.long_cuts + faults.server_kills + faults.container_kills + faults.worker_kills
         lost += faults.partitions + faults.deaf + faults.late + faults.leaps + faults.stalls
         ended = any(call.ends == "terminate" for client in self.clients for call in client.calls.values())
         ended = ended or faults.cancels
         begun = lost or faults.cuts or faults.deploys or work.unlucky_every or ended
-        return bool(work.yields and begun) or faults.container_kills >= 3
+        return bool(work.yields and begun) or self.world.idle_deaths.get(function_id, 0) >= START_TRIES
 
     def _check_nothing_left(self) -> None:
         core = self.world.server.dispatcher.core

@@ -76,6 +76,7 @@ class Run1:
     ended: bool = False
     lost: bool = False
     failed: bool = False  # it raised
+    died: bool = False  # its container did, and nothing else that ran there can be why
 
 
 @dataclass
@@ -95,6 +96,8 @@ class World:
     """Per container: the version of its function that it was started with."""
     owners: dict[str, str] = field(default_factory=dict[str, str])  # of calls
     counts: dict[str, int] = field(default_factory=dict[str, int])  # how many inputs calls have
+    idle_deaths: dict[str, int] = field(default_factory=dict[str, int])
+    """Per function: containers that died of no input."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
