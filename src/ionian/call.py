@@ -83,6 +83,8 @@ class Call:
 
     def rows(self, batch: Batch | BaseException) -> list[Row]:
         """The rows of a batch that are news; a result that came twice is dropped."""
+        if links.shown is not None:
+            links.shown()
         if isinstance(batch, BaseException):
             raise batch
         self._inbox.release(batch)

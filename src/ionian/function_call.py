@@ -283,6 +283,7 @@ def _rows(call_id: str, start: int, limit: int, timeout: float | None) -> Steps[
 
     Asked for again and again, so that neither a lost connection nor a server that starts anew ends the waiting.
     """
+    from . import link
     from .protocol.batch import Batch
     from .protocol.calls import GetOutputs
     from .protocol.wire import entries
@@ -295,6 +296,8 @@ def _rows(call_id: str, start: int, limit: int, timeout: float | None) -> Steps[
             raise OutputExpiredError(
                 f"the results of call {call_id} are not kept any more: they are for 7 days after its end"
             )
+        if link.shown is not None:
+            link.shown()
         for _, header, content in entries(payload):
             return Batch.unpack(header, bytes(content)), answer
         if answer.complete and start >= answer.total:

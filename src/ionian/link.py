@@ -112,6 +112,10 @@ _current = _Current()
 progress: Callable[[Any], Progress] | None = None
 """Set by `enable_output` on a terminal: makes the progress of one map, given the function."""
 
+shown: Callable[[], None] | None = None
+"""Set by `enable_output`: waits until what containers printed so far is shown. Each result does so before it is had: the
+thread that shows and the one that takes the result are woken together, and on a busy machine the wrong one may be first."""
+
 
 def current() -> Link:
     """The link of this process; the first use on the user's side connects (and starts a local server)."""
@@ -157,7 +161,8 @@ def drop(link: Link) -> None:
 
 def _forked() -> None:
     """A forked child has neither the thread that reads the link, nor a right to what the parent's socket brings."""
-    _current.link = None
+    global shown
+    _current.link = shown = None
     _current.making = threading.Lock()
     if not is_local():
         _current.make = None

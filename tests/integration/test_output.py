@@ -55,3 +55,10 @@ def test_a_very_long_line_arrives_whole(lines: list[str]):
 def test_lines_of_several_containers_say_which(lines: list[str]):
     found = [re.fullmatch(r"several (\w{4}) \| I am (one|two)", line) for line in lines]
     assert len({match[1] for match in found if match}) == 2
+
+
+def test_a_result_never_overtakes_what_its_function_printed(home: Home):
+    done = home.ionian("run", PROGRAMS / "late_screen.py", cwd=PROGRAMS)
+    assert done.returncode == 0, done.stdout[-3000:]
+    said = [line for line in done.stdout.splitlines() if line.startswith(("printed", "had"))]
+    assert said == [f"{word} {call}" for call in ("call", "map", "spawn") for word in ("printed", "had")]

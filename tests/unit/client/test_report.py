@@ -1,4 +1,7 @@
 import io
+import threading
+
+import pytest
 
 from ionian.client.output.report import Report
 from ionian.client.output.screen import Line, Row, RowSource, Screen
@@ -182,6 +185,45 @@ def test_a_reader_that_went_away_ends_the_output_and_nothing_else():
     for _ in range(3):
         screen.write(Line("text"))
         screen.flush()
+    screen.close()
+
+
+class Late(Pipe):
+    """A screen whose thread gets no processor until somebody waits for it."""
+
+    def _write_waiting(self) -> None:
+        if any(not isinstance(item, Line) for item in self._queue):
+            super()._write_waiting()
+
+
+def test_what_was_printed_is_shown_before_a_result_is_had_however_late_its_thread_is():
+    screen = Late()
+    Report(screen).log(*log("printed\n"))
+    screen.catch_up()
+    assert screen.file.getvalue() == "printed\n"
+    screen.close()
+
+
+def test_a_reader_that_is_slow_holds_up_one_result_and_no_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ionian.client.output.screen.CATCH_UP_S", 0.01)
+    reads = threading.Event()
+
+    class Full(io.StringIO):
+        def write(self, s: str) -> int:
+            reads.wait()
+            return super().write(s)
+
+    file = Full()
+    screen = Screen(file)
+    screen.write(Line("one"))
+    screen.catch_up()
+    monkeypatch.setattr("ionian.client.output.screen.CATCH_UP_S", None)  # for ever
+    screen.catch_up()
+    reads.set()
+    screen.flush()
+    screen.write(Line("two"))
+    screen.catch_up()
+    assert file.getvalue() == "one\ntwo\n"
     screen.close()
 
 

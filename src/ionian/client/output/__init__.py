@@ -40,6 +40,7 @@ class enable_output:
             _keep_lines_whole()
             _Active.report = Report(_screen(), show_progress=self._show_progress, timestamps=self._timestamps)
             link.progress = _Active.report.map_progress if self._show_progress else None
+            link.shown = _Active.report.screen.catch_up
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -47,7 +48,7 @@ class enable_output:
         _Active.depth -= 1
         if _Active.depth == 0 and _Active.report is not None:
             report, _Active.report = _Active.report, None
-            link.progress = None
+            link.progress = link.shown = None
             report.drain()
             report.screen.close()
 

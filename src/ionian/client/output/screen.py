@@ -18,6 +18,9 @@ from .words import size
 MAX_WAITING = 64 << 20
 """Characters of container output that may wait for a slow reader; what comes on top is counted, not shown."""
 
+CATCH_UP_S = 1.0
+"""So long a result waits for the lines before it: far longer than a busy machine needs, and a full pipe costs it once."""
+
 REFRESH_S = 0.125
 """Between two drawings of the live rows."""
 
@@ -60,6 +63,8 @@ class Screen:
         self._waiting = 0
         self._skipped = 0
         self._wake = threading.Event()
+        self._writing = False
+        self._slow = False  # who reads was waited for in vain, and has not gone on since
         self._closed = False
         self._broken = False
         self._thread: threading.Thread | None = None
@@ -93,6 +98,14 @@ class Screen:
         self._notice()
         written.wait(timeout_s)
 
+    def catch_up(self) -> None:
+        """Waits until all that was queued before is written, unless who reads is slow: results are not held up for that."""
+        if (self._queue or self._writing) and not self._slow:
+            written = threading.Event()
+            self._queue.append(written)
+            self._notice()
+            self._slow = not written.wait(CATCH_UP_S)
+
     def close(self) -> None:
         """Writes the rest and ends the thread."""
         self.flush()
@@ -117,6 +130,7 @@ class Screen:
         self._draw()
 
     def _write_waiting(self) -> None:
+        self._writing = True  # before the queue is empty: see catch_up
         lines: list[Line] = []
         marks: list[threading.Event] = []
         while self._queue:
@@ -141,6 +155,7 @@ class Screen:
                 self._put(lines)
             except (OSError, ValueError):
                 self._broken = True  # the reader went away, as under `| head`; the program goes on
+        self._writing = self._slow = False
         for mark in marks:
             mark.set()
 
