@@ -18,6 +18,7 @@ from tests.homes import Home, new_home
 
 PROGRAM = Path(__file__).with_name("counting.py")
 SPAWNING = Path(__file__).with_name("spawning.py")
+RETRYING = Path(__file__).with_name("retrying.py")
 INPUTS = 10_000
 RUNS = int(os.environ.get("IONIAN_FAULT_RUNS", "1"))
 """Runs of each point; each is killed later than the one before. CI makes few, a release fifty."""
@@ -32,11 +33,13 @@ def fresh() -> Iterator[Home]:
         yield home
 
 
-def outcome(home: Home, point: str, count: int, program: Path = PROGRAM) -> dict[str, Any]:
+def outcome(
+    home: Home, point: str, count: int, program: Path = PROGRAM, *, inputs: int = INPUTS
+) -> dict[str, Any]:
     """Runs the program with a kill armed at the `count`-th time that a process reaches the point."""
     once = home.folder / "killed"
     environment = {"IONIAN_FAULT": f"{point}:{count}", "IONIAN_FAULT_ONCE": str(once)}
-    done = home.ionian("python", "-q", program, str(INPUTS), environment=environment)
+    done = home.ionian("python", "-q", program, str(inputs), environment=environment)
     assert done.returncode == 0, done.stdout
     if point.startswith("container."):  # each container is killed at its `count`-th time
         assert "why=signal" in (home.folder / "logs" / "worker.log").read_text()
@@ -102,3 +105,10 @@ def test_a_killed_worker_or_container_loses_no_spawned_input(fresh: Home, point:
     assert found["right"], found
     assert not found["missing"]
     assert len(found["twice"]) <= 10 * 256, "more ran again than the killed containers had"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("run", range(RUNS))
+def test_a_killed_server_goes_on_counting_the_retries_of_spawned_inputs(fresh: Home, run: int) -> None:
+    found = outcome(fresh, "durable.tried", 1 + run % 8, RETRYING, inputs=5)
+    assert found == {"wrong": [], "times": [[4, 5]]}

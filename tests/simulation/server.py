@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
+from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take, Tried
 from ionian.core.dispatcher import Dispatcher
 from ionian.protocol.spec import FunctionSpec
 
@@ -181,7 +181,7 @@ class Server:
                     self.store.deliver(action.batch)
                     return
                 peer = self.world.peers[action.caller]
-            case Failed():
+            case Failed() | Tried():
                 return
             case Run():
                 call = self.dispatcher.core.calls.get(action.batch.call_id)

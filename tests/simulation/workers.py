@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
+from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take, Tried
 from ionian.core.dispatcher import Dispatcher
 from ionian.core.function import runs_several
 from ionian.protocol.batch import Batch
@@ -85,7 +85,7 @@ class SimWorker:
                     self.unconfirmed.pop(seq, None)
             case Cancel():
                 self._cancel(action)
-            case Deliver() | Failed():
+            case Deliver() | Failed() | Tried():
                 raise AssertionError("a worker makes no calls")
 
     def _start(self, action: Start) -> None:

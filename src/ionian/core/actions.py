@@ -77,6 +77,18 @@ class Failed:
 
 
 @dataclass(slots=True)
+class Tried:
+    """An input failed and is tried again: what it has used by then, for a caller that keeps it over a start of the
+    server."""
+
+    caller: str
+    call_id: str
+    index: int
+    retries: int
+    attempt: int  # what is said of an older one does not count any more
+
+
+@dataclass(slots=True)
 class ConfirmResults:
     """Tell a worker that these batches of results need not be kept."""
 
@@ -84,4 +96,4 @@ class ConfirmResults:
     seqs: list[int]
 
 
-Action = Run | Deliver | Start | Stop | Take | Cancel | Failed | ConfirmResults
+Action = Run | Deliver | Start | Stop | Take | Cancel | Failed | Tried | ConfirmResults

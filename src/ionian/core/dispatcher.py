@@ -13,7 +13,7 @@ results), `Fleet` (containers), `Recovery` (workers), `Delivery` (callers).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..protocol.batch import Batch
 from ..protocol.ids import new_id
@@ -149,11 +149,18 @@ class Dispatcher(Answers):
     # Callers
 
     def open_call(
-        self, now: float, call_id: str, function_id: str, caller: str, resumed: bool = False
+        self,
+        now: float,
+        call_id: str,
+        function_id: str,
+        caller: str,
+        resumed: bool = False,
+        used: Mapping[int, tuple[int, int]] | None = None,
     ) -> bool:
         """A call begins, or its caller is back with it. False: there is no such function.
 
-        `resumed`: its inputs may have been sent to an earlier epoch, so the inventories are waited for.
+        `resumed`: its inputs may have been sent to an earlier epoch, so the inventories are waited for. `used`: retries,
+        and the attempt, of those that have failed there (see `Tried`).
         """
         function = self._function(now, function_id)
         known = self.core.calls.get(call_id)
@@ -169,6 +176,8 @@ class Dispatcher(Answers):
         call = Call(call_id, function, owner, self.core.first_attempt)
         call.opened_at = now
         call.held_back = resumed and not self.core.settled
+        for index, (retries, attempt) in (used or {}).items():
+            call.retries[index], call.attempts[index] = retries, attempt
         owner.calls.add(call_id)
         self.core.calls[call_id] = call
         self.recovery.opened(now, call)

@@ -7,6 +7,7 @@ lost with a worker, interrupted by us or run elsewhere is run again without bein
 from __future__ import annotations
 
 from ..protocol.spec import RetryPolicy
+from .actions import Tried
 from .call import Call
 from .flow import Flow
 from .state import Core
@@ -48,7 +49,9 @@ class Retries:
         used = call.retries.get(index, 0)
         call.retries[index] = used + 1
         due = now + delay_s(policy, used)
-        if call.delay(index, attempt, due):
+        waits = call.delay(index, attempt, due)
+        self.core.actions.append(Tried(call.caller.id, call.id, index, used + 1, call.attempts[index]))
+        if waits:
             together = self._due.get((call, due))
             if together is None:
                 together = self._due[call, due] = []

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import faults
-from ..core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
+from ..core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take, Tried
 from ..core.dispatcher import Dispatcher
 from ..core.versions import same_containers
 from ..protocol import workers
@@ -365,6 +365,9 @@ class Engine:
                 self._start(action)
             case Failed():
                 self.replays.failed(action)
+            case Tried():
+                if action.caller == STORE:
+                    self.server.durable.tries.tried(action)
 
     def _to_worker(self, worker_id: str, entry: bytes) -> None:
         session = self.workers.get(worker_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TypeVar
 
-from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take
+from ionian.core.actions import Action, Cancel, ConfirmResults, Deliver, Failed, Run, Start, Stop, Take, Tried
 from ionian.core.dispatcher import Dispatcher
 from ionian.protocol.batch import LOST, OK, Batch
 from ionian.protocol.spec import Batching, Concurrency, FunctionSpec, Resources, RetryPolicy, Scaling
@@ -16,7 +16,7 @@ OTHER = "fc-" + "B" * 26
 CLIENT = "cl-1"
 WORKER = "wo-1"
 
-A = TypeVar("A", Run, Deliver, Start, Stop, Take, Cancel, Failed, ConfirmResults)
+A = TypeVar("A", Run, Deliver, Start, Stop, Take, Cancel, Failed, Tried, ConfirmResults)
 
 
 class Rig:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ionian.core.actions import ConfirmResults, Failed, Run, Start
+from ionian.core.actions import ConfirmResults, Failed, Run, Start, Tried
 from ionian.core.retries import delay_s
 from ionian.protocol.batch import ERROR, LOST, OK
 from ionian.protocol.ids import input_id
 from ionian.protocol.spec import RetryPolicy, Scaling
 from ionian.protocol.workers import Capacity
 
-from .rig import CALL, WORKER, Rig
+from .rig import CALL, CLIENT, WORKER, Rig
 
 TWICE = RetryPolicy(2, initial_delay_s=1.0)
 
@@ -79,6 +79,28 @@ def test_a_failure_offered_again_is_not_counted_twice() -> None:
     assert rig.outputs() == []
     rig.results(number, 1, attempt=newest(rig))
     assert rig.outputs() == [(1, OK)]
+
+
+def test_what_an_input_has_used_counts_when_its_call_is_opened_after_a_start_of_the_server() -> None:
+    rig, number = retrying()
+    rig.put(1)
+    first = newest(rig)
+    rig.results(number, 1, code=ERROR, attempt=first)
+    (tried,) = rig.get(Tried)
+    assert (tried.call_id, tried.index, tried.retries) == (CALL, 1, 1)
+
+    rig = Rig(epoch=2, retries=TWICE)
+    number = rig.warm(micros=80_000)
+    other = "fc-" + "2" * 26
+    used = {1: (tried.retries, tried.attempt)}
+    assert rig.dispatcher.open_call(rig.now, other, "fu-1", CLIENT, used=used)
+    rig.put(1, call=other)
+    rig.results(number, 1, call=other, code=ERROR, attempt=first)  # said again, it is not counted again
+    rig.results(number, 1, call=other, code=ERROR, attempt=newest(rig))
+    rig.wait(1.1)
+    assert rig.outputs() == []
+    rig.results(number, 1, call=other, code=ERROR, attempt=newest(rig))
+    assert rig.outputs() == [(1, ERROR)]
 
 
 def test_of_a_batch_only_what_failed_is_tried_again() -> None:

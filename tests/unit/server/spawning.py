@@ -13,7 +13,7 @@ from ionian.protocol.batch import OK, Batch
 from ionian.protocol.calls import GetOutputs, Outputs, Spawn
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import Hello
-from ionian.protocol.spec import FunctionSpec, Resources, Scaling
+from ionian.protocol.spec import FunctionSpec, Resources, RetryPolicy, Scaling
 from ionian.protocol.stream import Peer, dial
 from ionian.protocol.wire import INPUTS, RESULTS, RUN
 from ionian.protocol.workers import (
@@ -178,7 +178,9 @@ class World:
         await self.server.engine.any_worker(10)
         return worker
 
-    async def function(self, *, detach: bool = True, max_containers: int = 1) -> tuple[str, str]:
+    async def function(
+        self, *, detach: bool = True, max_containers: int = 1, retries: RetryPolicy | None = None
+    ) -> tuple[str, str]:
         """An app with one function; the ids of both."""
         app_id, function_id = new_id("ap"), new_id("fu")
         await self.client.request(CreateApp(app_id, "app", detach=detach))
@@ -190,6 +192,7 @@ class World:
             image_id="im-" + "A" * 26,
             resources=Resources(cpu_milli=1000),
             scaling=Scaling(max_containers=max_containers),
+            retries=retries,
         )
         await self.client.request(PublishApp(app_id, [spec]))
         return app_id, function_id

@@ -19,12 +19,14 @@ from ...protocol.messages import Done, Failure
 from ...protocol.stream import Refused, joined
 from ..auth import Actor
 from ..containers import digests
+from ..store.call_tries import NewTry
 from ..store.calls import EndCalls, NewResults, Write
 from ..store.database import StoreError, StoreFull
 from .calls import STORE, Kept
 from .ends import Ends, stopped
 from .intake import Answer, Intake, Spawning, inputs_of
 from .outputs import Outputs
+from .tries import Tries
 from .unsent import Unsent
 from .windows import Windows
 from .writer import Writer
@@ -54,7 +56,8 @@ class Durable:
         self.ends = Ends(self)
         self.unsent = Unsent(self)
         self.intake = Intake(server, time.time())
-        self.windows = Windows(self.engine, self.reads, time.time())
+        self.tries = Tries({}, self.put)
+        self.windows = Windows(self.engine, self.reads, time.time(), self.tries)
         self._writer: Writer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -64,7 +67,8 @@ class Durable:
         """Takes up what is unfinished. The functions of live apps are published already."""
         newest = max(time.time(), await asyncio.to_thread(self.reads.newest))
         self.intake = Intake(self.server, newest)
-        self.windows = Windows(self.engine, self.reads, newest)
+        self.tries = Tries(await asyncio.to_thread(self.server.store.call_tries.load), self.put)
+        self.windows = Windows(self.engine, self.reads, newest, self.tries)
         self._writer = Writer(self.server.store.calls, self._committed)
         for function_id, _ in await asyncio.to_thread(self.reads.unfinished_functions):
             if function_id in self.engine.specs:
@@ -159,6 +163,7 @@ class Durable:
             self.put(_Numbered(empty, 0, batch.seq))
         else:
             self.put(_Numbered(*found, batch.seq))
+            self.tries.ended(found[0])
 
     def _committed(self, group: list[Write], error: StoreError | None) -> None:
         with joined():
@@ -171,6 +176,8 @@ class Durable:
                         case _Numbered():
                             seq = max(seq, one.seq)
                             self._recorded(one)
+                        case NewTry():
+                            pass
                         case _:
                             self.ends.ended(one)
                 except Exception:

@@ -10,6 +10,7 @@ from ...core.ledger import QUEUED, UNKNOWN, ranges
 from ...protocol.batch import Batch
 from ..store.call_reads import Waiting
 from .calls import STORE, Kept, Line
+from .tries import Tries
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -27,8 +28,9 @@ ALL_BYTES = 512 << 20
 class Feeding:
     """The calls and inputs that are under way, and how much more may be."""
 
-    def __init__(self, engine: Engine, started_at: float) -> None:
+    def __init__(self, engine: Engine, started_at: float, tries: Tries) -> None:
         self.engine = engine
+        self.tries = tries
         self.calls: dict[str, Kept] = {}
         self.lines: dict[str, Line] = {}
         self._started_at = started_at  # calls made before may have inputs in containers
@@ -81,6 +83,7 @@ class Feeding:
         """A whole line is not under way any more, nor are its calls."""
         for kept in line.calls.values():
             self.calls.pop(kept.call_id, None)
+            self.tries.over(kept.call_id)
         self._bytes -= line.bytes
 
     # --- feeding
@@ -89,7 +92,8 @@ class Feeding:
         """The dispatcher has a call from here on."""
         self.calls[kept.call_id] = line.calls[kept.call_id] = kept
         resumed = kept.created_at <= self._started_at
-        if not self.engine.dispatcher.open_call(_now(), kept.call_id, kept.function_id, STORE, resumed):
+        used = self.tries.of(kept.call_id) if resumed else None
+        if not self.engine.dispatcher.open_call(_now(), kept.call_id, kept.function_id, STORE, resumed, used):
             log.warning("call=%s of an unknown function=%s waits", kept.call_id, kept.function_id)
         return kept
 

@@ -12,6 +12,7 @@ from ..store.calls import NewInputs
 from .calls import Kept, Line
 from .feeding import Feeding
 from .reading import Reading
+from .tries import Tries
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class Windows:
     """All lines: what arrives for them, and what leaves them."""
 
-    def __init__(self, engine: Engine, reads: CallReads, started_at: float) -> None:
-        self._feeding = Feeding(engine, started_at)
+    def __init__(self, engine: Engine, reads: CallReads, started_at: float, tries: Tries) -> None:
+        self._feeding = Feeding(engine, started_at, tries)
         self._reading = Reading(self._feeding, reads)
         self.calls = self._feeding.calls  # those under way, by their ids
         self.reclaim = self._reading.reclaim
@@ -107,6 +108,7 @@ class Windows:
         line.more.pop(kept.call_id, None)
         self._feeding.freed(line, kept, kept.under_way)
         self.over(kept.call_id)
+        self._feeding.tries.over(kept.call_id)
         if not line.calls and not line.behind and not line.reading:
             self._feeding.lines.pop(kept.function_id, None)
 

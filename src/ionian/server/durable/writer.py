@@ -14,6 +14,7 @@ from dataclasses import replace
 from ... import faults
 from ...core.failures import failure
 from ...protocol.batch import LOST, Batch
+from ..store.call_tries import NewTry
 from ..store.calls import Calls, EndCall, EndCalls, NewInputs, NewResults, Write
 from ..store.database import StoreError, StoreRefused
 
@@ -123,6 +124,8 @@ class Writer:
                 faults.reach("durable.committed")
             if any(isinstance(one, NewResults) for one in group):
                 faults.reach("durable.recorded")
+            if any(isinstance(one, NewTry) for one in group):
+                faults.reach("durable.tried")
         return None
 
     def _apart(self, group: list[Write], error: StoreError) -> list[Write]:
@@ -176,4 +179,6 @@ def size_of(write: Write) -> int:
     """About how many bytes something takes that is to be written."""
     if isinstance(write, (EndCall, EndCalls)):
         return len(write.failure)
+    if isinstance(write, NewTry):
+        return len(write.call_id)
     return len(write.batch.payload) + 20 * len(write.batch)

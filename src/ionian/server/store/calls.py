@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from ionian.protocol.batch import BLOB, Batch
 
+from .call_tries import NewTry, write_tries
 from .database import Database
 from .many import execute_many
 from .rows import marks, read
@@ -102,7 +103,7 @@ class EndCalls:
     left: bool = False
 
 
-Write = NewInputs | NewResults | EndCall | EndCalls
+Write = NewInputs | NewResults | NewTry | EndCall | EndCalls
 
 
 class Calls:
@@ -115,12 +116,15 @@ class Calls:
         """Carries out a group of writes, all or none; it is on disk when this returns."""
         inputs = [one for one in group if isinstance(one, NewInputs)]
         results = [one for one in group if isinstance(one, NewResults) and len(one.batch)]
+        tries = [one for one in group if isinstance(one, NewTry)]
         with self._database.transaction(writes=True) as connection:
             now = time.time()
             if inputs:
                 _add_inputs(connection, inputs, now)
             if results:
                 _add_results(connection, results, now)
+            if tries:
+                write_tries(connection, tries)
             for one in group:
                 if isinstance(one, EndCall):
                     _end(connection, [one.call_id], one, now)

@@ -163,6 +163,16 @@ class CallResults(Row):
     payload: Mapped[bytes]
 
 
+class CallTry(Row):
+    """The retries that an input of a spawned call has used, while it has no result."""
+
+    __tablename__ = "call_tries"
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # of the input
+    used: Mapped[int] = mapped_column(Integer)
+    attempt: Mapped[int] = mapped_column(BigInteger)  # no older one counts any more
+
+
 class FailedInput(Row):
     """An input that ended in a failure, kept to be run again by a person."""
 

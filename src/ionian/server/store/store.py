@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from .apps import Apps
 from .blob_grants import BlobGrants
 from .call_reads import CallReads
+from .call_tries import CallTries
 from .calls import Calls
 from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
@@ -65,6 +66,7 @@ class Store:
         self.tokens = Tokens(database)
         self.calls = Calls(database)
         self.call_reads = CallReads(database)
+        self.call_tries = CallTries(database)
         self.old_calls = OldCalls(database)
 
     @classmethod
