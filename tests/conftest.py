@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ ALONE = "IONIAN_TEST_ALONE"
 """script/test sets it: no other run is at work on this machine, so a stale cgroup is this run's."""
 
 CGROUPS_BEFORE = pytest.StashKey[set[Path]]()
+SOCKETS = pytest.StashKey[str]()
 
 GRACE_S = 10.0
 """How long what is ending on its own may take after the last test."""
@@ -34,6 +38,10 @@ def is_controller(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if is_controller(config):
         os.environ[RUN] = secrets.token_hex(8)
+        # Folders of sockets for homes whose paths are too long for them; short itself, and gone with the run.
+        os.environ["XDG_RUNTIME_DIR"] = config.stash[SOCKETS] = tempfile.mkdtemp(
+            prefix="ionian-run-", dir="/tmp"
+        )
         config.stash[CGROUPS_BEFORE] = stale_cgroups()
 
 
@@ -62,8 +70,12 @@ def leftovers(run: str) -> dict[int, str]:
 
 def stale_cgroups() -> set[Path]:
     """The cgroups of workers that have ended: `ionian-PID-…` of a PID that is gone."""
-    root = Path("/sys/fs/cgroup")
-    found = {path for depth in ("*", "*/*", "*/*/*") for path in root.glob(f"{depth}/ionian-*-*")}
+    found: set[Path] = set()
+    top = "/sys/fs/cgroup"
+    for folder, names, _ in os.walk(top):  # unlike glob, it goes on where another run removes one meanwhile
+        found |= {Path(folder, name) for name in names if fnmatch(name, "ionian-*-*")}
+        if folder.count("/") - top.count("/") >= 3:
+            names.clear()
     return {path for path in found if not Path("/proc", path.name.split("-")[1]).exists()}
 
 
@@ -82,6 +94,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             os.kill(pid, signal.SIGKILL)
         except OSError:
             pass
+    shutil.rmtree(session.config.stash[SOCKETS], ignore_errors=True)
     lines = [f"process {pid}: {command}" for pid, command in left.items()]
     if os.environ.get(ALONE):
         lines += [f"cgroup {path}" for path in sorted(stale_cgroups() - session.config.stash[CGROUPS_BEFORE])]

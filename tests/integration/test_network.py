@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import select
 import shutil
 import signal
@@ -15,6 +16,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.homes import Home
@@ -22,6 +24,8 @@ from tests.integration.test_command_line import write
 from tests.integration.test_sandbox import PYTHON, World, run
 from tests.integration.test_zygote import nursery
 
+from ionian.worker.images.debian import apt_sources
+from ionian.worker.images.host import read_apt
 from ionian.worker.network.netlink import LOOPBACK, Netlink, own_addresses
 from ionian.worker.network.network import Network, why_not
 from ionian.worker.network.plan import Plan, choose_network, read_routes
@@ -94,8 +98,15 @@ async def listening(world: World) -> AsyncGenerator[tuple[Sandbox, str]]:
 
 
 def way_out() -> tuple[str, int]:
-    """A place of the world that this machine reaches: where packages come from."""
-    place = ("deb.debian.org", 80)
+    """A place of the world that this machine reaches: where its apt gets packages from."""
+    proxies = re.findall(r'^Acquire::https?::Proxy "(http[^"]+)"', read_apt(), re.MULTILINE)
+    urls = [urlsplit(url) for url in (*proxies, *(mirror.uri for mirror in apt_sources()))]
+    known = [url for url in urls if url.hostname]
+    if not known:
+        pytest.skip("apt's sources name no host")
+    host, port = known[0].hostname, known[0].port or {"https": 443}.get(known[0].scheme, 80)
+    assert host is not None
+    place = (host, port)
     try:
         socket.create_connection(place, timeout=10).close()
     except OSError as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from sqlalchemy import text
 
 from ionian.machine.state import StateFolder
 from ionian.server.store import Store, StoreError
-from ionian.server.store.database import Database
+from ionian.server.store.database import Database, use_wal
 from ionian.server.store.migrate import HEAD, configuration
 from ionian.server.store.schema import Row
 
@@ -99,6 +100,37 @@ def test_servers_that_start_at_once_migrate_once(url: str) -> None:
     for store in stores:
         assert store.environments.names() == ["main"]
         store.close()
+
+
+def refused(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = code
+    return error
+
+
+class Cursor:
+    """One of SQLite's that refuses what it is told first."""
+
+    def __init__(self, *refusals: sqlite3.OperationalError) -> None:
+        self.refusals = list(refusals)
+        self.told = 0
+
+    def execute(self, _: str) -> None:
+        self.told += 1
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+
+def test_a_log_that_another_server_makes_at_the_same_moment_is_asked_for_again() -> None:
+    cursor = Cursor(refused(sqlite3.SQLITE_BUSY), refused(sqlite3.SQLITE_BUSY_RECOVERY))
+    use_wal(cursor)
+    assert cursor.told == 3
+
+
+@pytest.mark.parametrize(("code", "patience_s"), [(sqlite3.SQLITE_BUSY, -1.0), (sqlite3.SQLITE_IOERR, 30.0)])
+def test_a_log_that_can_not_be_had_is_no_secret(code: int, patience_s: float) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        use_wal(Cursor(refused(code)), patience_s)
 
 
 def test_what_is_no_database_is_named(tmp_path: Path) -> None:

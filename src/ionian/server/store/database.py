@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
@@ -127,9 +129,9 @@ def _prepare_sqlite(engine: Engine) -> None:
     def connected(connection: Any, _: object) -> None:
         connection.isolation_level = None  # BEGIN is ours: the module's own comes late and never is IMMEDIATE
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        use_wal(cursor)
         for pragma in (
-            f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-            "journal_mode = WAL",
             "synchronous = FULL",  # NORMAL, usual with WAL, loses acknowledged commits when the machine dies
             "foreign_keys = ON",
         ):
@@ -142,6 +144,20 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     _ = connected, begun
+
+
+def use_wal(cursor: Any, patience_s: float = BUSY_TIMEOUT_S) -> None:
+    """Has a SQLite database write to a log. Of several that make it one at the same moment SQLite refuses some at once: for
+    this it does not wait, whatever its time-out."""
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def sqlite_folder(url: str) -> Path | None:
