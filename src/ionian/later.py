@@ -106,7 +106,6 @@ PARAMETERS: dict[str, str] = {
         "Volume.from_id": {"connections by hand": "client"},
         "Volume.from_name": {"options of Modal's storage": "create_options", "connections by hand": "client"},
         "Volume.hydrate": {"connections by hand": "client"},
-        "Volume.with_mount_options": {"mounts of a sub-folder": "sub_path"},
     }.items()
     for reason, parameters in reasons.items()
     for parameter in parameters.split()

@@ -199,4 +199,5 @@ def _mount(path: str, volume: Any, found: FunctionDescription) -> Any:
     from .steps import run
     from .volume import asked_id
 
-    return VolumeMount(path, run(asked_id(volume, found.environment)), volume.is_read_only)
+    volume_id = run(asked_id(volume, found.environment))
+    return VolumeMount(path, volume_id, volume.is_read_only, volume.sub_path)

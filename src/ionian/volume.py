@@ -14,7 +14,7 @@ from .named_object import Ephemeral, NamedObject, NamedObjects, no_client
 from .steps import Blocking, Stepped, Steps, StepsMethod, StreamMethod, gathered
 from .volume_files import FileEntry as FileEntry
 from .volume_files import FileEntryType as FileEntryType
-from .volume_files import chunks, entries, no_pattern, open_files, path_of, write_into
+from .volume_files import chunks, entries, folder_of, no_pattern, open_files, path_of, write_into
 from .volume_sync import mount_point_of, sync
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Volume(NamedObject):
     rename = Stepped(_rename)
 
     is_read_only: bool = False
+    sub_path: str = ""  # the folder that is mounted; "": all of it
 
     @classmethod
     def from_name(
@@ -105,12 +106,18 @@ class Volume(NamedObject):
     # --- mounted
 
     def with_mount_options(self, *, read_only: bool | None = None, sub_path: str | None = None) -> Self:
-        """The same volume, mounted differently: with `read_only`, containers can't write to it."""
-        later.refuse("Volume.with_mount_options", sub_path=sub_path)
+        """The same volume, mounted differently.
+
+        Args:
+            read_only: containers can't write to it.
+            sub_path: containers see this folder of it alone, which is made where it is missing; "/" is all of it.
+        """
         changed = copy.copy(self)
         changed.__dict__.update(self.__dict__)
         if read_only is not None:
             changed.is_read_only = flag("read_only", read_only) if is_local() else read_only
+        if sub_path is not None:
+            changed.sub_path = folder_of("sub_path", sub_path) if is_local() else sub_path
         return changed
 
     def read_only(self) -> Self:
@@ -234,7 +241,8 @@ class Volume(NamedObject):
             )
 
     def __reduce__(self) -> Any:
-        return (*super().__reduce__(), {"is_read_only": True} if self.is_read_only else None)
+        options = {"is_read_only": self.is_read_only, "sub_path": self.sub_path}
+        return (*super().__reduce__(), {name: value for name, value in options.items() if value} or None)
 
 
 def _check_version(version: int | None) -> None:

@@ -46,6 +46,16 @@ def path_of(name: str, value: Any) -> str:
     return path
 
 
+def folder_of(name: str, value: Any) -> str:
+    """A path in a volume by its names alone: "models/a"; "" is the volume itself."""
+    from .arguments import wrong
+
+    parts = [part for part in path_of(name, value).split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise wrong(name, "a folder within the volume, without '..'", value)
+    return "/".join(parts)
+
+
 def entries(volume_id: str, path: str, recursive: bool) -> Steps[None]:
     """Gives the entries of a folder one by one."""
     from .protocol.volumes import ListFiles

@@ -12,7 +12,7 @@ def mount_point_of(volume_id: str) -> str | None:
     with open(MOUNTS, encoding="utf-8") as file:
         for line in file:
             fields = line.split(" ")
-            if fields[3].endswith(f"/volumes/{volume_id}"):
+            if f"/volumes/{volume_id}/" in f"{fields[3]}/":  # or a folder of it
                 return fields[4].encode().decode("unicode_escape") if "\\" in fields[4] else fields[4]
     return None
 

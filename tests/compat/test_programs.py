@@ -28,6 +28,7 @@ PROGRAMS = Path(__file__).parent / "programs"
         ("run", "secrets_by_name.py"),
         ("run", "spawned.py", "--times", "2000"),
         ("run", "varied.py"),
+        ("run", "volumes_in_full.py"),
         ("python", "script.py"),
     ],
     ids=[
@@ -44,6 +45,7 @@ PROGRAMS = Path(__file__).parent / "programs"
         "secrets_by_name",
         "spawned",
         "varied",
+        "volumes_in_full",
         "script",
     ],
 )

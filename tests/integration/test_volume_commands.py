@@ -9,8 +9,23 @@ from pathlib import Path
 
 import pytest
 from tests.homes import IONIAN, Home
+from tests.integration.test_command_line import write
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(180)]
+
+LENDER = """
+    import modal
+
+    app = modal.App("lender")
+    image = modal.Image.debian_slim(python_version="3.11")
+
+    @app.function(image=image, volumes={"/shelf": modal.Volume.from_name("SHELF")})
+    def lend():
+        return 1
+"""
+LENDING = "import modal; print(modal.Function.from_name('lender', 'lend').remote())".replace(
+    "modal", "ionian"
+)
 
 
 def volume(home: Home, *arguments: str | Path, fails: bool = False) -> str:
@@ -97,6 +112,19 @@ def test_files_are_copied_removed_and_listed_for_programs(home: Home, shelf: str
     ]
     assert "there is no such file or folder" in volume(home, "ls", shelf, "plays", fails=True)
     assert "expected a path within the volume" in volume(home, "get", shelf, "../x", fails=True)
+
+
+def test_a_deleted_volume_is_named_by_the_container_that_can_not_start(
+    home: Home, shelf: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "lender.py", LENDER.replace("SHELF", shelf))
+    assert home.ionian("deploy", "lender.py", cwd=tmp_path).returncode == 0
+    assert "The containers of lender can't start without it" in volume(home, "delete", shelf, fails=True)
+    volume(home, "delete", shelf, "--yes")
+    volume(home, "create", shelf)
+    done = home.python("-c", LENDING)
+    assert "that it mounts at /shelf was deleted; run or deploy the app again" in done.stdout
+    assert home.ionian("app", "stop", "lender", "--yes").returncode == 0
 
 
 def test_volumes_are_listed_renamed_and_deleted(home: Home, shelf: str) -> None:

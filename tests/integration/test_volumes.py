@@ -55,6 +55,19 @@ def test_a_read_only_mount_is_not_written_to(seen: dict[str, Any]) -> None:
     assert "Read-only file system" in seen["read-only"]
 
 
+def test_a_folder_of_a_volume_is_mounted_alone_and_made_where_it_is_missing(seen: dict[str, Any]) -> None:
+    assert seen["in folder"] == {"above": True, "here": ["up", "weights"]}
+
+
+def test_a_link_to_a_folder_to_mount_is_followed_within_the_volume_and_never_out_of_it(
+    seen: dict[str, Any],
+) -> None:
+    names, written = seen["within"]
+    assert sorted(names) == ["up", "weights"]
+    assert "Read-only file system" in written
+    assert "the folder 'models/out' of the volume at /data can't be mounted" in seen["out"]
+
+
 def test_files_are_copied_and_the_methods_have_twins_for_coroutines(seen: dict[str, Any]) -> None:
     assert seen["copied"] == ["copied/small.txt", "copied/sub"]
     assert seen["coroutines"] == ["from a coroutine", True]

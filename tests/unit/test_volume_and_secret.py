@@ -28,6 +28,17 @@ def test_a_read_only_mount_is_another_handle_of_the_same_volume() -> None:
     assert not volume.is_read_only
 
 
+def test_a_folder_of_a_volume_is_named_by_its_path_within() -> None:
+    volume = ionian.Volume.from_name("v").with_mount_options(sub_path="/models//a/")
+    assert volume.sub_path == "models/a"
+    assert volume.with_mount_options(read_only=True).sub_path == "models/a"
+    assert pickle.loads(pickle.dumps(volume)).sub_path == "models/a"
+    assert volume.with_mount_options(sub_path="/").sub_path == ""
+    for bad in ("../other", 3, "a\0b"):
+        with pytest.raises(InvalidError, match="sub_path: expected"):
+            volume.with_mount_options(sub_path=bad)  # pyright: ignore[reportArgumentType]
+
+
 def test_constructors_that_are_none_say_what_to_write() -> None:
     with pytest.raises(InvalidError, match="from_name"):
         ionian.Volume()

@@ -29,8 +29,9 @@ def add_commands(
     kind: type[NamedObject],
     columns: Sequence[str] = (),
     row: Callable[[ObjectInfo], Sequence[str]] = lambda info: (),
+    warning: Callable[[str, str], str] = lambda name, environment: "",
 ) -> None:
-    """Adds `create`, `list` and `delete`; the list has these columns more."""
+    """Adds `create`, `list` and `delete`; the list has these columns more, and `warning` is said before one is deleted."""
     word = kind._kind  # pyright: ignore[reportPrivateUsage]
     objects: Any = getattr(kind, "objects")  # noqa: B009
 
@@ -57,7 +58,10 @@ def add_commands(
     @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
     @env_option
     def delete(name: str, allow_missing: bool, yes: bool, environment: str) -> None:
-        confirm(f"Delete the {word} {name} with all that is in it? There is no way back.", yes=yes)
+        said_before = "" if yes else warning(name, environment)
+        confirm(
+            f"Delete the {word} {name} with all that is in it? {said_before}There is no way back.", yes=yes
+        )
         with said():
             objects.delete(name, allow_missing=allow_missing, environment_name=environment or None)
         click.echo(f"✓ The {word} {name} is gone.")

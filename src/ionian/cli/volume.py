@@ -11,8 +11,10 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from .. import link
 from ..client.output.words import count, size
 from ..exception import Error
+from ..protocol.volumes import FindVolumeUsers
 from ..volume import FileEntry, FileEntryType, Volume
 from .lists import confirm, env_option, json_option, show_table
 from .named import add_commands, said
@@ -34,7 +36,17 @@ def command() -> None:
     """Volumes: create, list, ls, get, put, rm, cp, rename, delete."""
 
 
-add_commands(command, Volume)
+def _users(name: str, environment: str) -> str:
+    """Who would miss it."""
+    try:
+        volume_id = Volume.from_name(name, environment_name=environment or None).hydrate().object_id
+        apps = link.current().request(FindVolumeUsers(volume_id))[0].apps
+    except Error:
+        return ""  # what is wrong is said when it is deleted
+    return f"The containers of {', '.join(apps)} can't start without it. " if apps else ""
+
+
+add_commands(command, Volume, warning=_users)
 command.commands["create"].params.append(
     click.Option(
         ["--version"],

@@ -275,7 +275,8 @@ class Publication:
 
     def _mounted_volumes(self, volumes: dict[str, Volume]) -> list[VolumeMount]:
         return [
-            VolumeMount(path, self._volume(volume), volume.is_read_only) for path, volume in volumes.items()
+            VolumeMount(path, self._volume(volume), volume.is_read_only, volume.sub_path)
+            for path, volume in volumes.items()
         ]
 
     def _volume(self, volume: Volume) -> str:

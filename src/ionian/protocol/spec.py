@@ -76,11 +76,12 @@ class Scaling:
 
 @dataclass
 class VolumeMount:
-    """A volume at an absolute path of the container."""
+    """A volume, or a folder of it, at an absolute path of the container."""
 
     path: str
     volume_id: str
     read_only: bool = False
+    sub_path: str = ""
 
 
 @dataclass

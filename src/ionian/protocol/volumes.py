@@ -99,6 +99,20 @@ class ExistingFiles:
 
 
 @dataclass
+class FindVolumeUsers:
+    """Asks which apps mount a volume. Answered by VolumeUsers."""
+
+    volume_id: str
+
+
+@dataclass
+class VolumeUsers:
+    """The answer to FindVolumeUsers: the names of apps that are deployed or run."""
+
+    apps: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class RemoveFile:
     """Removes a file, or with `recursive` a folder with all that is in it."""
 

@@ -93,6 +93,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "UpdateEnvironment",
                 "DeleteEnvironment",
             ),
+            "FindVolumeUsers",
             *("PutNamedSecret", "FindSecret", "ListSecrets", "RotateMasterKey"),
             *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),

@@ -408,15 +408,19 @@ class Engine:
             start.devices,
             self.functions_of(app_id),
         )
-        if not spec.secret_ids and not build_secrets(spec):
+        if not spec.secret_ids and not spec.volumes and not build_secrets(spec):
             self._tell(start.worker_id, message)
             return
-        task = asyncio.ensure_future(self._start_with_secrets(start, message))
+        task = asyncio.ensure_future(self._start_with_objects(start, message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _start_with_secrets(self, start: Start, message: StartContainer) -> None:
+    async def _start_with_objects(self, start: Start, message: StartContainer) -> None:
+        """Starts a container that stands on secrets and volumes, if they are still there."""
         try:
+            if gone := await self.server.missing_volumes(message.environment, message.function):
+                self._not_started(start, gone)
+                return
             opened = await self.server.open_secrets(message.app_id, message.function.secret_ids)
             for secret_id in message.function.secret_ids:  # a later one wins
                 message.secrets.update(opened[secret_id])
@@ -425,17 +429,17 @@ class Engine:
             )
         except Exception as error:
             log.exception("secrets of container=%s", start.container_id)
-            ended = ContainerState(
-                start.number, "ended", "start", f"the secrets of the function can't be opened: {error}"
-            )
-            self.container_state(start.worker_id, ended, b"")
-            self.pump()
+            self._not_started(start, f"the secrets of the function can't be opened: {error}")
             return
         if self.dispatcher.may_begin(start.worker_id, start.number):
             self._tell(start.worker_id, message)
             return
         # Meanwhile it was told to end, and its worker, which had never heard of it, could not answer.
         self.container_state(start.worker_id, ContainerState(start.number, "ended", "stopped"), b"")
+        self.pump()
+
+    def _not_started(self, start: Start, why: str) -> None:
+        self.container_state(start.worker_id, ContainerState(start.number, "ended", "start", why), b"")
         self.pump()
 
 

@@ -192,6 +192,14 @@ class Server:
                 log.info("app=%s: %s", app_id, error)
         return opened
 
+    async def missing_volumes(self, environment: str, function: FunctionSpec) -> str:
+        """Why a function can't have its volumes; "" where all are there."""
+        wanted = {mount.volume_id: mount.path for mount in function.volumes}
+        gone = await asyncio.to_thread(self.store.volumes.missing, environment, set(wanted)) if wanted else ()
+        for volume_id in gone:
+            return f"the volume {volume_id} that it mounts at {wanted[volume_id]} was deleted; run or deploy the app again"
+        return ""
+
     def remember_worker(self, actor: Actor, name: str) -> None:
         """A worker joined: after a restart this server waits for it."""
         self._beside(self.store.workers.joined, actor.id, name=name, token_id=actor.token_id)

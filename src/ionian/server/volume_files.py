@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ionian.machine.beneath import FOLDER, folder, give, opened, parts_of
 from ionian.protocol.ids import ulid
 from ionian.protocol.volumes import AT_ONCE, FilePart, FileType, VolumeFile
-
-from .beneath import FOLDER, folder, give, opened, parts_of
 
 FICLONE = 0x40049409
 COPIED_AT_ONCE = 64 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -46,7 +45,7 @@ from .large_inputs import parts_of
 from .network.network import Network
 from .packets import LargeResult
 from .replay import ReplayContainer
-from .sandbox import IdMap, Spawner, sweep
+from .sandbox import Spawner, sweep
 from .templates import Templates
 from .uplink import Uplink
 
@@ -313,14 +312,6 @@ class Worker:
             task = self._rings[image.image_id] = asyncio.ensure_future(inner_ring(self.state.images, image))
         return await asyncio.shield(task)
 
-    def volume(self, volume_id: str) -> Path:
-        """The folder of a volume, writable for the ids that containers have."""
-        folder = self.state.volume(volume_id)
-        ids = IdMap.current()
-        if os.geteuid() == 0 and folder.stat().st_uid != ids.host_uid:
-            _give(folder, ids.host_uid, ids.host_gid)
-        return folder
-
     def results(self, container: Container, batch: Batch) -> None:
         """Results of a container."""
         if max(batch.code) >= BLOB:  # only we name blobs; user code could name another's
@@ -398,11 +389,3 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("worker task failed", exc_info=task.exception())
-
-
-def _give(folder: Path, uid: int, gid: int) -> None:
-    """A volume that no container has had yet, with what its user put there before, to the ids of containers."""
-    os.chown(folder, uid, gid)
-    for _, folders, files, at in os.fwalk(folder):
-        for name in (*folders, *files):
-            os.chown(name, uid, gid, dir_fd=at, follow_symlinks=False)

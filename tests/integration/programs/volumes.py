@@ -55,6 +55,38 @@ def reading() -> str:
     return error_of(lambda: Path("/data/x").write_text("x"))
 
 
+FORKED = {"image": image, "enable_memory_snapshot": True}
+
+
+@app.function(image=image, volumes={"/data": volume.with_mount_options(sub_path="/models/small")})
+def in_folder() -> dict[str, Any]:
+    Path("/data/weights").write_text("w")
+    os.symlink("../..", "/data/up")
+    volume.commit()
+    return {
+        "above": sorted(os.listdir("/data/up/..")) == sorted(os.listdir("/data/../..")),
+        "here": sorted(os.listdir("/data")),
+    }
+
+
+@app.function(
+    volumes={"/data": volume.with_mount_options(sub_path="models/within", read_only=True)}, **FORKED
+)
+def within() -> list[Any]:
+    return [os.listdir("/data"), error_of(lambda: Path("/data/x").write_text("x"))]
+
+
+@app.function(image=image, volumes={"/data": volume.with_mount_options(sub_path="models/out")})
+def out() -> list[str]:
+    return os.listdir("/data")
+
+
+@app.function(image=image, volumes=MOUNT)
+def make_links() -> None:
+    os.symlink("small", "/data/models/within")
+    os.symlink("/etc", "/data/models/out")
+
+
 @app.function(image=image)
 def given(other: modal.Volume) -> list[str]:
     other.remove_file("a")
@@ -118,6 +150,11 @@ def main(folder: str) -> None:
             batch.put_file(io.BytesIO(b"22"), "b")
         seen["ephemeral"] = given.remote(other)
     seen["gone"] = error_of(lambda: other.listdir("/"))
+
+    seen["in folder"] = in_folder.remote()
+    make_links.remote()
+    seen["within"] = within.remote()
+    seen["out"] = error_of(out.remote)
 
     modal.Volume.objects.create("volumes-old")
     modal.Volume.rename("volumes-old", "volumes-new")

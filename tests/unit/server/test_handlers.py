@@ -193,6 +193,10 @@ def test_a_function_id_of_another_app_is_refused(server: Server) -> None:
         ({"mounts": [FileRef("/root/../etc/passwd", "0" * 64, 1)]}, "files: expected absolute paths"),
         ({"mounts": [FileRef("/root/a.py", "xyz", 1)]}, "files: expected SHA-256 digests"),
         ({"volumes": [VolumeMount("/", "vo-1")]}, "volumes: expected different absolute paths below /"),
+        (
+            {"volumes": [VolumeMount("/a", "vo-1", sub_path="../b")]},
+            "sub_path: expected a path within the volume",
+        ),
         ({"volumes": [VolumeMount("/a", "vo-1"), VolumeMount("/a", "vo-2")]}, "volumes: expected different"),
         ({"env": {"A=B": "1"}}, "env: expected names without '='"),
         ({"env": {"A": "\0"}}, "env: expected"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ionian.server import beneath
-from ionian.server.beneath import BadPath
+from ionian.machine import beneath
+from ionian.machine.beneath import BadPath
 from ionian.server.volume_files import Content, VolumeFiles
 
 pytestmark = pytest.mark.timeout(30)

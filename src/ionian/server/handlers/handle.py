@@ -54,7 +54,15 @@ from ionian.protocol.objects import (
 from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, RotateMasterKey
 from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
-from ionian.protocol.volumes import CopyFiles, FindExisting, ListFiles, PutFiles, ReadFile, RemoveFile
+from ionian.protocol.volumes import (
+    CopyFiles,
+    FindExisting,
+    FindVolumeUsers,
+    ListFiles,
+    PutFiles,
+    ReadFile,
+    RemoveFile,
+)
 
 from ...machine.state import StateError
 from ..auth import Actor
@@ -92,6 +100,7 @@ from .volumes import (
     copy_files,
     find_existing,
     find_volume,
+    find_volume_users,
     list_files,
     put_files,
     read_file,
@@ -122,6 +131,7 @@ HANDLED: dict[type, Handler] = {
     ListFiles: list_files,
     ReadFile: read_file,
     FindExisting: find_existing,
+    FindVolumeUsers: find_volume_users,
     PutFiles: put_files,
     RemoveFile: remove_file,
     CopyFiles: copy_files,

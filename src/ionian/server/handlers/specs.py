@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from posixpath import normpath
 
+from ionian.machine.beneath import BadPath, parts_of
 from ionian.protocol.spec import FunctionSpec
 from ionian.protocol.stream import Refused
 
@@ -145,6 +146,10 @@ def _check_paths(spec: FunctionSpec) -> None:
         good = _absolute(mount.path) and mount.path != "/" and mount.path not in seen
         _expect(good, spec, "volumes", "different absolute paths below /", mount.path)
         seen.add(mount.path)
+        try:
+            parts_of(mount.sub_path)
+        except BadPath as error:
+            raise Refused("InvalidError", f"function {spec.tag!r}, sub_path: {error}") from None
 
 
 def _absolute(path: str) -> bool:

@@ -1,10 +1,12 @@
-"""Volumes: FindVolume by name, and their files: ListFiles, ReadFile, PutFiles, FindExisting, RemoveFile, CopyFiles."""
+"""Volumes: FindVolume by name, and their files: ListFiles, ReadFile, PutFiles, FindExisting, RemoveFile, CopyFiles; and who has
+them: FindVolumeUsers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
+from ionian.machine.beneath import BadPath
 from ionian.protocol.apps import FindVolume, FoundVolume
 from ionian.protocol.messages import Done
 from ionian.protocol.objects import FindObject
@@ -16,15 +18,16 @@ from ionian.protocol.volumes import (
     FileList,
     FilePart,
     FindExisting,
+    FindVolumeUsers,
     ListFiles,
     NewFile,
     PutFiles,
     ReadFile,
     RemoveFile,
+    VolumeUsers,
 )
 
 from ..auth import Actor, PermissionDenied, Target, authorise
-from ..beneath import BadPath
 from ..blobs import FULL, BlobError
 from ..volume_files import Content, VolumeFiles
 from .context import Context, in_thread
@@ -69,6 +72,15 @@ async def find_existing(
     """Which paths of a volume are taken."""
     files = await _files(actor, "FindExisting", message.volume_id, context)
     return ExistingFiles(await _asked(lambda: files.existing(message.paths))), b""
+
+
+async def find_volume_users(
+    actor: Actor, message: FindVolumeUsers, _: bytes, context: Context
+) -> tuple[VolumeUsers, bytes]:
+    """Which apps mount a volume."""
+    found = await object_of(actor, "FindVolumeUsers", "volume", message.volume_id, context)
+    specs = await in_thread(context.store.functions.live_specs)
+    return VolumeUsers(sorted({app for app, spec in specs if f'"{found.object_id}"' in spec})), b""
 
 
 async def put_files(actor: Actor, message: PutFiles, payload: bytes, context: Context) -> tuple[Done, bytes]:

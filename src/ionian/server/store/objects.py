@@ -29,7 +29,7 @@ class Objects:
     def by_id(self, object_id: str) -> NamedObject | None:
         """An object by its id."""
         with self._database.read() as session:
-            query = select(NamedObject).where(NamedObject.object_id == object_id, _there(time.time()))
+            query = select(NamedObject).where(NamedObject.object_id == object_id, is_there(time.time()))
             return session.scalar(query)
 
     @once_more
@@ -131,7 +131,8 @@ def made_now() -> float:
     return round(time.time(), 6)
 
 
-def _there(now: float) -> ColumnElement[bool]:
+def is_there(now: float) -> ColumnElement[bool]:
+    """Of objects that nobody deleted, and that are kept if they are ephemeral."""
     return or_(NamedObject.kept_until.is_(None), NamedObject.kept_until > now)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import select
 
 from .database import Database
+from .objects import is_there
 from .schema import NamedObject
 
 
@@ -23,11 +26,12 @@ class Volumes:
             return list(session.scalars(query))
 
     def missing(self, environment: str, volume_ids: set[str]) -> set[str]:
-        """Which of these ids are no volumes of the environment."""
+        """Which of these ids are no volumes of the environment, or were deleted."""
         query = select(NamedObject.object_id).where(
             NamedObject.kind == "volume",
             NamedObject.environment == environment,
             NamedObject.object_id.in_(volume_ids),
+            is_there(time.time()),
         )
         with self._database.read() as session:
             return volume_ids - set(session.scalars(query))

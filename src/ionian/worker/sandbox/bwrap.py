@@ -100,13 +100,13 @@ class Command:
 
     spec: SandboxSpec
     resolver: Path | None = None  # its resolv.conf; None is this machine's
-    sources: list[str] = field(default_factory=list[str])
+    sources: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])  # and what is meant below
     options: list[str] = field(default_factory=list[str])
     fds: list[int] = field(default_factory=list[int])
     targets: list[int] = field(default_factory=list[int])
 
-    def source(self, path: str | Path) -> str:
-        self.sources.append(str(path))
+    def source(self, path: str | Path, below: str = "") -> str:
+        self.sources.append((str(path), below))
         return f"{stage()}/{len(self.sources) - 1}"
 
     def option(self, *words: str) -> None:
@@ -135,7 +135,8 @@ def describe(command: Command) -> None:
     if spec.network:
         _names_of_the_host(command)
     for bind in spec.binds:
-        _show(command, "--ro-bind" if bind.read_only else "--bind", command.source(bind.source), bind.target)
+        source = command.source(bind.source, bind.below)
+        _show(command, "--ro-bind" if bind.read_only else "--bind", source, bind.target)
     for device in spec.devices:
         _show(command, "--dev-bind", command.source(device.source), device.target)
     if spec.python and not spec.init:

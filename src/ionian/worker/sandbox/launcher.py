@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import fcntl
 import importlib
 import json
@@ -49,6 +50,7 @@ MS_BIND, MS_REC, MS_SLAVE = 4096, 1 << 14, 1 << 19
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
 CAP_VERSION_3 = 0x20080522
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+OPENAT2, BENEATH, NO_MAGIC_LINKS = 437, 0x08, 0x02
 KEYCTL_JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219}
 CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -448,19 +450,34 @@ def remove_tree(request: Request, sync: socket.socket) -> None:
     os.execvp("rm", ["rm", "-rf", "--one-file-system", "--", *request["paths"]])
 
 
-def open_source(path: str) -> tuple[int, bool]:
+def open_source(path: str, below: str) -> tuple[int, bool]:
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if below:
+            fd = open_beneath(fd, below)
     except OSError as error:
-        raise OSError(f"{path} is to be shown in the sandbox, but {error.strerror}") from None
+        raise OSError(f"{path}/{below} is to be shown in the sandbox, but {error.strerror}") from None
     return fd, os.path.isdir(f"/proc/self/fd/{fd}")
 
 
-def stage(paths: list[str]) -> None:
+def open_beneath(root: int, path: str) -> int:
+    """A folder below `root`, where user code writes: a link that leads out of it is refused."""
+    how = struct.pack("=3Q", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY, 0, BENEATH | NO_MAGIC_LINKS)
+    fd = libc.syscall(OPENAT2, root, path.encode(), how, len(how))
+    if fd >= 0:
+        return fd
+    if (number := ctypes.get_errno()) != errno.ENOSYS:
+        raise OSError(number, os.strerror(number))
+    for name in path.split("/"):  # an old kernel: no link at all
+        root = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
+    return root
+
+
+def stage(paths: list[tuple[str, str]]) -> None:
     """Binds the sources at STAGE/0, STAGE/1, … in this mount namespace; opened here, as a bind needs, and all before
     the stage hides what lies below it."""
     mount(None, "/", None, MS_REC | MS_SLAVE)
-    sources = [open_source(path) for path in paths]
+    sources = [open_source(path, below) for path, below in paths]
     at = next(p for p in STAGES if os.path.isdir(p))
     mount("tmpfs", at, "tmpfs", 0, "mode=0755,size=64k")
     for number, (fd, is_dir) in enumerate(sources):

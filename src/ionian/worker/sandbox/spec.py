@@ -17,11 +17,12 @@ class SandboxError(Exception):
 
 @dataclass
 class Bind:
-    """A file or folder of this machine, shown inside at `target`."""
+    """A file or folder of this machine, shown inside at `target`; or what is below it, where nothing may lead out of it."""
 
     source: Path
     target: str
     read_only: bool = True
+    below: str = ""
 
 
 @dataclass

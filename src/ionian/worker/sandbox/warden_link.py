@@ -180,12 +180,12 @@ def _request(spec: SandboxSpec, ids: IdMap, init: int, resolver: Path | None) ->
     }
 
 
-def _plan(spec: SandboxSpec, resolver: Path | None) -> tuple[dict[str, Any], list[str]]:
+def _plan(spec: SandboxSpec, resolver: Path | None) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """What forks are made of, by names on the stage, and the sources of these."""
-    sources: list[str] = []
+    sources: list[tuple[str, str]] = []
 
-    def stage(path: Path) -> str:
-        sources.append(str(path))
+    def stage(path: Path, below: str = "") -> str:
+        sources.append((str(path), below))
         return str(len(sources) - 1)
 
     shown = [(bind, False) for bind in (bwrap.names_of_the_host(spec, resolver) if spec.network else [])]
@@ -195,7 +195,7 @@ def _plan(spec: SandboxSpec, resolver: Path | None) -> tuple[dict[str, Any], lis
         "own": stage(spec.scratch),
         "scratches": stage(spec.scratch.parent),
         "room": stage(spec.scratch),  # covered by a folder of the warden's
-        "shows": [(stage(b.source), b.target, b.read_only, is_device) for b, is_device in shown],
+        "shows": [(stage(b.source, b.below), b.target, b.read_only, is_device) for b, is_device in shown],
         "read_only": [path for path in bwrap.READ_ONLY if os.path.exists(path)],
         "masked": [path for path in bwrap.MASKED if os.path.exists(path)],
         "hidden": [path for path in bwrap.HIDDEN if os.path.isdir(path)],

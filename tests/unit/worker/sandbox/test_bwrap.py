@@ -25,7 +25,7 @@ def test_a_bubblewrap_with_overlays_is_found():
 def test_layers_are_stacked_in_their_order_under_the_scratch_folder(tmp_path: Path):
     made = command(tmp_path, layers=[Path("/a"), Path("/b")])
     at = [options[0] for options in pairs(made.options, "--overlay-src")]
-    assert [made.sources[int(name.rpartition("/")[2])] for name in at] == ["/a", "/b"]
+    assert [made.sources[int(name.rpartition("/")[2])][0] for name in at] == ["/a", "/b"]
 
 
 def test_the_host_names_follow_an_images_links_inside_the_image(tmp_path: Path):

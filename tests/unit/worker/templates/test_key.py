@@ -27,6 +27,7 @@ def of(**changes: Any) -> str:
         {"mounts": [FileRef("/root/main.py", "d", 1)]},
         {"env": {"A": "1"}},
         {"volumes": [VolumeMount("/data", "vo-1")]},
+        {"volumes": [VolumeMount("/data", "vo-1", sub_path="a")]},
         {"serialized": "d"},
         {"snapshot": True},
         {"block_network": True},
