@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import later
 from .arguments import flag, wrong
 from .exception import InvalidError
-from .named_object import Ephemeral, NamedObject, NamedObjects, retired
+from .items_object import ItemsObject
+from .named_object import Ephemeral, NamedObjects
 from .steps import Item, Steps, StepsMethod, StreamMethod, run
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @later.fill
-class Dict(NamedObject):
+class Dict(ItemsObject):
     """A dictionary that the server keeps: each change is on disk when its method returns.
 
     ```python
@@ -37,25 +38,6 @@ class Dict(NamedObject):
     objects: ClassVar[NamedObjects[Dict]] = NamedObjects()
     """All dicts of an environment: `create`, `list` and `delete`."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
-        client: Any = None,
-    ) -> Self:
-        """The dict of that name. Nothing is asked of the server until it is used.
-
-        Its first use raises NotFoundError where there is none and `create_if_missing` is not given.
-        """
-        later.refuse("Dict.from_name", client=client)
-        return cls._named(name, environment_name, create_if_missing)
-
     @classmethod
     def from_id(cls, dict_id: str, client: Any = None) -> Self:
         """The dict of an id, `di-…`."""
@@ -72,12 +54,6 @@ class Dict(NamedObject):
         """
         later.refuse("Dict.ephemeral", client=client)
         return Ephemeral(cls, environment_name)
-
-    @classmethod
-    def new(cls) -> Ephemeral[Self]:
-        """Retired: write `ephemeral`."""
-        retired("modal.Dict.new()", "modal.Dict.ephemeral()")
-        return Ephemeral(cls, None)
 
     # --- one key
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import later
 from .arguments import flag, integer, number, wrong
 from .exception import InvalidError
-from .named_object import Ephemeral, NamedObject, NamedObjects, retired
+from .items_object import ItemsObject
+from .named_object import Ephemeral, NamedObjects
 from .steps import Item, Steps, StepsMethod, StreamMethod
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LONGEST_S = 365.0 * DAY_S
 
 
 @later.fill
-class Queue(NamedObject):
+class Queue(ItemsObject):
     """A queue that the server keeps: an item is on disk when `put` returns, and one process gets it.
 
     ```python
@@ -47,25 +48,6 @@ class Queue(NamedObject):
     objects: ClassVar[NamedObjects[Queue]] = NamedObjects()
     """All queues of an environment: `create`, `list` and `delete`."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
-        client: Any = None,
-    ) -> Self:
-        """The queue of that name. Nothing is asked of the server until it is used.
-
-        Its first use raises NotFoundError where there is none and `create_if_missing` is not given.
-        """
-        later.refuse("Queue.from_name", client=client)
-        return cls._named(name, environment_name, create_if_missing)
-
     @classmethod
     def from_id(cls, queue_id: str, client: Any = None) -> Self:
         """The queue of an id, `qu-…`."""
@@ -82,12 +64,6 @@ class Queue(NamedObject):
         """
         later.refuse("Queue.ephemeral", client=client)
         return Ephemeral(cls, environment_name)
-
-    @classmethod
-    def new(cls) -> Ephemeral[Self]:
-        """Retired: write `ephemeral`."""
-        retired("modal.Queue.new()", "modal.Queue.ephemeral()")
-        return Ephemeral(cls, None)
 
     @staticmethod
     def validate_partition_key(partition: str | None) -> bytes:

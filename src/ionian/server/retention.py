@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from typing import TYPE_CHECKING
+
+from .sweeping import STEP_ROWS, Sweeper, in_steps
 
 if TYPE_CHECKING:
     from .store import Store
@@ -26,36 +27,14 @@ KEEP_BYTES = int(os.environ.get("IONIAN_KEEP_RESULTS_BYTES") or 20 << 30)
 
 LOOK_EVERY_S = min(600.0, max(0.2, KEEP_RESULTS_S / 4))
 
-STEP_ROWS = 1000
-"""Rows that one transaction deletes; others write between two of them."""
 
-BETWEEN_S = 0.02
-
-
-class Retention:
-    """Deletes what is due, a little at a time."""
+class Retention(Sweeper):
+    """Deletes results that are due."""
 
     def __init__(self, store: Store) -> None:
+        super().__init__("expired results", LOOK_EVERY_S)
         self._store = store
-        self._task: asyncio.Task[None] | None = None
         self._swept = 0.0  # the results of calls that ended up to here are gone
-
-    def start(self) -> None:
-        """From now on."""
-        self._task = asyncio.ensure_future(self._run())
-
-    def stop(self) -> None:
-        """No more."""
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.sweep(time.time())
-            except Exception:
-                log.exception("deleting expired results")
 
     async def sweep(self, now: float, *, keep_bytes: int = KEEP_BYTES) -> None:
         """Deletes everything that is due at a moment."""
@@ -70,14 +49,10 @@ class Retention:
             log.warning("results of calls that ended first are deleted: the kept ones take too many bytes")
             await self._payloads_until(ended_at)
             excess -= size
-        while await asyncio.to_thread(old.delete_calls, now - KEEP_CALLS_S, STEP_ROWS):
-            await asyncio.sleep(BETWEEN_S)
+        await in_steps(old.delete_calls, now - KEEP_CALLS_S, STEP_ROWS)
 
     async def _payloads_until(self, ended_at: float) -> None:
         old = self._store.old_calls
         while call_ids := await asyncio.to_thread(old.ended, self._swept, ended_at, STEP_ROWS):
-            while await asyncio.to_thread(
-                old.delete_payloads, [call_id for call_id, _ in call_ids], STEP_ROWS
-            ):
-                await asyncio.sleep(BETWEEN_S)
+            await in_steps(old.delete_payloads, [call_id for call_id, _ in call_ids], STEP_ROWS)
             self._swept = call_ids[-1][1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ class Durable:
             self.put(_Numbered(*found, batch.seq))
             self.tries.ended(found[0])
 
-    def _committed(self, group: list[Write], error: StoreError | None) -> None:
+    def _committed(self, group: Sequence[Write], error: StoreError | None) -> None:
         with joined():
             seq = 0
             for one in group:

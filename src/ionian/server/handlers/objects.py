@@ -6,10 +6,10 @@ object's row is `expired`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import Done
@@ -31,15 +31,11 @@ from ionian.protocol.stream import Refused
 
 from ..auth import NOT_OF_SECRETS, Actor, PermissionDenied, Target, authorise
 from ..store.schema import NamedObject
+from ..sweeping import STEP_ROWS, in_steps
 from .context import Context, in_thread
 from .names import check_id, check_name, environment_of, there_are
 
 log = logging.getLogger("ionian.server")
-
-STEP_ROWS = 1000
-"""Rows that one transaction deletes."""
-
-BETWEEN_S = 0.02
 
 KEEP_S = 3 * KEEP_EVERY_S
 """An ephemeral object is kept for so long without a word from who made it."""
@@ -51,9 +47,7 @@ async def find_object(
     """An object, made where it is missing and the message asks for that."""
     if message.object_id:
         return info_of(await object_of(actor, "FindObject", message.kind, message.object_id, context)), b""
-    authorise(actor, "FindObject", Target(message.environment))
-    environment = await environment_of(actor, message.environment, context)
-    check_name(f"a {message.kind}", message.name)
+    environment = await place_of(actor, message.kind, message, context)
     if not message.create:
         return info_of(await find_named(message.kind, environment, message.name, context)), b""
     _refuse_secret(message.kind)
@@ -64,10 +58,8 @@ async def create_object(
     actor: Actor, message: CreateObject, _: bytes, context: Context
 ) -> tuple[ObjectInfo, bytes]:
     """Makes an object, which may be there already only where the message says so."""
-    authorise(actor, "CreateObject", Target(message.environment))
     _refuse_secret(message.kind)
-    environment = await environment_of(actor, message.environment, context)
-    check_name(f"a {message.kind}", message.name)
+    environment = await place_of(actor, message.kind, message, context)
     check_id(PREFIXES[message.kind], message.object_id)
     made = await _create(actor, message.kind, message.name, environment, message.object_id, context)
     if made.object_id != message.object_id and not message.allow_existing:
@@ -162,8 +154,7 @@ async def delete_content(object_id: str, context: Context) -> None:
     """Deletes what is in an object, bit by bit: others write between two of them."""
     for tell in context.on_deleted:
         tell(object_id)
-    while await in_thread(context.store.old_items.delete_content, object_id, STEP_ROWS):
-        await asyncio.sleep(BETWEEN_S)
+    await in_steps(context.store.old_items.delete_content, object_id, STEP_ROWS)
 
 
 def remove_folder(folder: Path) -> None:
@@ -171,6 +162,19 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():  # a plain user's container may have left what belongs to another id
         log.warning("can't remove all of %s: remove what is left as root", folder)
+
+
+class _Named(Protocol):
+    environment: str
+    name: str
+
+
+async def place_of(actor: Actor, kind: ObjectKind, message: _Named, context: Context) -> str:
+    """The environment of the object that a message names, if the actor may send it and the name can be one."""
+    authorise(actor, type(message).__name__, Target(message.environment))
+    environment = await environment_of(actor, message.environment, context)
+    check_name(f"a {kind}", message.name)
+    return environment
 
 
 async def find_named(kind: ObjectKind, environment: str, name: str, context: Context) -> NamedObject:

@@ -24,8 +24,8 @@ from ..auth import Actor, Target, authorise
 from ..master_key import SecretError
 from .apps import app_of
 from .context import Context, in_thread
-from .names import check_id, check_name, environment_of
-from .objects import find_named, info_of, name_of
+from .names import check_id, environment_of
+from .objects import find_named, info_of, name_of, place_of
 
 TOTAL_MAX = 64 << 10
 """Bytes of one secret: an environment of a process holds not much more."""
@@ -48,9 +48,7 @@ async def put_named_secret(
     actor: Actor, message: PutNamedSecret, _: bytes, context: Context
 ) -> tuple[ObjectInfo, bytes]:
     """Makes or changes the secret of a name."""
-    authorise(actor, "PutNamedSecret", Target(message.environment))
-    environment = await environment_of(actor, message.environment, context)
-    check_name("a secret", message.name)
+    environment = await place_of(actor, "secret", message, context)
     check_id("st", message.object_id)
     _check(message.values)
     if message.how == "merge":  # it has to be there
@@ -93,9 +91,7 @@ async def find_secret(
     actor: Actor, message: FindSecret, _: bytes, context: Context
 ) -> tuple[ObjectInfo, bytes]:
     """A secret by its name."""
-    authorise(actor, "FindSecret", Target(message.environment))
-    environment = await environment_of(actor, message.environment, context)
-    check_name("a secret", message.name)
+    environment = await place_of(actor, "secret", message, context)
     found = await find_named("secret", environment, message.name, context)
     if message.required_keys:
         try:

@@ -69,7 +69,8 @@ class Desk:
         until = time.monotonic() + TAKEN_S
         self._unconfirmed = dict.fromkeys(unconfirmed, (until, ""))
         self._carrier = Carrier(self._store.items, self._committed)
-        await self._purge.start()
+        await self._purge.keep_all()
+        self._purge.start()
         self._look()
 
     async def stop(self) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from typing import TYPE_CHECKING
 
 from ..blobs import STALE_WRITE_S
-from ..handlers.objects import BETWEEN_S, KEEP_S, STEP_ROWS, delete_content, remove_folder
+from ..handlers.objects import KEEP_S, delete_content, remove_folder
+from ..sweeping import STEP_ROWS, Sweeper, in_steps
 
 if TYPE_CHECKING:
     from ..handlers.context import Context
-
-log = logging.getLogger("ionian.server")
 
 EVERY_S = 60.0
 
@@ -21,31 +18,17 @@ KINDS = ("dict", "queue", "volume")
 """Whose content is here."""
 
 
-class Purge:
-    """Deletes what is due."""
+class Purge(Sweeper):
+    """Deletes what is due of dicts, queues and volumes."""
 
     def __init__(self, context: Context) -> None:
+        super().__init__("what has expired", EVERY_S)
         self._context = context
         self._store = context.store
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """From now on. Who needs an ephemeral object could not say so while the server was down."""
+    async def keep_all(self) -> None:
+        """Who needs an ephemeral object could not say so while the server was down: they all have some more time."""
         await asyncio.to_thread(self._store.objects.keep_all, KEEP_S)
-        self._task = asyncio.ensure_future(self._run())
-
-    def stop(self) -> None:
-        """No more."""
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self.sweep(time.time())
-            except Exception:
-                log.exception("deleting what has expired")
 
     async def sweep(self, now: float) -> None:
         """Deletes everything that is due at a moment."""
@@ -58,10 +41,8 @@ class Purge:
                 await asyncio.to_thread(remove_folder, self._context.state.volumes / each.object_id)
             await delete_content(each.object_id, self._context)
             await asyncio.to_thread(self._store.objects.forget, each.object_id)
-        while await asyncio.to_thread(rows.delete_entries, now, STEP_ROWS):
-            await asyncio.sleep(BETWEEN_S)
-        while await asyncio.to_thread(rows.delete_partitions, now, STEP_ROWS):
-            await asyncio.sleep(BETWEEN_S)
+        await in_steps(rows.delete_entries, now, STEP_ROWS)
+        await in_steps(rows.delete_partitions, now, STEP_ROWS)
         self._store.items.count_anew()
 
     def _sweep_drafts(self, now: float) -> None:
