@@ -48,6 +48,7 @@ from .store import Store
 from .store.apps import DEPLOYER
 from .store.schedules import Due
 from .store.schema import App
+from .store.usage import Used
 
 log = logging.getLogger("ionian.server")
 
@@ -98,6 +99,8 @@ class Server:
         self._local_listener: asyncio.Server | None = None
         self.local_url = ""  # for the processes of this user on this machine
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._used: list[Used] = []  # by containers that have ended, not in the store yet
+        self._keeping_usage = False
         self._answering: set[asyncio.Task[tuple[Any, bytes]]] = set()
 
     # --- its life
@@ -208,17 +211,29 @@ class Server:
         """A worker is gone for good."""
         self._beside(self.store.workers.gone, worker_id)
 
-    def record_usage(self, container: Container, message: ContainerState) -> asyncio.Future[None]:
+    def record_usage(self, container: Container, message: ContainerState) -> None:
         """Keeps what a container used."""
-        return self._beside(
-            self.store.usage.record,
+        used = Used(
             container.container_id,
             message.usage,
-            environment=container.actor.environment,
-            app_id=container.app_id,
-            function_id=container.function_id,
-            worker_id=container.worker_id,
+            container.actor.environment,
+            container.app_id,
+            container.function_id,
+            container.worker_id,
         )
+        self._used.append(used)
+        if not self._keeping_usage:
+            self._keeping_usage = True
+            self._track(asyncio.ensure_future(self._keep_usage()))
+
+    async def _keep_usage(self) -> None:
+        """One transaction for all that ended during the last: a sync for each container would be most of its cost here."""
+        try:
+            while self._used:
+                used, self._used = self._used, []
+                await asyncio.to_thread(self.store.usage.record_all, used)
+        finally:
+            self._keeping_usage = False
 
     async def share_blobs(self, actor: Actor, app_id: str, digests: list[str]) -> None:
         """Lets the containers of an app read these blobs. Raises Refused where the actor may not hand them on."""
@@ -241,11 +256,14 @@ class Server:
         self.engine.containers.sweep()
         self.engine.pump()
 
-    def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Future[None]:
+    def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Task[None]:
         task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        self._track(task)
+        return task
+
+    def _track(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._done)
-        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -12,6 +12,7 @@ from ionian.protocol.workers import Usage
 from ionian.server.store import Store
 from ionian.server.store.functions import AppIsOver, FunctionIdTaken
 from ionian.server.store.schema import Secret
+from ionian.server.store.usage import Used
 
 
 def new_app(store: Store, name: str = "app", *, client: str = "cl-1", detach: bool = False) -> str:
@@ -195,6 +196,17 @@ def test_usage_is_summed_and_a_container_counts_once(store: Store) -> None:
     assert (used.containers, used.container_seconds, used.cpu_seconds) == (2, 5.0, 2.5)
     assert (used.memory_gib_seconds, used.gpu_seconds) == (5.0, 3.0)
     assert store.usage.of_app("ap-none").containers == 0
+
+
+def test_usage_of_many_containers_is_kept_in_one_transaction_and_each_counts_once(store: Store) -> None:
+    used = [
+        Used(f"ta-{number % 1200}", Usage(1.0 + number // 1200), "main", "ap-1", "fu-1", "wo-1")
+        for number in range(1250)
+    ]
+    store.usage.record_all(used)
+    store.usage.record_all([])
+    total = store.usage.of_app("ap-1")
+    assert (total.containers, total.container_seconds) == (1200, 1250.0)
 
 
 def test_a_revoked_token_stays_revoked(store: Store) -> None:

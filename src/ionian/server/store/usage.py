@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 
 from ionian.protocol.apps import AppUsage
 from ionian.protocol.workers import Usage
 
 from .database import Database
 from .schema import ContainerUsage
+
+
+AT_ONCE = 500
+"""Rows of one statement: a database takes a limited number of values."""
+
+
+@dataclass
+class Used:
+    """What one container used, and whose it was."""
+
+    container_id: str
+    usage: Usage
+    environment: str
+    app_id: str
+    function_id: str
+    worker_id: str
 
 
 class UsageRows:
@@ -30,20 +49,17 @@ class UsageRows:
         worker_id: str,
     ) -> None:
         """Keeps what a container used. A container that is reported twice counts once, with the last report."""
-        row = ContainerUsage(
-            container_id,
-            environment,
-            app_id,
-            function_id,
-            worker_id,
-            time.time(),
-            usage.wall_s,
-            usage.cpu_s,
-            usage.memory_gib_s,
-            usage.gpu_s,
-        )
+        self.record_all([Used(container_id, usage, environment, app_id, function_id, worker_id)])
+
+    def record_all(self, used: Sequence[Used]) -> None:
+        """The same, of many in one transaction."""
+        last = list({one.container_id: _row(one) for one in used}.values())
         with self._database.write() as session:
-            session.merge(row)
+            for at in range(0, len(last), AT_ONCE):
+                rows = last[at : at + AT_ONCE]
+                ids = [row["container_id"] for row in rows]
+                session.execute(delete(ContainerUsage).where(ContainerUsage.container_id.in_(ids)))
+                session.execute(insert(ContainerUsage), rows)
 
     def app_of_container(self, container_id: str) -> str:
         """The app of a container that has ended, or ""."""
@@ -63,3 +79,19 @@ class UsageRows:
         with self._database.read() as session:
             containers, wall, cpu, memory, gpu = session.execute(query).one()
         return AppUsage(app_id, wall, cpu, memory, gpu, containers)
+
+
+def _row(used: Used) -> dict[str, Any]:
+    usage = used.usage
+    return {
+        "container_id": used.container_id,
+        "environment": used.environment,
+        "app_id": used.app_id,
+        "function_id": used.function_id,
+        "worker_id": used.worker_id,
+        "ended_at": time.time(),
+        "wall_s": usage.wall_s,
+        "cpu_s": usage.cpu_s,
+        "memory_gib_s": usage.memory_gib_s,
+        "gpu_s": usage.gpu_s,
+    }
