@@ -15,7 +15,6 @@ from ionian.protocol.workers import Usage
 from .database import Database
 from .schema import ContainerUsage
 
-
 AT_ONCE = 500
 """Rows of one statement: a database takes a limited number of values."""
 

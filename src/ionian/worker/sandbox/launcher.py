@@ -144,6 +144,9 @@ class Launcher:
     def do_remove(self, request: Request, fds: list[int]) -> None:
         self.run_child(request, partial(remove_tree, request))
 
+    def do_remover(self, request: Request, fds: list[int]) -> None:
+        self.run_child(request, partial(become_remover, request, fds))
+
     def do_enter(self, request: Request, fds: list[int]) -> None:
         self.run_child(request, partial(become_enterer, request, fds))
 
@@ -448,6 +451,21 @@ def remove_tree(request: Request, sync: socket.socket) -> None:
     if os.geteuid() != 0:
         enter_user_namespace(sync, CLONE_NEWUSER)
     os.execvp("rm", ["rm", "-rf", "--one-file-system", "--", *request["paths"]])
+
+
+def become_remover(request: Request, fds: list[int], sync: socket.socket) -> None:
+    """Deletes small folders until the worker asks no more; see removal.py."""
+    removal: Any = import_ours("removal")
+    if os.geteuid() != 0:
+        enter_user_namespace(sync, CLONE_NEWUSER)
+    if os.getppid() != request["launcher"]:
+        os._exit(0)  # the launcher died while we changed ids, which clears the parent-death signal
+    sync.close()  # the launcher need not wait for the rest
+    keep_open({0, 1, 2, *fds})
+    try:
+        removal.serve(socket.socket(fileno=fds[0]))
+    finally:
+        os._exit(0)
 
 
 def open_source(path: str, below: str) -> tuple[int, bool]:

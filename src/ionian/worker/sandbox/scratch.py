@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import cgroup
 from .idmap import IdMap
+from .remover import Remover
 from .spawner import Spawner
 from .spec import SandboxError
 
@@ -35,10 +36,16 @@ def prepare(folder: Path, ids: IdMap) -> None:
 
 async def remove(folders: Sequence[Path], ids: IdMap) -> None:
     """Deletes folders with files of any mapped owner and any mode."""
-    there = [str(f.absolute()) for f in folders if os.path.lexists(f)]
+    spawner = Spawner.of_this_loop()
+    there = [
+        str(f.absolute())
+        for f in folders
+        if os.path.lexists(f)
+        and not (ids == IdMap.current() and await Remover.of(spawner).remove(f.absolute(), spawner))
+    ]
     if not there:
         return
-    _, _, end = await Spawner.of_this_loop().run({"do": "remove", "paths": there}, ids)
+    _, _, end = await spawner.run({"do": "remove", "paths": there}, ids)
     if (await end).status != 0:
         left = next((f for f in there if os.path.lexists(f)), None)
         if left:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -38,6 +38,7 @@ class Spawner:
 
     def __init__(self, network: NetNamespaces | None = None) -> None:
         self.network = network  # where its sandboxes have their net namespaces from
+        self.at_end: list[Callable[[], None]] = []  # called when the launcher has ended
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -146,6 +147,8 @@ class Spawner:
         if not self._loop.is_closed():
             self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        for ended in self.at_end:
+            ended()
         if self._loop.is_closed():
             return  # nobody can wait any more
         for answer in self._answers.values():
