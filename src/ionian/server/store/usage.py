@@ -53,12 +53,12 @@ class UsageRows:
     def record_all(self, used: Sequence[Used]) -> None:
         """The same, of many in one transaction."""
         last = list({one.container_id: _row(one) for one in used}.values())
-        with self._database.write() as session:
+        with self._database.transaction(writes=True) as connection:
             for at in range(0, len(last), AT_ONCE):
                 rows = last[at : at + AT_ONCE]
                 ids = [row["container_id"] for row in rows]
-                session.execute(delete(ContainerUsage).where(ContainerUsage.container_id.in_(ids)))
-                session.execute(insert(ContainerUsage), rows)
+                connection.execute(delete(ContainerUsage).where(ContainerUsage.container_id.in_(ids)))
+                connection.execute(insert(ContainerUsage), rows)
 
     def app_of_container(self, container_id: str) -> str:
         """The app of a container that has ended, or ""."""
