@@ -10,6 +10,7 @@ from .exception import InvalidError
 from .execution import is_local
 from .image_chain import begin
 from .image_commands import CommandSteps
+from .image_dockerfile import DockerfileSteps
 from .image_files import SOURCE_ROOT, FileSteps
 from .image_packages import PackageSteps
 from .image_registries import RegistryImages
@@ -31,7 +32,7 @@ __all__ = ["SOURCE_ROOT", "Image"]
 
 
 @later.fill
-class Image(RegistryImages, PackageSteps, CommandSteps, FileSteps):
+class Image(RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FileSteps):
     """What containers hold. Each method returns a new image that stands on this one; nothing is built before an app
     that uses it runs, and each step is built once.
 

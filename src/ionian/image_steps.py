@@ -11,7 +11,7 @@ from .local_files import LocalFile, LocalFolder, files
 from .secret import secret_list
 
 if TYPE_CHECKING:
-    from .protocol.spec import FileRef, Instruction, Op
+    from .protocol.spec import DockerLine, FileRef, Instruction, Op
     from .secret import Secret
 
     Refer = Callable[[list[LocalFile]], list[FileRef]]
@@ -29,6 +29,7 @@ class Step(NamedTuple):
     secrets: tuple[Secret, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     force: bool = False
+    docker: DockerLine | None = None
 
     def instruction(self, refer: Refer, secret_id: Callable[[Secret], str]) -> Instruction:
         """The step as the protocol says it."""
@@ -41,6 +42,7 @@ class Step(NamedTuple):
             secret_ids=[secret_id(secret) for secret in self.secrets],
             env=dict(self.env),
             force=self.force,
+            docker=self.docker,
         )
 
     def given(self, force_build: Any, env: Any, secrets: Any) -> Step:

@@ -30,7 +30,7 @@ NAMES: dict[str, str] = {
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",
         "more ways to build an image": (
-            "Image.build Image.dockerfile_commands Image.from_aws_ecr Image.from_dockerfile "
+            "Image.build Image.from_aws_ecr "
             "Image.from_gcp_artifact_registry Image.from_id Image.from_name Image.from_scratch Image.hydrate "
             "Image.micromamba Image.micromamba_install Image.pip_install_from_pyproject "
             "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish Image.run_function "
@@ -95,6 +95,8 @@ PARAMETERS: dict[str, str] = {
             "more ways to build an image": "setup_dockerfile_commands add_python kwargs",
         },
         "Image.apt_install": {"GPUs in builds": "gpu"},
+        "Image.dockerfile_commands": {"GPUs in builds": "gpu"},
+        "Image.from_dockerfile": {"GPUs in builds": "gpu", "more ways to build an image": "add_python"},
         "Image.pip_install": {"GPUs in builds": "gpu"},
         "Image.pip_install_from_requirements": {"GPUs in builds": "gpu"},
         "Image.run_commands": {"GPUs in builds": "gpu", "volumes in builds": "volumes"},

@@ -28,6 +28,7 @@ KINDS = {
 }
 
 DEFAULTS = {
+    "modal._image.AUTO_DOCKERIGNORE": "AUTO_DOCKERIGNORE",
     "modal.file_pattern_matcher.NON_PYTHON_FILES": repr(ionian.file_pattern_matcher.NON_PYTHON_FILES),
     "...": repr(...),
     "modal.cls._NO_DEFAULT()": repr(ionian.parameters.NO_DEFAULT),

@@ -3,135 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import re
-import shutil
-import socket
 import subprocess
-import tarfile
-import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.homes import cache_folder
+from tests.integration.image_bench import SLIM, Bench, bench, cached, go, shell
+from tests.integration.registries import OwnRegistry, deletion, registry, system
 
 from ionian.protocol.apps import BuildStep
-from ionian.protocol.spec import FileRef, ImageSpec, Instruction
-from ionian.worker.images import BuiltImage, ImageError, ImageStore, inner_ring
-from ionian.worker.images.step import Command, run
-from ionian.worker.sandbox import Spawner
+from ionian.protocol.spec import ImageSpec, Instruction
+from ionian.worker.images import BuiltImage, ImageError, inner_ring
+
+__all__ = ["bench", "cached", "registry"]
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
-
-SLIM = Instruction("FROM", ["debian_slim", "3.11"])
-
-
-Main = Callable[[], Coroutine[Any, Any, None]]
-
-
-def shell(command: str, **more: Any) -> Instruction:
-    return Instruction("RUN", [command], **more)
-
-
-def go(main: Main) -> None:
-    async def closing() -> None:
-        try:
-            await main()
-        finally:
-            Spawner.of_this_loop().close()
-
-    asyncio.run(closing())
-
-
-@dataclass
-class Bench:
-    """A store of images with the blobs that it may fetch, and what builds said."""
-
-    root: Path
-    blobs: Path
-    said: list[BuildStep] = field(default_factory=list[BuildStep])
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        self.blobs.mkdir(exist_ok=True)
-        self.store = ImageStore(self.root, self.fetch)
-
-    async def fetch(self, digest: str) -> Path:
-        return self.blobs / digest
-
-    def file(self, path: str, content: str, mode: int = 0o644) -> FileRef:
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        (self.blobs / digest).write_text(content)
-        return FileRef(path, digest, len(content), mode)
-
-    async def build(
-        self, *steps: Instruction, secrets: dict[str, dict[str, str]] | None = None
-    ) -> BuiltImage:
-        self.count += 1
-        self.said.clear()
-        return await self.store.build(
-            ImageSpec(list(steps)),
-            image_id=f"im-{self.count}",
-            secrets=secrets or {},
-            report=self.said.append,
-        )
-
-    async def output(self, built: BuiltImage, *argv: str) -> str:
-        """What a program says on a built image."""
-        self.count += 1
-        lines: list[str] = []
-        command = Command(list(argv), built.layers, env=built.env, workdir=built.workdir)
-        await run(command, self.root / "tmp" / f"output-{self.count}", lines.append)
-        return "\n".join(lines)
-
-    def states(self, op: str) -> list[str]:
-        return [
-            step.state for step in self.said if step.text.startswith(op) and step.state in ("cached", "done")
-        ]
-
-    def logged(self) -> str:
-        return "\n".join(step.text for step in self.said if step.state == "log")
-
-    def layers(self) -> set[str]:
-        return {path.name for path in (self.root / "l").iterdir()}
-
-
-@pytest.fixture(scope="session")
-def cached() -> Path:
-    """The images that outlive test runs: bases and wheels are had once."""
-    folder = cache_folder() / "images"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-@pytest.fixture
-def bench(tmp_path: Path, cached: Path) -> Bench:
-    """A store that begins with the cached bases and wheels, and nothing else."""
-
-    async def base() -> None:
-        store = ImageStore(cached, lambda digest: asyncio.sleep(0, Path()))
-        await store.build(ImageSpec([SLIM]), image_id="im-test-base", secrets={}, report=lambda step: None)
-
-    go(base)
-    root = tmp_path / "images"
-    root.mkdir()
-    (root / "l").mkdir()
-    (root / "k").mkdir()
-    (root / "cache").symlink_to(cached / "cache")
-    for pin in (cached / "k").glob("*.base"):
-        record = json.loads((cached / "k" / f"{pin.read_text()}.json").read_text())
-        for name in (pin.name, f"{pin.read_text()}.json"):
-            shutil.copy(cached / "k" / name, root / "k" / name)
-        for layer in record["layers"]:
-            if not (root / "l" / layer).exists():
-                (root / "l" / layer).symlink_to(cached / "l" / layer)
-    return Bench(root, tmp_path / "blobs")
 
 
 def test_debian_slim_looks_like_python_slim(bench: Bench):
@@ -516,115 +403,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(bench: Bench, monkeypatch: pytes
 
 
 # --- from a registry -----------------------------------------------------------------------------------------------
-
-
-@dataclass
-class OwnRegistry:
-    """Debian's docker-registry on a port of this machine."""
-
-    host: str
-
-    def push(self, name: str, tag: str, config: dict[str, Any], *layers: bytes) -> str:
-        """Uploads an image by the registry's HTTP protocol; its digest."""
-        described = [
-            {
-                "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                "size": len(data),
-                "digest": self.blob(name, data),
-            }
-            for data in layers
-        ]
-        body = json.dumps({"architecture": "amd64", "os": "linux", "config": config}).encode()
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "size": len(body),
-                "digest": self.blob(name, body),
-            },
-            "layers": described,
-        }
-        data = json.dumps(manifest).encode()
-        self.ask("PUT", f"/v2/{name}/manifests/{tag}", data, str(manifest["mediaType"]))
-        return _digest(data)
-
-    def blob(self, name: str, data: bytes) -> str:
-        place = self.ask("POST", f"/v2/{name}/blobs/uploads/", b"").headers["Location"]
-        joint = "&" if "?" in place else "?"
-        self.ask("PUT", f"{place}{joint}digest={_digest(data)}", data, "application/octet-stream")
-        return _digest(data)
-
-    def ask(self, method: str, url: str, data: bytes, kind: str = "") -> Any:
-        url = url if "://" in url else f"http://{self.host}{url}"
-        request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": kind})
-        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed: script/setup --dev does it as root")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    config = tmp_path / "registry.yml"
-    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
-    config.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": host}}))
-    log = (tmp_path / "registry.log").open("wb")
-    process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-    try:
-        made = OwnRegistry(host)
-        asyncio.run(_answers(made))
-        yield made
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
-
-
-async def _answers(registry: OwnRegistry) -> None:
-    host, _, port = registry.host.partition(":")
-    for _ in range(400):
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError:
-            await asyncio.sleep(0.05)
-            continue
-        writer.close()
-        return
-    raise AssertionError("docker-registry did not open its port")
-
-
-def system(**files: str) -> bytes:
-    """A layer of this machine's shell and its libraries, and of these files."""
-    data = BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        names = ["/bin/dash", "/bin/cat", "/bin/ls"]
-        said = subprocess.run(["ldd", *names], capture_output=True, text=True, check=True).stdout
-        for name in sorted({*names, *re.findall(r"(/\S+) \(0x", said)}):
-            tar.add(os.path.realpath(name), f"usr{name}" if name.startswith("/bin") else name[1:])
-        for name, target in (("bin", "usr/bin"), ("usr/bin/sh", "dash")):
-            link = tarfile.TarInfo(name)
-            link.type, link.linkname = tarfile.SYMTYPE, target
-            tar.addfile(link)
-        for name, content in files.items():
-            info = tarfile.TarInfo(f"data/{name}")
-            info.size, info.uid, info.gid = len(content), 33, 70_000
-            tar.addfile(info, BytesIO(content.encode()))
-    return data.getvalue()
-
-
-def deletion(name: str) -> bytes:
-    data = BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        tar.addfile(tarfile.TarInfo(f"data/.wh.{name}"))
-    return data.getvalue()
 
 
 def test_an_image_of_a_registry_is_built_upon(bench: Bench, registry: OwnRegistry):

@@ -16,14 +16,38 @@ class FileRef:
     mode: int = 0o644
 
 
-Op = Literal["FROM", "RUN", "COPY", "ENV", "WORKDIR", "ENTRYPOINT", "CMD", "SHELL", "PIP", "APT"]
+@dataclass
+class Heredoc:
+    """A text that an instruction of a Dockerfile brings with it (`<<EOF`)."""
+
+    name: str
+    text: str
+    expand: bool = True  # its name was not quoted
+
+
+@dataclass
+class DockerLine:
+    """What an instruction of a Dockerfile has besides its words. Variables in the words are still to be replaced."""
+
+    line: int  # counted from 1
+    text: str  # its first line as written
+    flags: dict[str, str] = field(default_factory=dict[str, str])  # --chown=…; "from": "stage 0" or a name
+    mounts: list[dict[str, str]] = field(default_factory=list[dict[str, str]])  # of RUN
+    exec_form: bool = False  # the words are a program and its arguments, no line for a shell
+    heredocs: list[Heredoc] = field(default_factory=list[Heredoc])
+
+
+Op = Literal[
+    "FROM", "RUN", "COPY", "ENV", "WORKDIR", "ENTRYPOINT", "CMD", "SHELL", "PIP", "APT", "ADD", "ARG", "USER"
+]
 
 
 @dataclass
 class Instruction:
     """One step of an image. Dockerfile words, and two of ours: PIP (arguments of `uv pip install`) and APT (packages).
 
-    FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] or ["scratch", ""].
+    FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"], ["scratch", ""], or
+    ["stage", "0"]: what an earlier FROM of the same image began. With several the image is what the last one began.
     RUN: one shell command. COPY: args = [destination]; `files` lie below it. ENV: args = [key, value, key, value…].
     PIP: `files` are what its arguments name (requirements files), relative to the folder it runs in.
     """
@@ -34,6 +58,7 @@ class Instruction:
     secret_ids: list[str] = field(default_factory=list[str])
     env: dict[str, str] = field(default_factory=dict[str, str])  # seen by this step alone
     force: bool = False  # build it anew, and all that stands on it
+    docker: DockerLine | None = None  # of a Dockerfile's instruction; ADD, ARG and USER always have it
 
 
 @dataclass

@@ -92,7 +92,7 @@ class Bases:
         async def make(folder: Path, scratch: Path) -> None:
             folder.mkdir()
             self.owner.take(folder)
-            await asyncio.to_thread(unpack, registry, found.layers, folder, self._give)
+            await asyncio.to_thread(unpack, registry, found.layers, folder, self.give)
 
         source = f"{found.reference.registry} {found.reference.repository}@{found.digest[:19]}"
         return Base(found.digest, source, make, configured(found.config))
@@ -115,7 +115,7 @@ class Bases:
         source = "this machine's own packages"
         return Base(f"machine {status}", source, make, slim_record(), needs_pip=True)
 
-    def _give(self, path: Path, uid: int, gid: int) -> None:
+    def give(self, path: Path, uid: int, gid: int) -> None:
         """Gives a file of an image to the id that its number is in a sandbox; to root where there is no such id."""
         if self.owner.active:
             inside = uid < self.ids and gid < self.ids

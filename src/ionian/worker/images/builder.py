@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ionian.protocol.spec import Instruction
 
-from . import overlay
+from . import dockerfile, overlay, run_mounts
 from .bases import Base, Bases, architecture
+from .dockerfile import Resolved
 from .host import HostSettings, split_args
 from .overlay import Owner
 from .packages import Target, Uv
 from .pythons import Bytecode, find_python
 from .records import DEFAULT_PATH, ImageError, Python, Record
-from .registry import RegistryError
+from .registry import RegistryError, Unreachable
 from .sources import Sources
 from .step import Command, failed, ran
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BUILD_ENV = {"HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "PATH": DEFAULT_PATH, "TERM": "dumb"}
 """What a step sees besides the image's own variables, which win."""
+
+NO_MOUNTS: Mapping[str, Record] = {}
 
 APT = "apt-get update -q && apt-get install -y -q {packages} && rm -f /var/cache/apt/archives/*.deb"
 
@@ -116,6 +119,10 @@ class Builder:
             else:
                 self.news.cached()
         except RegistryError as error:
+            if known is None and isinstance(error, Unreachable) and (version := slim_version(name)):
+                self.news.source(f"{self.news.text}: {error}; made here as debian_slim is")
+                slim = self.store.root / "k" / f"{_hash(['debian_slim', version, architecture()])}.base"
+                return await self._slim(version, slim, forced)
             if known is None:
                 raise ImageError(f"{self.news.text}: {error}") from None
             self.news.source(f"{self.news.text}: as it was here before; {error}")
@@ -148,12 +155,26 @@ class Builder:
             record = await self._packages(record, ["pip"], Instruction("PIP"), _hash([key, "pip"]))
         return self.store.save(record)
 
-    async def apply(self, instruction: Instruction, below: Record) -> Record:
+    async def apply(self, resolved: Resolved, below: Record) -> Record:
         """The record after an instruction that isn't FROM; `below` has the new key already."""
+        instruction = resolved.instruction
         args = instruction.args
         match instruction.op:
+            case "RUN" if instruction.docker is not None:
+                return await self._run(
+                    dockerfile.command(resolved, below.shell), below, instruction, resolved.mounts
+                )
             case "RUN":
                 return await self._run([*below.shell, " ".join(args)], below, instruction)
+            case "ARG":
+                return below.but(args=below.args | ({args[0]: args[1]} if len(args) > 1 else {}))
+            case "USER":
+                return below.but(user=args[0])
+            case "COPY" | "ADD" if instruction.docker is not None:
+                async with self.store.layer(below.key, "copy") as draft:
+                    if draft is not None:
+                        await dockerfile.copy(self, resolved, below, draft)
+                return await self._with_python(self._on_top(below))
             case "APT":
                 command = APT.format(packages=" ".join(f"'{name}'" for name in args))
                 return await self._run(["/bin/sh", "-c", command], below, instruction)
@@ -180,7 +201,13 @@ class Builder:
             case _:
                 raise ImageError(f"{self.news.text}: expected FROM only at the beginning of an image")
 
-    async def _run(self, argv: list[str], below: Record, instruction: Instruction) -> Record:
+    async def _run(
+        self,
+        argv: list[str],
+        below: Record,
+        instruction: Instruction,
+        mounts: Mapping[str, Record] = NO_MOUNTS,
+    ) -> Record:
         async with self.store.layer(below.key, "step") as draft:
             if draft is not None:
                 command = Command(
@@ -190,6 +217,8 @@ class Builder:
                     workdir=below.workdir or "/",
                     host=self.host,
                 )
+                if instruction.docker is not None:
+                    await run_mounts.prepare(self, command, instruction, below, mounts, draft.scratch)
                 async with ran(command, draft.scratch / "box", self.news.log) as outcome:
                     if outcome.code:
                         raise failed(self.news.text, outcome.code, outcome.tail)
@@ -246,13 +275,26 @@ class Builder:
         return below.but(layers=[*below.layers, name or below.key[:12]])
 
     def _env(self, below: Record, instruction: Instruction) -> dict[str, str]:
-        return BUILD_ENV | below.env | instruction.env | self.secrets
+        args = below.args if instruction.docker is not None else {}
+        return BUILD_ENV | args | below.env | instruction.env | self.secrets
+
+    def give(self, path: Path, uid: int, gid: int) -> None:
+        """Gives a file to a user as the image numbers them."""
+        self._bases().give(path, uid, gid)
 
     async def _with_python(self, record: Record) -> Record:
         """The record with the Python that its layers have now."""
         layers, env = self.store.paths(record), BUILD_ENV | record.env
         scratch = self.store.scratch(record.key)
         return record.but(python=await find_python(layers, env, record.python, scratch))
+
+
+def slim_version(name: str) -> str:
+    """The version of Python where an image is what `debian_slim` is, such as `python:3.11-slim`; else ""."""
+    image, _, tag = name.partition(":")
+    version, _, kind = tag.partition("-")
+    slim = image in ("python", "library/python", "docker.io/python", "docker.io/library/python")
+    return version if slim and kind in ("slim", "slim-bookworm", "slim-trixie") else ""
 
 
 def same_python(base: Sequence[Path], layers: Sequence[Path], python: Python) -> bool:

@@ -45,6 +45,8 @@ class Record:
     python: Python | None = None
     base: str = ""  # whose Python may fill the shared cache of .pyc files: equal for equal, unchanged bases
     arch: str = ""
+    args: dict[str, str] = field(default_factory=dict[str, str])  # ARG of a Dockerfile: seen by its RUN alone
+    user: str = ""  # USER of a Dockerfile: who its RUN runs as
 
     def but(self, **changes: object) -> Record:
         """A copy with other values."""

@@ -10,7 +10,7 @@ import os
 import re
 import secrets as random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,14 +19,15 @@ from ionian.protocol.spec import FileRef, ImageSpec, Instruction
 
 from ..sandbox import IdMap, remove_folders
 from . import overlay
-from .bases import architecture
 from .builder import Builder, Draft
+from .dockerfile import Resolved, resolve
 from .files import Files
 from .host import HostSettings
 from .locks import locked
 from .overlay import Owner
 from .records import DEFAULT_PATH, BuiltImage, ImageError, Record, write_whole
 from .registry import OutOfReach
+from .stages import Order, Stages
 
 Report = Callable[[BuildStep], None]
 
@@ -73,21 +74,7 @@ class ImageStore:
         if not self._swept:
             await self.sweep()
         host = await asyncio.to_thread(HostSettings.read)
-        record = Record("", arch=architecture())
-        forced = ""
-        for number, instruction in enumerate(steps, 1):
-            news = News(image_id, number, len(steps), instruction, report)
-            if instruction.force:
-                forced = random.token_hex(8)
-            missing = [one for one in instruction.secret_ids if one not in secrets]
-            if missing:
-                raise ImageError(f"{news.text}: expected the values of secret {missing[0]}, and got none")
-            values = {name: value for one in instruction.secret_ids for name, value in secrets[one].items()}
-            builder = Builder(self, host, environment, values, news)
-            try:
-                record = await self._step(builder, record, instruction, forced, news)
-            except OSError as error:
-                raise ImageError(f"{news.text}: {self._explain(error)}") from error
+        record = await Stages(self, Order(image_id, steps, secrets, host, environment, report)).build()
         write_whole(self.root / "i" / _safe(image_id), record.key.encode())
         return self._built(image_id, record)
 
@@ -167,15 +154,41 @@ class ImageStore:
             finally:
                 await asyncio.shield(remove_folders([scratch], self.ids))
 
-    async def _step(
-        self, builder: Builder, below: Record, instruction: Instruction, forced: str, news: News
+    def news(self, order: Order, number: int, instruction: Instruction) -> News:
+        """What is said of one instruction of a build."""
+        return News(order.image_id, number, len(order.steps), instruction, order.report)
+
+    async def step(
+        self,
+        builder: Builder,
+        below: Record,
+        instruction: Instruction,
+        forced: str,
+        sources: Mapping[str, Record],
     ) -> Record:
-        """The record after an instruction: found, or built."""
+        """The record after an instruction: found, or built. `sources`: the images that it copies from."""
+        try:
+            return await self._step(builder, below, instruction, forced, sources)
+        except OSError as error:
+            raise ImageError(f"{builder.news.text}: {self._explain(error)}") from error
+
+    async def _step(
+        self,
+        builder: Builder,
+        below: Record,
+        instruction: Instruction,
+        forced: str,
+        sources: Mapping[str, Record],
+    ) -> Record:
+        news = builder.news
         if instruction.op == "FROM":
             record = await builder.begin(instruction, forced)
             news.done()
             return record
-        key = _hash([RECIPE, below.key, forced, *builder.key_of(instruction)])
+        resolved = Resolved(instruction)
+        if instruction.docker is not None:
+            resolved = await asyncio.to_thread(resolve, instruction, below, self.paths(below), sources)
+        key = _hash([RECIPE, below.key, forced, *builder.key_of(resolved.instruction), *resolved.key])
         known = self.load(key)
         if known is not None:
             news.cached()
@@ -186,7 +199,7 @@ class ImageStore:
             if known is not None:
                 news.cached()
                 return known
-            record = await builder.apply(instruction, below.but(key=key))
+            record = await builder.apply(resolved, below.but(key=key))
             if len(record.layers) > MOST_LAYERS:
                 record = await self._flatten(record)
             self.save(record)
@@ -268,6 +281,10 @@ def describe(instruction: Instruction) -> str:
     args = instruction.args
     if instruction.op == "ENV":
         args = args[::2]
+    if instruction.op == "ARG":
+        args = args[:1]
+    elif instruction.docker is not None and instruction.op != "ENV":
+        return f"{instruction.docker.text[:180].rstrip()} (line {instruction.docker.line})"
     if instruction.op == "COPY":
         args = [f"{len(instruction.files)} file{'s' * (len(instruction.files) != 1)}", *args]
     text = " ".join(args) if instruction.op != "RUN" else "; ".join(" ".join(args).strip().splitlines())

@@ -42,11 +42,11 @@ def unpack(registry: Registry, layers: list[Layer], target: Path, give: Give) ->
             raise RegistryError(f"expected a layer with digest {layer.digest}, got {hashed.digest()}")
 
 
-def apply(stream: IO[bytes], target: Path, give: Give) -> None:
-    """Applies one layer's tar stream to `target`."""
+def apply(stream: IO[bytes], target: Path, give: Give, *, layer: bool = True) -> None:
+    """Applies one layer's tar stream to `target`. An archive that is no `layer` may be packed, and deletes nothing."""
     folders: list[tuple[Path, tarfile.TarInfo]] = []
     made: set[str] = set()  # by this layer: an opaque mark spares them
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
+    with tarfile.open(fileobj=stream, mode="r|" if layer else "r|*") as tar:
         for member in tar:
             folder, name = os.path.split("/" + member.name.strip("/"))
             if name in ("", ".", ".."):
@@ -55,11 +55,11 @@ def apply(stream: IO[bytes], target: Path, give: Give) -> None:
             real, _ = overlay.resolve([target], folder)
             place = target / real.lstrip("/")
             _make_parents(place, give)
-            if name == OPAQUE:
+            if layer and name == OPAQUE:
                 for entry in list(place.iterdir()):
                     if str(entry) not in made:
                         overlay.remove(entry)
-            elif name.startswith(WHITEOUT):
+            elif layer and name.startswith(WHITEOUT):
                 overlay.remove(place / name[len(WHITEOUT) :])
             else:
                 _write(tar, member, place / name, target)
