@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .app import App
     from .client.deploy import Deployed
+    from .logs import LogsManager
 
     Strategy = Literal["rolling", "recreate"]
 
@@ -149,6 +150,13 @@ class Deployable:
 
         message = StopApp(_id(self), "stopped by app.stop()", for_good=True)
         link.current().request(message)
+
+    @property
+    def logs(self) -> LogsManager:
+        """What its containers wrote, of an app that runs or is deployed: `.tail(…)`, `.fetch(…)`, `.stream(…)`."""
+        from .logs import LogsManager
+
+        return LogsManager(lambda: _id(self))
 
     @BlockingMethod
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:

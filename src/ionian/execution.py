@@ -50,6 +50,11 @@ def is_local() -> bool:
     return not _process.remote
 
 
+def current_input() -> Input | None:
+    """The call, and the index in it, of the input that this code runs for."""
+    return _input.get()
+
+
 def current_input_id() -> str | None:
     """The id of the input that this code runs for; None outside a container."""
     current = _input.get()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .app import App
     from .image import Image
+    from .logs import LogsManager
     from .protocol.spec import ClassSpec
     from .retries import Retries
     from .scaling import FunctionAutoscalerSettings, FunctionStats
@@ -271,6 +272,13 @@ class Function(Generic[P, R, L]):
         message = GetFunctionStats(self.hydrate().function_id)
         answer, _ = link.current().request(message)
         return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
+
+    @property
+    def logs(self) -> LogsManager:
+        """What its containers wrote: `.tail(…)`, `.fetch(…)`, `.stream(…)`. A class has one log for its methods."""
+        from .logs import LogsManager
+
+        return LogsManager(lambda: self.hydrate().function_id)
 
     # --- what it is
 

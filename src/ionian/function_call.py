@@ -13,6 +13,7 @@ from .steps import Steps, StepsMethod, run_async
 
 if TYPE_CHECKING:
     from .call_graph import InputInfo
+    from .logs import CallLogs
     from .protocol.batch import Batch
     from .protocol.calls import Outputs
 
@@ -148,6 +149,13 @@ class FunctionCall(Generic[R]):
             f"{reason.count} {'input' if reason.count == 1 else 'inputs'} {reason.state}: {reason.reason}"
             for reason in answer.reasons
         ]
+
+    @property
+    def logs(self) -> CallLogs:
+        """What its inputs wrote: `.tail(…)`, `.fetch(…)`, `.stream(…)`."""
+        from .logs import CallLogs
+
+        return CallLogs(lambda: self._call_id)
 
     gather: ClassVar[_Gather]
 

@@ -25,7 +25,7 @@ NAMES: dict[str, str] = {
             "Secret.get_dashboard_url Environment.get_dashboard_url Dict.get_dashboard_url Queue.get_dashboard_url"
         ),
         "logs and statistics by call": (
-            "App.logs App.stats App.info FunctionCall.logs Function.logs Function.stats Function.info Function.metrics Image.logs types"
+            "App.stats App.info Function.stats Function.info Function.metrics Image.logs types"
         ),
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",

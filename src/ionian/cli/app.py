@@ -76,6 +76,7 @@ def list_apps(limit: int | None, environment: str, as_json: bool) -> None:
 @click.argument("app_identifier", metavar="APP")
 @click.option("--function", default="", help="Of this function alone.")
 @click.option("--container", default="", help="Of this container alone, by its id.")
+@log_lines.call_option
 @log_lines.options
 @click.option("--show-function-id", is_flag=True, help="Begin each line with its function.")
 @click.option("--show-container-id", is_flag=True, help="Begin each line with the id of its container.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from .. import config
 from ..protocol.calls import CallExplained, CallInfo, CallList, ExplainCall, GetCallInfo, ListCalls
 from ..protocol.tags import shown
+from . import logs as log_lines
 from .lists import ask, env_option, find_app, json_option, moment, show_table
 
 Status = Literal["pending", "done", "cancelled"]
@@ -84,3 +85,12 @@ def why(call_id: str, as_json: bool) -> None:
         click.echo(f"{explained.tag} ({call_id}), spawned {moment(info.created_at)}: {done}")
     columns = ("State", "Inputs", "First", "Place", "Container ID", "Reason")
     show_table(columns, rows, as_json=as_json, nothing="It waits for nothing.")
+
+
+@command.command("logs", short_help="Show what a call printed.")
+@click.argument("call", metavar="CALL")
+@click.option("--all", "everything", is_flag=True, help="All lines that are kept.")
+@log_lines.options
+def logs(call: str, **options: Any) -> None:
+    """Shows what a call printed, or one input of it: CALL is an id such as fc-… or in-…:0"""
+    log_lines.show(call=call, **options)

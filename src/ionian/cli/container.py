@@ -66,6 +66,7 @@ def _parts(info: ContainerInfo) -> str:
 @command.command("logs", short_help="Show what a container printed.")
 @click.argument("container_id", metavar="CONTAINER")
 @click.option("--all", "everything", is_flag=True, help="All lines that are kept.")
+@log_lines.call_option
 @log_lines.options
 def logs(container_id: str, **options: Any) -> None:
     """Shows what a container printed, also one that has ended: CONTAINER is an id such as ta-…"""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ..protocol.apps import STARTED, LogLine, LogLines, ReadLogs
+from ..protocol.ids import input_id
 from .lists import ask, now
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,8 +42,11 @@ class _Ago(click.ParamType[float]):
 
 
 def options(function: F) -> F:
-    """The options that both commands have."""
+    """The options that all commands have."""
     for option in (
+        click.option(
+            "--show-function-call-id", is_flag=True, help="Begin each line with its call and input."
+        ),
         click.option(
             "--timestamps", is_flag=True, help="Begin each line with the time at which it was written."
         ),
@@ -61,11 +65,18 @@ def options(function: F) -> F:
     return function
 
 
+def call_option(function: F) -> F:
+    """`--call`: of commands that show what is of many calls."""
+    text = "Of this call alone, fc-…, or of this input of it, in-…"
+    return click.option("--function-call", "--call", "call", default="", help=text)(function)
+
+
 def show(
     *,
     app_id: str = "",
     function: str = "",
     container_id: str = "",
+    call: str = "",
     follow: bool,
     since: float,
     until: float,
@@ -74,6 +85,7 @@ def show(
     source: str | None,
     timestamps: bool,
     show_function_id: bool = False,
+    show_function_call_id: bool = False,
     show_container_id: bool = False,
     everything: bool = False,
 ) -> None:
@@ -81,10 +93,13 @@ def show(
     if follow and until:
         raise click.UsageError("--until and --follow: expected one of them, got both")
     lines = 0 if everything or (tail is None and (since or until)) else tail or TAIL
+    call_id, index = _call(call)
     wanted = ReadLogs(
         app_id,
         container_id,
         function,
+        call_id=call_id,
+        index=index,
         since_s=since,
         until_s=until,
         tail=lines,
@@ -94,21 +109,40 @@ def show(
     answer: LogLines = ask(wanted)
     while True:
         for line in answer.lines:
-            _print(line, timestamps=timestamps, function=show_function_id, container=show_container_id)
+            shown = [
+                line.function if show_function_id else "",
+                _input(line) if show_function_call_id else "",
+                line.container_id if show_container_id else "",
+            ]
+            _print(line, [part for part in shown if part], timestamps=timestamps)
         if answer.ended or not (answer.more or follow):
             return
         wanted.cursor, wanted.wait_s = answer.cursor, 0.0 if answer.more else WAIT_S
         answer = ask(wanted)
 
 
-def _print(line: LogLine, *, timestamps: bool, function: bool, container: bool) -> None:
-    parts: list[str] = []
+def _call(named: str) -> tuple[str, int]:
+    """A call, and which of its inputs, of the id of either."""
+    match = re.fullmatch(r"(fc|in)-([0-9A-Za-z]{26})(?::([0-9]{1,9}))?", named)
+    if match is None or (match[1] == "fc") == bool(match[3]):
+        if not named:
+            return "", -1
+        raise click.UsageError(
+            f"--call: expected the id of a call, fc-…, or of an input, in-…:0, got {named!r}"
+        )
+    return f"fc-{match[2]}", int(match[3]) if match[3] else -1
+
+
+def _input(line: LogLine) -> str:
+    """Which call, or input, a line is of."""
+    if not line.call_id:
+        return "-"
+    return input_id(line.call_id, line.index) if line.index >= 0 else line.call_id
+
+
+def _print(line: LogLine, about: list[str], *, timestamps: bool) -> None:
     if timestamps:
-        parts.append(datetime.fromtimestamp(line.at).astimezone().isoformat(" ", "milliseconds"))
-    if function:
-        parts.append(line.function)
-    if container:
-        parts.append(line.container_id)
-    prefix = click.style(" ".join(parts), dim=True) + " " if parts else ""
+        about.insert(0, datetime.fromtimestamp(line.at).astimezone().isoformat(" ", "milliseconds"))
+    prefix = click.style(" ".join(about), dim=True) + " " if about else ""
     colour = COLOURS.get(line.fd)
     click.echo(prefix + (click.style(line.text, fg=colour) if colour else line.text))

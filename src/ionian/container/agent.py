@@ -24,6 +24,7 @@ from . import lifecycle, modules
 from .results import Results, flush_output
 from .signals import leading_to
 from .wire import Messages, Packets
+from .written import marks
 
 HIDE = RING + "/"
 """Frames of files below this are ours, not the user's."""
@@ -34,6 +35,7 @@ def main() -> None:
     side = opened()
     begin = Begin(**first(side)[1])
     become(begin)
+    marks.install()
     link.connect_by(lambda: link_of(side, begin))
     started = time.monotonic()
 
@@ -123,6 +125,7 @@ def serve(
     packets = Packets(socket.socket(fileno=DATA_FD))
     results = Results(packets, begin.container_id, HIDE)
     runner = runner_of(begin)(packets, mmap.mmap(CELL_FD, 0), results, callables)
+    marks.begin(getattr(runner, "running", None))
     with leading_to(runner):
         side.send(Ready(f"{sys.version_info[0]}.{sys.version_info[1]}", seconds))
         runner.serve()

@@ -24,6 +24,7 @@ from .payloads import Row, pickled
 from .results import Results
 from .threads import Threads, forget_interrupt, interrupt, this_thread
 from .wire import Packets
+from .written import marks
 
 CLAIMS_A_TURN = 32
 """Then the tasks of the loop have their turn."""
@@ -152,6 +153,8 @@ class ConcurrentRunner:
 
     def _end(self, job: Job, row: Row) -> None:
         """The result goes out; only then is the slot free, so that a container that dies between has run the input."""
+        if marks.wrote:
+            marks.settle(job.call_id, job.index)
         self._results.send(job.call_id, [row])
         self._leave_slot(job)
         if self._on_loop:
@@ -198,6 +201,8 @@ class ConcurrentRunner:
             if self._stopping and loop.is_cancelled(error):
                 return  # without a result: it is run again elsewhere
             row = job.row(ERROR, self._failure(job, error))
+        if marks.wrote:
+            marks.settle(job.call_id, job.index)
         self._over.append(job)
         self._later(job.call_id, row)
 

@@ -11,6 +11,7 @@ from ..protocol.batch import ERROR, OK
 from ..serialization import dump_failure
 from .job import Job
 from .payloads import Row, pickled
+from .written import share
 
 
 class Group(Job):
@@ -49,6 +50,9 @@ class Group(Job):
     def enter(self) -> None:
         """User code of the batch runs in this context from here on: as its first input."""
         execution.set_input(self.jobs[0].call_id, self.jobs[0].index)
+        if len(self.jobs) > 1:
+            calls = {job.call_id for job in self.jobs}
+            share(calls.pop() if len(calls) == 1 else "")
 
     def call(self) -> Any:
         """Calls the function: its result, or a coroutine of it."""

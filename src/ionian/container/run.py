@@ -22,6 +22,7 @@ from .lifecycle import Callables
 from .payloads import FilePayload, Payload, Row, pickled, unpickled
 from .results import Results
 from .wire import Packets
+from .written import marks
 
 HOLD_NS = 500_000
 """Results of a packet are joined for at most half a millisecond."""
@@ -90,6 +91,11 @@ class Runner:
             pass
         finally:
             self._flush()
+
+    def running(self) -> execution.Input | None:
+        """The input that runs, for who asks from within it."""
+        started, index = _cell.unpack_from(self._cell)
+        return (self._call_id, index) if started else None
 
     # --- signals
 
@@ -185,6 +191,8 @@ class Runner:
                     result, code = self._failure(error, index), ERROR
             except (InputCancellation, KeyboardInterrupt) as error:  # it came as the input ended
                 result, code = self._failure(error, index), ERROR
+            if marks.wrote:
+                marks.settle(call_id, index)
             given = None  # as above: what is large is not kept until the next ones are here
             if faults.ARMED:
                 faults.reach("container.ran")

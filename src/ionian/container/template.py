@@ -27,6 +27,7 @@ from .results import flush_output
 from .surroundings import Surroundings
 from .volume_reads import VolumeReads
 from .wire import Messages
+from .written import marks
 
 IMPORT = "its import"
 ENTER = "its @enter(snap=True)"
@@ -71,6 +72,7 @@ class Template:
     def load(self) -> None:
         """Imports the user's module and goes on from there; returns only where user code ends the process."""
         agent.become(self._begin)
+        marks.install()
         self._pools = Pools()
         self._surroundings = Surroundings()
         self._reseed = Reseed()

@@ -226,9 +226,13 @@ class ReadLogs:
     app_id: str = ""
     container_id: str = ""
     function: str = ""  # a tag
+    function_id: str = ""  # in the place of app and tag
     call_id: str = ""
+    index: int = -1  # of the call's inputs; -1: all
     since_s: float = 0.0  # so many seconds back; 0: no bound
     until_s: float = 0.0
+    since_at: float = 0.0  # the same as times: seconds since 1970, as lines have them
+    until_at: float = 0.0
     tail: int = 100  # at most so many lines; 0: all
     grep: str = ""  # what a line must hold
     fd: int = 0  # 1 stdout, 2 stderr, 3 Ionian itself, 4 how it started; 0: all but the last
@@ -245,6 +249,8 @@ class LogLine:
     container_id: str
     fd: int
     text: str
+    call_id: str = ""  # where the container knew for which input this was written,
+    index: int = -1  # and which of the call's; -1: a batch of several, or not known
 
 
 @dataclass

@@ -120,7 +120,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
             *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats", "FindEnvironment"),
-            "FindSecret",
+            *("FindSecret", "ReadLogs"),
             *OBJECTS,
             *VOLUMES,
             *("FindBlobs", "Blob", "ReadBlob"),
@@ -130,7 +130,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
 """The messages that each kind of peer may send unasked, by name; INPUTS and RESULTS are the batches.
 What is not here is refused: a new message is nobody's until it is written down."""
 
-OWN_APP = frozenset({"FindBlobs", "Blob", "ReadBlob"})
+OWN_APP = frozenset({"FindBlobs", "Blob", "ReadBlob", "ReadLogs"})
 """What a container may do to its own app alone; anything else it may do in its app's whole environment."""
 
 NOT_OF_SECRETS = OBJECTS - {"FindObject"}

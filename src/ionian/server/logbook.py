@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..protocol.apps import Log, LogLine
-from ..protocol.lines import LineAssembler
+from ..protocol.lines import LineAssembler, Written
 from .logfiles import Lines, LogFiles, Position, Query
 
 log = logging.getLogger("ionian.server")
@@ -193,7 +193,7 @@ class LogBook:
         self._end_streams(by_app, ended.container_id)
         if ended.last:
             about = Log(ended.app_id, ended.function, ended.container_id, 3)
-            lines += self._lines([ended.last], about, self._clock())
+            lines += self._lines([Written(ended.last)], about, self._clock())
 
     def _end_streams(self, lines: dict[str, list[LogLine]], container_id: str) -> None:
         for key in [key for key in self._assemblers if key[0] == container_id]:
@@ -202,8 +202,11 @@ class LogBook:
                 self._lines(assembler.flush(), message, self._clock())
             )
 
-    def _lines(self, texts: list[str], about: Log, at: float) -> list[LogLine]:
-        return [LogLine(at, about.function, about.container_id, about.fd, text) for text in texts]
+    def _lines(self, written: list[Written], about: Log, at: float) -> list[LogLine]:
+        function, container_id, fd = about.function, about.container_id, about.fd
+        return [
+            LogLine(at, function, container_id, fd, text, call_id, index) for text, call_id, index in written
+        ]
 
     def _keep(self, lines: dict[str, list[LogLine]]) -> None:
         for app_id, found in lines.items():

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,7 +28,20 @@ SEGMENT_BYTES = 4 * MIB
 ANSWER_BYTES = 1 * MIB
 """About so much is read at a time; who wants more asks again from the position."""
 
-_row = msgspec.json.Decoder(tuple[float, str, str, int, str])
+
+class _Row(msgspec.Struct, array_like=True):
+    """A line as it is kept; earlier versions of Ionian knew of no calls."""
+
+    at: float
+    function: str
+    container_id: str
+    fd: int
+    text: str
+    call_id: str = ""
+    index: int = -1
+
+
+_row = msgspec.json.Decoder(_Row)
 _encoder = msgspec.json.Encoder()
 
 
@@ -88,6 +101,8 @@ class Query:
 
     function: str = ""
     container_id: str = ""
+    call_id: str = ""
+    index: int = -1  # of the call's inputs; -1: all
     fd: int = 0
     text: str = ""  # what a line must hold
     since: float = 0.0
@@ -99,6 +114,8 @@ class Query:
         return (
             (not self.function or line.function == self.function)
             and (not self.container_id or line.container_id == self.container_id)
+            and (not self.call_id or line.call_id == self.call_id)
+            and (self.index < 0 or line.index == self.index)
             and (line.fd == self.fd if self.fd else line.fd != STARTED)
             and line.at >= self.since
             and (not self.until or line.at <= self.until)
@@ -151,7 +168,7 @@ class LogFiles:
                 continue
             offset = position.offset if segment == position.segment else 0
             position = Position(segment, offset)
-            for line, end in self._scan(app_id, segment, offset):
+            for line, end in self._scan(app_id, segment, offset, query.call_id):
                 position = Position(segment, end)
                 if line is not None and query.wants(line):
                     lines.append(line)
@@ -212,7 +229,7 @@ class LogFiles:
             if query.tail:
                 begin = 0
                 offsets: list[int] = []
-                for line, end in self._scan(app_id, segment, 0):
+                for line, end in self._scan(app_id, segment, 0, query.call_id):
                     if line is not None and query.wants(line):
                         offsets.append(begin)
                     begin = end
@@ -223,8 +240,12 @@ class LogFiles:
                 return Position(segment, 0)  # earlier ones are older
         return Position(segments[0] if segments else 0, 0)
 
-    def _scan(self, app_id: str, segment: int, offset: int) -> Iterator[tuple[LogLine | None, int]]:
-        """The lines of a file with the offset behind each; None for one that a crash tore."""
+    def _scan(
+        self, app_id: str, segment: int, offset: int, call_id: str = ""
+    ) -> Iterator[tuple[LogLine | None, int]]:
+        """The lines of a file with the offset behind each; None for one that a crash tore. Those that can't be of
+        the call are passed over, for decoding is what takes time."""
+        named = call_id.encode()
         try:
             file = open(_path(self.folder / app_id, segment), "rb")  # noqa: SIM115 (closed below)
         except FileNotFoundError:
@@ -235,20 +256,28 @@ class LogFiles:
                 if not raw.endswith(b"\n"):
                     return  # being written
                 offset += len(raw)
+                if named and named not in raw:
+                    yield None, offset
+                    continue
                 try:
-                    at, function, container_id, fd, text = _row.decode(raw)
+                    row = _row.decode(raw)
                 except msgspec.MsgspecError:
                     yield None, offset
                 else:
-                    yield LogLine(at, function, container_id, fd, text), offset
+                    yield _line(row), offset
+
+
+def _line(row: _Row) -> LogLine:
+    return LogLine(row.at, row.function, row.container_id, row.fd, row.text, row.call_id, row.index)
 
 
 def _path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:015d}.log"
 
 
-def _fields(line: LogLine) -> tuple[float, str, str, int, str]:
-    return line.at, line.function, line.container_id, line.fd, line.text
+def _fields(line: LogLine) -> tuple[Any, ...]:
+    fields = line.at, line.function, line.container_id, line.fd, line.text
+    return (*fields, line.call_id, line.index) if line.call_id else fields
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -333,6 +333,11 @@ class Server:
         container = self.engine.containers.find(container_id)
         return container.app_id if container is not None else ""
 
+    def app_of_call(self, call_id: str) -> str:
+        """The app of a call that goes on."""
+        call = self.engine.dispatcher.core.calls.get(call_id)
+        return call.function.app_id if call is not None else ""
+
     def environment_of_container(self, container_id: str) -> str | None:
         """The environment of a container."""
         container = self.engine.containers.find(container_id)

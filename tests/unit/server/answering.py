@@ -65,6 +65,9 @@ class RecordingEngine:
     def app_of_container(self, container_id: str) -> str:
         return next((info.app_id for info in self.containers if info.container_id == container_id), "")
 
+    def app_of_call(self, call_id: str) -> str:
+        return ""
+
     def environment_of_container(self, container_id: str) -> str | None:
         return "main" if self.app_of_container(container_id) else None
 

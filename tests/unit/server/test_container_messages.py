@@ -71,6 +71,13 @@ def test_logs_are_read_by_app_and_by_container(server: Server, app_id: str) -> N
     assert texts(server.ask(ReadLogs(app_id, since_s=3600, until_s=1800))) == []
 
 
+def test_a_container_reads_the_logs_of_its_own_app_alone(server: Server, app_id: str) -> None:
+    write(server, app_id, "one\n")
+    assert texts(server.ask(ReadLogs(app_id), actor=Actor("container", "ta-1", "main", app_id))) == ["one"]
+    with pytest.raises(Refused, match="its containers may not do that"):
+        server.ask(ReadLogs(app_id), actor=Actor("container", "ta-2", "main", server.new_app("other")))
+
+
 def test_logs_of_an_ended_container_are_found_by_what_it_used(server: Server, app_id: str) -> None:
     write(server, app_id, "one\n", "ta-old")
     fields: dict[str, Any] = {
@@ -120,7 +127,7 @@ def test_logs_of_a_class_are_found_by_its_name_and_its_methods(server: Server, a
             ReadLogs(container_id="ta-1", cursor="x"),
             "cursor: expected a cursor of an earlier answer, got 'x'",
         ),
-        (ReadLogs(container_id="ta-1", call_id="fc-1"), "logs are not kept by call yet"),
+        (ReadLogs(function_id="fu-1"), "there is no function 'fu-1' in any app of this server"),
     ],
 )
 def test_what_can_not_be_read_is_refused(server: Server, app_id: str, message: ReadLogs, words: str) -> None:

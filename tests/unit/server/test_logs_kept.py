@@ -10,6 +10,7 @@ import pytest
 
 from ionian.machine.state import StateError
 from ionian.protocol.apps import Log, LogLine
+from ionian.protocol.marks import BEGIN, OVER, mark
 from ionian.server import logfiles
 from ionian.server.logbook import LogBook
 from ionian.server.logfiles import Bounds, LogFiles, Position, Query
@@ -64,6 +65,22 @@ def test_what_stands_without_a_newline_is_kept_when_the_server_ends(book: LogBoo
     book.write(ONE, b"last words")
     book.close()
     assert texts(LogBook(tmp_path)) == ["last words"]
+
+
+def test_lines_are_found_by_call_and_by_input(book: LogBook) -> None:
+    call = "fc-01JD0000000000000000000000"
+    for index in range(2):
+        marked = mark(BEGIN, f"{call}:{index}".encode()) + f"input {index}\n".encode() + mark(OVER)
+        book.write(ONE, marked + f"of nobody, who names {call}\n".encode())
+    assert texts(book, Query(call_id=call)) == ["input 0", "input 1"]
+    assert texts(book, Query(call_id=call, tail=1)) == ["input 1"]
+    assert texts(book, Query(call_id=call, index=0)) == ["input 0"]
+
+
+def test_lines_that_were_kept_before_calls_were_are_read(book: LogBook, tmp_path: Path) -> None:
+    (tmp_path / "ap-1").mkdir()
+    (tmp_path / "ap-1" / f"{1:015d}.log").write_text('[1.5,"f","ta-1",1,"long ago"]\n')
+    assert texts(book) == ["long ago"]
 
 
 def test_lines_are_found_by_function_container_stream_and_text(book: LogBook) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import AppUsage, BuildStep, ContainerNews, Log
 from ...protocol.calls import CallState
-from ...protocol.lines import LineAssembler
+from ...protocol.lines import LineAssembler, Written
 from ...protocol.tags import method_service_tag, shown
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
@@ -181,12 +181,12 @@ class Report:
             assembler, function = self._assemblers.pop(key)
             self._write(assembler.flush(), function, container, key[1])
 
-    def _write(self, lines: list[str], function: str, container: str, fd: int) -> None:
+    def _write(self, lines: list[Written], function: str, container: str, fd: int) -> None:
         if not lines:
             return
         prefix = self._prefix(function, container)
         for line in lines:
-            self.screen.write(Line(line, 1 if fd == 1 else 2, STREAM_STYLES.get(fd, ""), prefix))
+            self.screen.write(Line(line.text, 1 if fd == 1 else 2, STREAM_STYLES.get(fd, ""), prefix))
 
     def _prefix(self, function: str, container: str) -> str:
         parts: list[str] = []

@@ -162,6 +162,16 @@ async def app_of(actor: Actor, action: str, app_id: str, context: Context) -> Ap
     return app
 
 
+async def function_of(actor: Actor, action: str, function_id: str, context: Context) -> tuple[str, str]:
+    """The app and the tag of a function, or of a variant of one."""
+    authorise(actor, action, Target(app_id=actor.app_id))
+    varied = await in_thread(context.store.variants.find, function_id)
+    found = await in_thread(context.store.functions.find, varied[0] if varied is not None else function_id)
+    if found is None or actor.environment not in ("", found[0].environment):
+        raise Refused("NotFoundError", f"there is no function {function_id[:80]!r} in any app of this server")
+    return found[0].app_id, found[1].tag
+
+
 def over(app: App) -> Refused:
     """Says that an app was stopped."""
     reason = f" ({app.reason})" if app.reason else ""

@@ -67,6 +67,10 @@ class Engine(Protocol):
         """The app of a container that is there now, or ""."""
         ...
 
+    def app_of_call(self, call_id: str) -> str:
+        """The app of a call that goes on, or ""."""
+        ...
+
     def environment_of_container(self, container_id: str) -> str | None:
         """The environment of a container that is there now."""
         ...
