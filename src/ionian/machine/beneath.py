@@ -82,6 +82,13 @@ def _enter(at: int, name: str, owner: tuple[int, int] | None) -> int:
     return made
 
 
+def sync_disk(descriptor: int) -> None:
+    """All that was written to the file system of an open file is on its disk. Raises OSError."""
+    if _libc.syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def give(descriptor: int, owner: tuple[int, int]) -> None:
     """A file or folder that root made belongs to the ids of the containers."""
     if os.geteuid() == 0:

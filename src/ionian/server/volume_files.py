@@ -8,16 +8,18 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ionian.machine.beneath import FOLDER, folder, give, opened, parts_of
+from ionian import faults
+from ionian.machine.beneath import FOLDER, folder, give, opened, parts_of, sync_disk
 from ionian.protocol.ids import ulid
 from ionian.protocol.volumes import AT_ONCE, FilePart, FileType, VolumeFile
 
 FICLONE = 0x40049409
 COPIED_AT_ONCE = 64 << 20
+COMPARED_AT_ONCE = 1 << 20
 
 TYPES: dict[int, FileType] = {
     stat.S_IFREG: "file",
@@ -92,31 +94,48 @@ class VolumeFiles:
 
     def put(self, contents: Sequence[Content], *, force: bool) -> None:
         """Writes files: each whole, on the disk, and only then in its place."""
-        with self._open() as root:
+        with self._open() as root, ExitStack() as drafts:
             status = os.fstat(root)
             owner = (status.st_uid, status.st_gid)
+            written: list[tuple[Path, str]] = []
             for content in contents:
-                *parents, name = _below(content.path)
-                with _about(content.path), folder(root, tuple(parents), owner) as at:
-                    self._place(at, name, lambda file, of=content: _fill(file, of), owner, force=force)
+                _below(content.path)
+                with _about(content.path):
+                    draft = self._draft(lambda file, of=content: _fill(file, of), owner)
+                    drafts.callback(draft.unlink, missing_ok=True)
+                    written.append((draft, content.path))
+            _sync([draft for draft, _ in written])
+            self._place(root, written, owner, force=force)
 
     def _place(
-        self, at: int, name: str, fill: Callable[[int], None], owner: tuple[int, int], *, force: bool
+        self, root: int, drafts: Sequence[tuple[Path, str]], owner: tuple[int, int], *, force: bool
     ) -> None:
+        """Gives drafts that are on the disk their names. Those of one folder are synced together."""
+        changed: set[tuple[str, ...]] = set()
+        for draft, path in drafts:
+            if faults.ARMED:
+                faults.reach("volume.placed")
+            *parents, name = _below(path)
+            with _about(path), folder(root, tuple(parents), owner) as at:
+                _name(draft, name, at, force=force)
+            changed.add(tuple(parents))
+        for parents in changed:
+            with suppress(OSError), folder(root, parents) as at:  # one that went meanwhile needs no sync
+                os.fsync(at)
+
+    def _draft(self, fill: Callable[[int], None], owner: tuple[int, int]) -> Path:
+        """A file with all its content, which is not yet on the disk."""
         draft = self._drafts / ulid()
         file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fill(file)
             give(file, owner)
-            os.fsync(file)
-            if force:
-                os.rename(draft, name, dst_dir_fd=at)
-            else:
-                os.link(draft, name, dst_dir_fd=at)
-            os.fsync(at)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
         finally:
             os.close(file)
-            draft.unlink(missing_ok=True)
+        return draft
 
     def remove(self, path: str, *, recursive: bool) -> None:
         """Removes a file; or a folder with all that is in it, which has to be said."""
@@ -158,11 +177,13 @@ class VolumeFiles:
         with _about(path), folder(root, source[:-1]) as at:
             mode = os.lstat(source[-1], dir_fd=at).st_mode
             if stat.S_ISREG(mode):
-                with (
-                    opened(at, source[-1:], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file,
-                    folder(root, target[:-1], owner) as to,
-                ):
-                    self._place(to, target[-1], lambda new: _copied(file, new, mode), owner, force=True)
+                with opened(at, source[-1:], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
+                    draft = self._draft(lambda new: _copied(file, new, mode), owner)
+                try:
+                    _sync([draft])
+                    self._place(root, [(draft, "/".join(target))], owner, force=True)
+                finally:
+                    draft.unlink(missing_ok=True)
                 return
             if stat.S_ISDIR(mode) and not recursive:
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; recursive=True copies folders")
@@ -184,6 +205,51 @@ class VolumeFiles:
             yield root
         finally:
             os.close(root)
+
+
+MANY = 8
+"""Files that are synced one by one; more are on the disk sooner by one sync of all that was written to it."""
+
+
+def _sync(drafts: Sequence[Path]) -> None:
+    """What these files hold is on the disk when this returns."""
+    one_for_all = len(drafts) > MANY
+    for draft in drafts[:1] if one_for_all else drafts:
+        file = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if one_for_all:
+                sync_disk(file)
+            else:
+                os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _name(draft: Path, name: str, at: int, *, force: bool) -> None:
+    if not force:
+        try:
+            os.link(draft, name, dst_dir_fd=at)
+        except FileExistsError:  # what was sent again, for a server that was killed amid it, is no other file
+            if not _is_same(draft, name, at):
+                raise
+        return
+    try:
+        os.rename(draft, name, dst_dir_fd=at)
+    except IsADirectoryError:
+        raise IsADirectoryError(errno.EISDIR, "there is a folder of that name") from None
+
+
+def _is_same(draft: Path, name: str, at: int) -> bool:
+    with suppress(OSError), draft.open("rb") as new:
+        there = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+        with os.fdopen(there, "rb") as old:
+            if os.fstat(there).st_size != os.fstat(new.fileno()).st_size:
+                return False
+            while part := new.read(COMPARED_AT_ONCE):
+                if part != old.read(COMPARED_AT_ONCE):
+                    return False
+            return True
+    return False
 
 
 def _below(path: str) -> tuple[str, ...]:
@@ -212,7 +278,7 @@ SAID = {
 
 def _said(error: OSError, path: str) -> OSError:
     """The same error in words of the volume's user."""
-    if error.errno is None or (error.filename is None and path in str(error)):
+    if error.errno is None or (error.strerror or "").startswith(f"{path or '/'}: "):
         return error  # said already
     text = SAID.get(error.errno) or error.strerror or "it can't be used"
     made = OSError(error.errno, text)  # of the class that the number has

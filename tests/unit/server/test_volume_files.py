@@ -157,3 +157,28 @@ def test_a_write_that_fails_leaves_what_was_there(files: VolumeFiles, root: Path
         files.put([Content("a", 0o644, tmp_path / "gone")], force=True)
     assert (root / "a").read_bytes() == b"old"
     assert list((root.parent / "drafts").iterdir()) == []
+
+
+def test_many_files_are_written_at_once_and_leave_no_draft(files: VolumeFiles, root: Path) -> None:
+    files.put([Content(f"{n % 3}/{n}", 0o600, str(n).encode()) for n in range(100)], force=False)
+    assert {path.read_text() for path in root.rglob("*") if path.is_file()} == {str(n) for n in range(100)}
+    with pytest.raises(FileExistsError, match="0/99: it is there already"):
+        files.put(
+            [Content(f"new/{n}", 0o600, b"") for n in range(9)] + [Content("0/99", 0o600, b"")], force=False
+        )
+    assert (root / "0/99").read_text() == "99"
+    assert list((root.parent / "drafts").iterdir()) == []
+
+
+def test_what_is_sent_again_is_no_other_file(files: VolumeFiles) -> None:
+    put(files, "a", b"same")
+    put(files, "a", b"same")
+    for other in (b"sama", b"same and more", b""):
+        with pytest.raises(FileExistsError, match="a: it is there already"):
+            put(files, "a", other)
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(files: VolumeFiles) -> None:
+    put(files, "a/b")
+    with pytest.raises(IsADirectoryError, match="a: there is a folder of that name"):
+        put(files, "a", force=True)
