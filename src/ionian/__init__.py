@@ -25,6 +25,7 @@ from .schedule import Cron, Period
 from .secret import Secret
 from .version import __version__
 from .volume import Volume
+from .web_endpoint import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
 
 __all__ = [
     "App",
@@ -43,6 +44,7 @@ __all__ = [
     "Secret",
     "Volume",
     "__version__",
+    "asgi_app",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -51,11 +53,15 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "install_alias",
     "is_local",
     "method",
     "parameter",
     "runner",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 

@@ -20,6 +20,7 @@ from .partial_function import MOST_CONCURRENT, PartialFunction, concurrency_of, 
 from .schedule import check_scheduled
 from .secret import Secret, secret_list
 from .volume import Volume, check_distinct, volume_mounts
+from .web_endpoint import web_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -166,6 +167,14 @@ class App(Deployable):
         """The local entrypoints by their names."""
         return self._entrypoints
 
+    @property
+    def registered_web_endpoints(self) -> list[str]:
+        """The names of what answers web requests: functions, and methods as `Model.page`."""
+        found = [tag for tag, function in self._functions.items() if function.web is not None]
+        for name, cls in self._classes.items():
+            found += [f"{name}.{method}" for method in cls.web_methods()]
+        return found
+
     # --- decorators
 
     def function(
@@ -247,7 +256,10 @@ class App(Deployable):
             if partial is not None:
                 take(settings, partial.concurrency, partial.batching)
             tag = name or getattr(raw, "__qualname__", "")
-            made: Function[..., Any, Any] = Function(raw, self, tag, settings, is_generator=is_generator)
+            web = web_of(partial)
+            generates = True if web is not None else is_generator  # a web answer comes in parts
+            made: Function[..., Any, Any] = Function(raw, self, tag, settings, is_generator=generates)
+            made.web = web
             check_made(made)
             self._register(made)
             return made

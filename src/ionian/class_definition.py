@@ -100,8 +100,11 @@ class ClassDefinition:
     def method_specs(self) -> list[MethodSpec]:
         """Its methods as the protocol says them."""
         from .protocol.spec import MethodSpec
+        from .web_endpoint import web_of
 
-        return [MethodSpec(name, is_generator(partial)) for name, partial in self.methods.items()]
+        return [
+            MethodSpec(name, is_generator(partial), web_of(partial)) for name, partial in self.methods.items()
+        ]
 
     def parameter_specs(self) -> list[ParameterSpec]:
         """The arguments of its constructor as the protocol says them."""
@@ -131,6 +134,8 @@ def is_generator(partial: PartialFunction[..., Any, Any]) -> bool:
     """Whether a call of the method gives an iterator."""
     if partial.is_generator is not None:
         return partial.is_generator
+    if partial.web is not None:
+        return True  # its answer comes in parts
     code: CodeType | None = getattr(partial.raw, "__code__", None)
     return code is not None and bool(code.co_flags & GENERATOR)
 

@@ -194,6 +194,12 @@ class Cls:
             self._remote.service.with_batching(max_batch_size=max_batch_size, wait_ms=wait_ms)
         )
 
+    def web_methods(self) -> list[str]:
+        """The methods that answer web requests, of a class that is defined here."""
+        definition = self._remote.definition
+        methods = {} if definition is None else definition.methods
+        return [name for name, partial in methods.items() if partial.web is not None]
+
     def _varied(self, service: AnyFunction) -> Cls:
         return Cls(self._remote.varied(service))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .app import App
     from .image import Image
     from .logs import LogsManager
-    from .protocol.spec import ClassSpec
+    from .protocol.spec import ClassSpec, WebSpec
     from .retries import Retries
     from .scaling import FunctionAutoscalerSettings, FunctionStats
     from .secret import Secret
@@ -80,6 +80,7 @@ class Function(Generic[P, R, L]):
         self.function_id = ""
         self.method = ""  # of a class: which one
         self.class_spec: Callable[[], ClassSpec] | None = None  # of what runs all methods of a class
+        self.web: WebSpec | None = None  # it answers web requests
         self._app = app
         self.__doc__ = getattr(raw, "__doc__", None)
         self.__name__: str = getattr(raw, "__name__", tag)
@@ -242,6 +243,21 @@ class Function(Generic[P, R, L]):
     # --- while it runs
 
     @BlockingMethod
+    def get_web_url(self) -> str | None:
+        """The address at which it answers web requests; None for a function that does not.
+
+        ```python
+        print(modal.Function.from_name("my-endpoint", "generate").get_web_url())
+        ```
+        """
+        from . import link
+        from .protocol.web import FindEndpoints
+
+        found, _ = link.current().request(FindEndpoints(self.hydrate().function_id))
+        urls = found.urls.get(self.method, [])
+        return urls[0] if urls else None
+
+    @BlockingMethod
     def update_autoscaler(
         self,
         *,
@@ -384,6 +400,10 @@ def handle(function_id: str, tag: str, is_generator: bool) -> Function[..., Any,
 def check_made(function: Function[..., Any, Any]) -> None:
     """Raises InvalidError for options that a function of its kind can't have."""
     if is_local() and function.is_generator and function.options.retries is not None:
+        if function.web is not None:
+            raise InvalidError(
+                f"retries: {function.tag} answers web requests, which are not tried again; leave it out"
+            )
         raise InvalidError(
             f"retries: {function.tag} is a generator, which can't be tried again once it has yielded; leave it out"
         )

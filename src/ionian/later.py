@@ -16,10 +16,7 @@ NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
         "autoscaling by call": "Function.autoscaler",
-        "web endpoints": (
-            "asgi_app wsgi_app fastapi_endpoint web_endpoint web_server sessioned forward Tunnel Server App.server "
-            "App.registered_web_endpoints Function.get_web_url"
-        ),
+        "web endpoints": ("sessioned forward Tunnel Server App.server"),
         "the dashboard": (
             "App.get_dashboard_url FunctionCall.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
             "Secret.get_dashboard_url Environment.get_dashboard_url Dict.get_dashboard_url Queue.get_dashboard_url"

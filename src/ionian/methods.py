@@ -96,6 +96,8 @@ class RemoteGenerator(Method, Generic[P, R]):
         if not self._function.is_generator:
             tag = self._function.written
             raise InvalidError(f"{tag} is no generator; call {tag}.remote(…)")
+        if self._function.web is not None:
+            raise _is_generator(self._function, "remote_gen")
         return self._function
 
 
@@ -402,4 +404,8 @@ def _check_flags(order_outputs: Any, return_exceptions: Any, wrap_returned_excep
 
 def _is_generator(function: AnyFunction, method: str) -> InvalidError:
     tag = function.written
+    if function.web is not None:
+        return InvalidError(
+            f"{tag} answers web requests, and can't be called by .{method}: ask at its address, {tag}.get_web_url()"
+        )
     return InvalidError(f"{tag} is a generator, which {tag}.{method} can't run; call {tag}.remote_gen(…)")

@@ -74,6 +74,7 @@ class PartialFunction(Generic[P, R, L]):
         self.is_generator: bool | None = None
         self.concurrency: tuple[int, int] | None = None  # most inputs, and what the autoscaler aims at
         self.batching: tuple[int, int] | None = None  # most inputs, and milliseconds
+        self.web: dict[str, Any] | None = None  # of one for web requests: the fields of its WebSpec
         self.__doc__ = raw.__doc__
         self.__name__: str = getattr(raw, "__name__", "")
         self.__wrapped__ = raw
@@ -165,7 +166,7 @@ def method(_raw: None = None, *, is_generator: bool | None = None) -> MethodDeco
         flag("is_generator", is_generator)
 
     def decorate(raw: Any) -> Any:
-        made = _marked("method", raw, METHOD)
+        made = marked("method", raw, METHOD)
         made.is_generator = is_generator
         return made
 
@@ -190,7 +191,7 @@ def enter(_raw: None = None, *, snap: bool = False) -> Callable[[Callable[[Any],
     kind = ENTER_SNAP if flag("snap", snap) else ENTER
 
     def decorate(raw: Any) -> Any:
-        return _marked("enter", raw, kind)
+        return marked("enter", raw, kind)
 
     return decorate
 
@@ -209,7 +210,7 @@ def exit(_raw: None = None) -> Callable[[Callable[[Any], Any]], Callable[[Any], 
     _with_parentheses("exit", _raw)
 
     def decorate(raw: Any) -> Any:
-        return _marked("exit", raw, EXIT)
+        return marked("exit", raw, EXIT)
 
     return decorate
 
@@ -277,7 +278,7 @@ def batched(
     def decorate(raw: Any) -> Any:
         made = partial_of(raw)
         if made is None:
-            made = _marked("batched", raw, METHOD)
+            made = marked("batched", raw, METHOD)
         elif METHOD in made.kinds:
             raise InvalidError(
                 f"{made.__name__}: @modal.batched takes the place of @modal.method; leave that out"
@@ -344,7 +345,7 @@ def unwrapped(raw: Any) -> tuple[Any, PartialFunction[..., Any, Any] | None]:
     partial = partial_of(raw)
     if partial is None:
         return raw, None
-    if partial.kinds and partial.batching is None:
+    if partial.kinds and partial.batching is None and partial.web is None:
         raise InvalidError(
             f"{partial.__name__} has @modal.{min(partial.kinds).partition(',')[0]}(), which belongs to methods of a class: "
             "leave @app.function() out, and write @app.cls() over the class"
@@ -352,10 +353,12 @@ def unwrapped(raw: Any) -> tuple[Any, PartialFunction[..., Any, Any] | None]:
     return partial.raw, partial
 
 
-def _marked(name: str, raw: Any, kind: str) -> PartialFunction[..., Any, Any]:
+def marked(name: str, raw: Any, kind: str) -> PartialFunction[..., Any, Any]:
     """The partial function for what a decorator stands over."""
     partial = partial_of(raw)
     if partial is not None:
+        if partial.web is not None:
+            raise InvalidError(f"{partial.__name__} answers web requests: @modal.{name} can't be added")
         if partial.concurrency is not None:
             raise _over_the_class(partial.__name__)
         if METHOD in partial.kinds | {kind}:
@@ -406,7 +409,7 @@ def _check_takes_concurrency(raw: Any) -> None:
             if "." in raw.__qualname__.rpartition("<locals>.")[2]:
                 raise _over_the_class(raw.__name__)
         return
-    if partial.kinds and partial.batching is None:
+    if partial.kinds and partial.batching is None and partial.web is None:
         raise _over_the_class(partial.__name__)
 
 

@@ -30,6 +30,10 @@ STOP_S = 30.0
 @click.option(
     "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
 )
+@click.option(
+    "--web-port", default=0, help="The port of web endpoints; 0 takes one that is free, and keeps it."
+)
+@click.option("--domain", default="", help="Web endpoints are at LABEL hosts of it, behind a proxy of yours.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--delegated", is_flag=True, hidden=True)  # in a systemd unit with Delegate=yes
 @click.pass_context
@@ -40,6 +44,8 @@ def command(
     database: str,
     no_worker: bool,
     no_gpu: bool,
+    web_port: int,
+    domain: str,
     insecure: bool,
     delegated: bool,
 ) -> None:
@@ -58,6 +64,8 @@ def command(
         _state(),
         host=host,
         port=port,
+        web_port=web_port,
+        domain=domain,
         database=database,
         local=not no_worker,
         worker_options=["--no-gpu"] if no_gpu else [],

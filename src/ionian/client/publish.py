@@ -33,6 +33,7 @@ from ..protocol.spec import (
     FileRef,
     FunctionSpec,
     ImageSpec,
+    Instruction,
     Resources,
     Scaling,
     VolumeMount,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from .upload import Uploader
 
     AnyFunction = Function[Any, Any, Any]
+
+    ImageKey = tuple[int, bool]
 
 LARGEST_SERIALIZED = 16 << 20
 """A pickled function may be no larger (16 MiB, as Modal's): data belong in arguments, images and volumes."""
@@ -104,14 +107,14 @@ class Publication:
         for function in functions:  # before any is pickled: they may refer to each other
             function.function_id = self._known.get(function.tag) or new_id("fu")
         specs = [
-            self._spec(function, *images[id(function.image)], mounts[function.tag]) for function in functions
+            self._spec(function, *images[image_key(function)], mounts[function.tag]) for function in functions
         ]
         done, _ = self._link.request(PublishApp(self._app_id, specs, self._deploy))
         assert isinstance(done, AppFunctions), done
         for function in functions:
             function.function_id = done.functions[function.tag]
         if done.changed:
-            self._tell(specs)
+            self._tell(specs, done.urls)
         return done
 
     # -- resources
@@ -144,14 +147,16 @@ class Publication:
 
     # -- images
 
-    def _images(self, functions: list[AnyFunction]) -> dict[int, tuple[str, ImageSpec]]:
-        """Each distinct image by the id of its object: its id on the server, and what it is."""
-        found: dict[int, tuple[str, ImageSpec]] = {}
+    def _images(self, functions: list[AnyFunction]) -> dict[ImageKey, tuple[str, ImageSpec]]:
+        """Each distinct image: its id on the server, and what it is."""
+        found: dict[ImageKey, tuple[str, ImageSpec]] = {}
         for function in functions:
-            image = function.image
-            if id(image) not in found:
-                spec = image.spec(self._uploader.references, self._secret)
-                found[id(image)] = (image_id(spec), spec)
+            key = image_key(function)
+            if key not in found:
+                spec = function.image.spec(self._uploader.references, self._secret)
+                if key[1]:  # installs nothing where the image has it, in whatever version
+                    spec.instructions.append(Instruction("PIP", ["fastapi"]))
+                found[key] = (image_id(spec), spec)
         return found
 
     def _build(self, images: dict[str, ImageSpec]) -> dict[str, ImageBuilt]:
@@ -171,11 +176,11 @@ class Publication:
 
         return dict(zip(images, all_at_once(build, list(images)), strict=True))
 
-    def _check_pythons(self, functions: list[AnyFunction], pythons: dict[int, str]) -> None:
+    def _check_pythons(self, functions: list[AnyFunction], pythons: dict[ImageKey, str]) -> None:
         """Compares the Python here with that of each image. Raises InvalidError where a function can't work so."""
         others: dict[str, list[str]] = {}
         for function in functions:
-            python = pythons[id(function.image)]
+            python = pythons[image_key(function)]
             if not python:
                 raise InvalidError(
                     f"the image of {function.tag} has no Python, which functions need; begin with "
@@ -239,7 +244,8 @@ class Publication:
             batching=Batching(options.batch_size, options.batch_wait_ms) if options.batch_size else None,
             snapshot=options.snapshot,
             schedule=options.schedule,
-            retries=options.retries,
+            retries=options.retries if function.web is None else None,
+            web=function.web,
         )
 
     def _mounts(self, function: AnyFunction) -> list[FileRef]:
@@ -292,7 +298,7 @@ class Publication:
 
     # -- what is said
 
-    def _tell(self, specs: list[FunctionSpec]) -> None:
+    def _tell(self, specs: list[FunctionSpec], urls: dict[str, list[str]]) -> None:
         report = self._report
         if report is None:
             return
@@ -305,6 +311,8 @@ class Publication:
         if self._uploader.files_sent:
             parts.append(f"{count(self._uploader.files_sent, 'file')} sent ({size(self._uploader.sent)})")
         report.say(f"✓ Created {' · '.join(parts) or 'an app without functions'}")
+        for tag, addresses in urls.items():
+            report.say(f"✓ Created web function {tag} => {' · '.join(addresses)}")
 
 
 def scaling_of(function: AnyFunction) -> Scaling:
@@ -314,6 +322,14 @@ def scaling_of(function: AnyFunction) -> Scaling:
     kind = function.class_spec() if function.class_spec is not None else None
     needs = kind is not None and any(not parameter.has_default for parameter in kind.parameters)
     return without_minimum(scaling) if needs else scaling
+
+
+def image_key(function: AnyFunction) -> ImageKey:
+    """Tells the image of a function from those of others; and whether FastAPI is to be on top of it."""
+    webs = [function.web]
+    if function.class_spec is not None:
+        webs += [method.web for method in function.class_spec().methods]
+    return id(function.image), any(web is not None and web.kind == "fastapi" for web in webs)
 
 
 def is_by_value(function: AnyFunction) -> bool:

@@ -18,9 +18,9 @@ from ..protocol.ids import input_id
 from ..protocol.slots import Slots
 from . import loop
 from .job import Job, claimed
-from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
+from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, WEB, Kinds
 from .lifecycle import Callables
-from .payloads import Row, pickled
+from .payloads import Raw, Row, pickled
 from .results import Results
 from .threads import Threads, forget_interrupt, interrupt, this_thread
 from .wire import Packets
@@ -115,7 +115,7 @@ class ConcurrentRunner:
             return
         context = self._context.copy()
         context.run(execution.set_input, job.call_id, job.index)
-        if job.kind in (ASYNC, ASYNC_GENERATOR):
+        if job.kind in (ASYNC, ASYNC_GENERATOR, WEB):
             self._on_loop = True
             job.task = context.run(loop.get().create_task, self._as_task(job))
         else:
@@ -191,6 +191,8 @@ class ConcurrentRunner:
             if job.kind == ASYNC:
                 value = await job.function(*job.args, **job.kwargs)
                 row = job.row(OK, pickled(value, "the result of the function"))
+            elif job.kind == WEB:
+                row = await self._answer(job)
             else:
                 number = 0
                 async for item in job.function(*job.args, **job.kwargs):
@@ -205,6 +207,18 @@ class ConcurrentRunner:
             marks.settle(job.call_id, job.index)
         self._over.append(job)
         self._later(job.call_id, row)
+
+    async def _answer(self, job: Job) -> Row:
+        """Runs a web request. What it says in one turn of the loop leaves together, with its end if that is among it."""
+        number = 0
+
+        def emit(event: Raw) -> None:
+            nonlocal number
+            self._later(job.call_id, job.row(YIELD, event, number))
+            number += 1
+
+        await job.function(emit, *job.args)
+        return job.row(DONE, b"", number)
 
     def _later(self, call_id: str, row: Row) -> None:
         if not self._rows:

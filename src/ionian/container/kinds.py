@@ -1,4 +1,4 @@
-"""How what an input names is run: a plain function, a coroutine, a generator of either kind."""
+"""How what an input names is run: a plain function, a coroutine, a generator of either kind, a web request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from .lifecycle import Callables
 
-PLAIN, ASYNC, GENERATOR, ASYNC_GENERATOR = range(4)
+PLAIN, ASYNC, GENERATOR, ASYNC_GENERATOR, WEB = range(5)
 
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
@@ -31,6 +31,8 @@ class Kinds:
 
 def kind_of(function: Callable[..., Any], generates: bool) -> int:
     """How a function is run. `generates`: it is said to be a generator, even if it does not look like one."""
+    if getattr(function, "__ionian_web__", False):
+        return WEB
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     if flags & CO_ASYNC_GENERATOR:
         return ASYNC_GENERATOR

@@ -38,10 +38,24 @@ class Callables:
         """Runs what is to be run at the container's end. No input runs any more; the container's loop is not running."""
 
 
+class Pages(Callables):
+    """A function that answers web requests."""
+
+    def __init__(self, function: Callable[..., Any], begin: Begin) -> None:
+        from .web.apps import WebFunction
+
+        assert begin.web is not None
+        self._made = WebFunction(function, begin.web, begin.max_inputs)
+        super().__init__(self._made.answer, False)
+
+    def leave(self) -> None:
+        self._made.leave()
+
+
 class Methods(Callables):
     """The methods of one live object."""
 
-    def __init__(self, definition: ClassDefinition, instance: Any) -> None:
+    def __init__(self, definition: ClassDefinition, instance: Any, most: int) -> None:
         self._name = definition.name
         self._instance = instance
         self._exit_hooks = definition.exit_hooks
@@ -49,6 +63,13 @@ class Methods(Callables):
             name: (partial.raw.__get__(instance), is_generator(partial))
             for name, partial in definition.methods.items()
         }
+        self._pages: list[Any] = []
+        for name, partial in definition.methods.items():
+            if partial.web is not None:
+                from .web.apps import WebFunction
+
+                self._pages.append(WebFunction(partial.raw.__get__(instance), partial.web, most))
+                self._methods[name] = self._pages[-1].answer, False
 
     def find(self, method: str) -> tuple[Callable[..., Any], bool]:
         found = self._methods.get(method)
@@ -61,6 +82,9 @@ class Methods(Callables):
     def leave(self) -> None:
         """Runs the @exit hooks, each whatever became of those before it. A failure is printed: no caller is there."""
         hooks, self._exit_hooks = self._exit_hooks, []
+        pages, self._pages = self._pages, []
+        for each in pages:
+            each.leave()
         for hook in hooks:
             try:
                 _run(hook, self._instance)
@@ -86,10 +110,18 @@ class Preparation:
     def is_async(self) -> bool:
         """Whether some of it will run on an event loop."""
         definition = self._definition
+        if self.web():
+            return True
         if definition is None:
             return is_async(self._found)
         hooks = [*definition.enter_hooks, *definition.exit_hooks]
         return any(map(is_async, [*hooks, *(partial.raw for partial in definition.methods.values())]))
+
+    def web(self) -> list[dict[str, Any]]:
+        """What the function, or each method of the class, is for the web."""
+        if self._definition is None:
+            return [self._begin.web] if self._begin.web is not None else []
+        return [partial.web for partial in self._definition.methods.values() if partial.web is not None]
 
     def enter_snapshot(self) -> None:
         """Makes the live object of the class, if it is one, and runs its @enter(snap=True) hooks."""
@@ -113,6 +145,8 @@ class Preparation:
         variant: with other parameters, unless the object is made already."""
         made_for, self._begin = self._begin.function_id, begin
         if self._definition is None:
+            if begin.web is not None:
+                return Pages(self._found, begin)
             return Callables(self._found, generates(self._found))
         if not self._is_made:
             self.enter_snapshot()
@@ -120,7 +154,7 @@ class Preparation:
             self._bind(self._definition, *decoded(begin.arguments))
         for hook in self._definition.late_hooks:
             _run(hook, self._instance)
-        return Methods(self._definition, self._instance)
+        return Methods(self._definition, self._instance, begin.max_inputs)
 
 
 def is_async(function: Any) -> bool:

@@ -22,7 +22,7 @@ from .wire import Messages, pack_message
 
 M = TypeVar("M")
 BLOB_CHUNK = 1 << 20
-MODULES = ("messages", "calls", "apps", "objects", "items", "environments", "secrets", "volumes")
+MODULES = ("messages", "calls", "apps", "objects", "items", "environments", "secrets", "volumes", "web")
 
 
 Reply = tuple[Any, bytes]

@@ -51,6 +51,17 @@ class FilePayload:
         self.close()
 
 
+class Raw(bytes):
+    """What goes out as it is, not pickled: for who reads it and must not unpickle. `last`: its input ends behind it."""
+
+    last: bool
+
+    def __new__(cls, content: bytes, last: bool = False) -> Raw:
+        made = super().__new__(cls, content)
+        made.last = last
+        return made
+
+
 Payload = bytes | FilePayload
 
 Row = tuple[int, int, int, int, Payload]

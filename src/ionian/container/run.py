@@ -17,9 +17,9 @@ from ..protocol.shelf import Shelf
 from ..protocol.slots import Slots
 from ..protocol.wire import RESULTS, RUN
 from . import loop
-from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, Kinds
+from .kinds import ASYNC, ASYNC_GENERATOR, PLAIN, WEB, Kinds
 from .lifecycle import Callables
-from .payloads import FilePayload, Payload, Row, pickled, unpickled
+from .payloads import FilePayload, Payload, Raw, Row, pickled, unpickled
 from .results import Results
 from .wire import Packets
 from .written import marks
@@ -213,6 +213,8 @@ class Runner:
         if kind == ASYNC:
             value = self._wait(function(*given[0], **given[1]))
             return pickled(value, "the result of the function"), OK, 0
+        if kind == WEB:
+            return b"", DONE, self._answer(index, attempt, function, given)
         return b"", DONE, self._generate(index, attempt, kind, function, given)
 
     def _failure(self, error: BaseException, index: int) -> bytes:
@@ -264,6 +266,21 @@ class Runner:
     def _item(self, index: int, attempt: int, number: int, item: Any) -> None:
         self._rows.append((index, attempt, YIELD, number, pickled(item, "an item of the generator")))
         self._flush()
+
+    def _answer(self, index: int, attempt: int, function: Callable[..., Any], given: tuple[Any, ...]) -> int:
+        """Runs a web request; returns how many events its answer had."""
+        self._flush()
+        number = 0
+
+        def emit(event: Raw) -> None:
+            nonlocal number
+            self._rows.append((index, attempt, YIELD, number, event))
+            number += 1
+            if not event.last:  # else what ends the input goes with it
+                self._flush()
+
+        self._wait(function(emit, *given[0]))
+        return number
 
     def _flush(self) -> None:
         if self._rows:

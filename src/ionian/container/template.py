@@ -138,6 +138,10 @@ class Template:
         agent.runner_of(self._begin)
         if preparation.is_async():
             import asyncio  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        for web in preparation.web():
+            from .web import apps
+
+            apps.preload(web)
 
     def _settle(self) -> None:
         """Makes this memory one that forks share for long, and finds what they have to do for themselves."""

@@ -357,3 +357,6 @@ class AppFunctions:
     next_runs: dict[str, float] = field(
         default_factory=dict[str, float]
     )  # tag → seconds since 1970, of functions with a schedule
+    urls: dict[str, list[str]] = field(
+        default_factory=dict[str, list[str]]
+    )  # tag → addresses of a web endpoint, the best first

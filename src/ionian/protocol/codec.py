@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from . import apps, calls, environments, items, messages, objects, secrets, tokens, volumes, workers
+from . import apps, calls, environments, items, messages, objects, secrets, tokens, volumes, web, workers
 from .wire import CONTROL, pack_entry
 
 
@@ -21,7 +21,9 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
     }
 
 
-MESSAGES = _classes(messages, calls, apps, objects, items, environments, secrets, tokens, volumes, workers)
+MESSAGES = _classes(
+    messages, calls, apps, objects, items, environments, secrets, tokens, volumes, web, workers
+)
 """Every message that may cross a stream, by the name it has there."""
 
 

@@ -37,6 +37,7 @@ class Begin:
     single_use: bool = False  # it ends after one input
     has_gpu: bool = False  # its containers have GPUs; a template has none
     volumes: list[str] = field(default_factory=list[str])  # where they are mounted
+    web: dict[str, Any] | None = None  # of a function that answers web requests: its WebSpec
 
 
 @dataclass

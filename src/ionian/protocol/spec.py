@@ -120,11 +120,25 @@ class RetryPolicy:
 
 
 @dataclass
+class WebSpec:
+    """What makes a function, or a method, one that answers web requests."""
+
+    kind: Literal["fastapi", "asgi", "wsgi", "server"]
+    method: str = "GET"  # of "fastapi"
+    docs: bool = False  # of "fastapi": with /docs
+    label: str = ""  # its name in addresses; "": made of the app's and its own
+    requires_proxy_auth: bool = False
+    port: int = 0  # of "server": where it listens inside its container
+    startup_timeout_s: float = 5.0  # of "server": for so long it may take until it listens
+
+
+@dataclass
 class MethodSpec:
     """A method of a class that can be called."""
 
     name: str
     is_generator: bool = False
+    web: WebSpec | None = None
 
 
 @dataclass
@@ -230,6 +244,7 @@ class FunctionSpec:
     batching: Batching | None = None
     schedule: Schedule | None = None
     snapshot: bool = False  # enable_memory_snapshot
+    web: WebSpec | None = None  # of a function; a class has it in its methods
     base_id: str = ""  # of a variant: the function that it varies
     version: int = 0  # of the deployed app that it belongs to; set by the server
     recreate: bool = (

@@ -79,6 +79,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "CancelCall",
                 "GetCallGraph",
                 "ExplainCall",
+                "FindEndpoints",
             ),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
@@ -124,6 +125,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *OBJECTS,
             *VOLUMES,
             *("FindBlobs", "Blob", "ReadBlob"),
+            *("TakePart", "AwaitTaken", "FindEndpoints"),
         }
     ),
 }

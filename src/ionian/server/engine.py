@@ -28,6 +28,7 @@ from .execs import Execs
 from .failures import no_function
 from .news import News
 from .replays import Replays
+from .web import WEB
 
 if TYPE_CHECKING:
     from .server import Server
@@ -388,6 +389,8 @@ class Engine:
                 session.send_entry(batch.pack(OUTPUTS))
         elif caller == STORE:
             self.server.durable.deliver(batch)
+        elif caller == WEB:
+            self.server.web.deliver(batch)
         else:
             self.containers.deliver(caller, batch)
 

@@ -38,6 +38,8 @@ class Options:
     state: StateFolder
     host: str = "127.0.0.1"
     port: int = 0  # 0: one that is free
+    web_port: int = 0  # of web endpoints; 0: the one of before, or one that is free
+    domain: str = ""  # their hosts are in it
     database: str = ""  # a SQLAlchemy URL; empty: SQLite in the state folder
     local: bool = True  # with a worker on this machine
     idle_s: float = 0.0  # end when idle for so long; 0: never
@@ -74,6 +76,9 @@ async def _serve(options: Options) -> None:
             database=options.database,
             local=options.local,
             worker_options=options.worker_options,
+            web_host=options.host,
+            web_port=options.web_port,
+            domain=options.domain,
         )
     except (StoreError, StateError, SecretError) as error:
         raise CannotServe(str(error)) from error

@@ -49,6 +49,8 @@ from .store.apps import DEPLOYER
 from .store.schedules import Due
 from .store.schema import App
 from .store.usage import Used
+from .web import Web
+from .web.addresses import endpoints
 
 log = logging.getLogger("ionian.server")
 
@@ -73,6 +75,9 @@ class Server:
         database: str = "",
         local: bool = False,
         worker_options: Sequence[str] = (),
+        web_host: str = "127.0.0.1",
+        web_port: int = 0,
+        domain: str = "",
     ) -> None:
         self.state = state
         self.machine = machine_id()
@@ -86,6 +91,7 @@ class Server:
         self.engine = Engine(self, self.epoch, known)
         self.durable = self.context.durable = Durable(self)
         self.desk = self.context.desk = Desk(self)
+        self.web = self.context.web = Web(self, host=web_host, port=web_port, domain=domain)
         self.retention = Retention(self.store)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
@@ -154,6 +160,7 @@ class Server:
             session.disconnect()
         self.scheduler.stop()
         self.retention.stop()
+        await self.web.stop()
         await self.durable.stop()
         await self.desk.stop()
         await self.engine.replays.flush()
@@ -296,6 +303,10 @@ class Server:
             recreate=recreate,
             roll=roll,
         )
+        if any(endpoints(spec) for spec in specs) or self.web.addresses.of_app(app.app_id):
+            environment = await asyncio.to_thread(self.store.environments.find, app.environment)
+            suffix = environment.web_suffix if environment is not None else ""
+            await self.web.publish(app, suffix, list(specs))
         self.prewarming.published(app.app_id, deployed=app.state == "deployed", roll=roll or recreate)
         if app.state == "deployed":
             await self.scheduler.publish(app.app_id, specs)
@@ -338,6 +349,11 @@ class Server:
         call = self.engine.dispatcher.core.calls.get(call_id)
         return call.function.app_id if call is not None else ""
 
+    def function_of_container(self, container_id: str) -> str:
+        """The function of a container."""
+        container = self.engine.containers.find(container_id)
+        return container.function_id if container is not None else ""
+
     def environment_of_container(self, container_id: str) -> str | None:
         """The environment of a container."""
         container = self.engine.containers.find(container_id)
@@ -364,6 +380,7 @@ class Server:
         )
         await self.engine.stop_app(app_id)
         self.prewarming.ended(app_id)
+        self.web.addresses.forget(app_id)
         self.durable.ends.app_ended(app_id)
         await self.scheduler.drop(app_id)
         if self._tasks:

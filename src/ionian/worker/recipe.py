@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,7 @@ def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
         single_use=function.single_use,
         has_gpu=bool(ask.devices),
         volumes=[volume.path for volume in function.volumes],
+        web=asdict(function.web) if function.web is not None else None,
     )
 
 

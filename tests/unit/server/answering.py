@@ -68,6 +68,9 @@ class RecordingEngine:
     def app_of_call(self, call_id: str) -> str:
         return ""
 
+    def function_of_container(self, container_id: str) -> str:
+        return "fu-1" if self.app_of_container(container_id) else ""
+
     def environment_of_container(self, container_id: str) -> str | None:
         return "main" if self.app_of_container(container_id) else None
 

@@ -87,7 +87,8 @@ async def publish_app(
             ) from None
         await in_thread(context.store.blob_grants.allow, app.app_id, app.environment, digests)
         await context.engine.publish(app, message.functions)
-    return AppFunctions(app.app_id, {spec.tag: spec.function_id for spec in message.functions}), b""
+    functions = {spec.tag: spec.function_id for spec in message.functions}
+    return AppFunctions(app.app_id, functions, urls=context.web.urls_of(app.app_id)), b""
 
 
 def _check(app: App, specs: Sequence[FunctionSpec], context: Context, actor: Actor) -> None:
@@ -117,7 +118,8 @@ async def _deploy(
     functions = {spec.tag: spec.function_id for spec in done.specs}
     due = await in_thread(context.store.schedules.next_by_function, app.app_id)
     next_runs = {tag: due[function_id] for tag, function_id in functions.items() if function_id in due}
-    return AppFunctions(app.app_id, functions, done.app.version, done.changed, next_runs)
+    urls = context.web.urls_of(app.app_id)
+    return AppFunctions(app.app_id, functions, done.app.version, done.changed, next_runs, urls)
 
 
 async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -> tuple[AppUsage, bytes]:

@@ -23,6 +23,7 @@ from .uploads import Uploads
 if TYPE_CHECKING:
     from ..durable import Durable
     from ..items import Desk
+    from ..web import Web
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +72,10 @@ class Engine(Protocol):
         """The app of a call that goes on, or ""."""
         ...
 
+    def function_of_container(self, container_id: str) -> str:
+        """The function of a container that is there now, or ""."""
+        ...
+
     def environment_of_container(self, container_id: str) -> str | None:
         """The environment of a container that is there now."""
         ...
@@ -107,6 +112,7 @@ class Context:
     logbook: LogBook = field(init=False)
     durable: Durable = field(init=False)  # set by the server
     desk: Desk = field(init=False)  # likewise
+    web: Web = field(init=False)  # likewise
     on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
     """Called with the id of an object that is there for nobody any more."""
     unheard: set[str] = field(default_factory=set[str])

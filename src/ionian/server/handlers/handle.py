@@ -63,6 +63,7 @@ from ionian.protocol.volumes import (
     ReadFile,
     RemoveFile,
 )
+from ionian.protocol.web import AwaitTaken, FindEndpoints, TakePart
 
 from ...machine.state import StateError
 from ..auth import Actor
@@ -106,6 +107,7 @@ from .volumes import (
     read_file,
     remove_file,
 )
+from .web import await_taken, find_endpoints, take_part
 
 Handler = Callable[[Actor, Any, bytes, Context], Awaitable[tuple[Any, bytes]]]
 
@@ -167,6 +169,9 @@ HANDLED: dict[type, Handler] = {
     FindBlobs: find_blobs,
     Blob: write_blob,
     ReadBlob: read_blob,
+    TakePart: take_part,
+    AwaitTaken: await_taken,
+    FindEndpoints: find_endpoints,
 }
 """The messages that are answered from here. Each handler authorises its actor itself: it knows the target."""
 

@@ -24,6 +24,9 @@ OUTER = {"protocol/codec.py"}
 MODAL = "container/modal.py"
 """What a child process of user code gets for `import modal`; the agent has a finder of its own."""
 
+SUPPLIED = ("h11", "wsproto")
+"""Packages of pure Python, of which web servers in containers need the protocol alone."""
+
 COMPILE = """
 import compileall, py_compile, sys
 sys.exit(not compileall.compile_dir(
@@ -73,7 +76,13 @@ def ring_files() -> dict[str, Path]:
     if spec is None or spec.origin is None:
         raise ImageError("expected cloudpickle beside Ionian on the worker: `pip install cloudpickle` there")
     theirs = Path(spec.origin).parent
-    return out | {f"cloudpickle/{path.name}": path for path in theirs.glob("*.py")}
+    out |= {f"cloudpickle/{path.name}": path for path in theirs.glob("*.py")}
+    for package in SUPPLIED:  # what @modal.web_server speaks HTTP with, where the image has none
+        found = find_spec(package)
+        if found is not None and found.origin is not None:
+            folder = Path(found.origin).parent
+            out |= {f"supplied/{package}/{path.relative_to(folder)}": path for path in folder.rglob("*.py")}
+    return out
 
 
 def ring_key(files: dict[str, Path], version: str) -> str:

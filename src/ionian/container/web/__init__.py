@@ -1,0 +1,1 @@
+"""How a container answers web requests: whatever the user wrote is made an ASGI app, which runs as an input."""

@@ -1,0 +1,212 @@
+"""One web request as an input: an ASGI app runs, what it sends goes out as items, what it receives is asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ... import execution, link
+from ...protocol.container import RING
+from ...protocol.web import PART, WINDOW, AwaitTaken, TakePart, pack_event, pack_headers
+from ..payloads import Raw
+
+App = Callable[
+    [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
+Emit = Callable[[Raw], None]
+
+BEGAN = Raw(pack_event({"t": "began"}))
+
+
+class Served:
+    """What runs an ASGI app for each request."""
+
+    def __init__(self, app: App, state: dict[str, Any] | None = None) -> None:
+        self._app = app
+        self._state = state
+
+    async def run(self, emit: Emit, packed_scope: str, body: bytes, more: bool) -> None:
+        """Runs one request to its end. What user code raises is printed and answered, and never leaves here."""
+        scope = _scope(packed_scope)
+        if self._state is not None:
+            scope["state"] = dict(self._state)
+        kind = WebSocket if scope["type"] == "websocket" else Response
+        exchange = kind(emit, execution.current_function_call_id() or "", body, more)
+        emit(BEGAN)  # from here on the request is not run again, should its container die
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception:
+            _print_failure()
+            exchange.failed()
+        else:
+            exchange.ended()
+
+
+class Response:
+    """The answer to an HTTP request."""
+
+    def __init__(self, emit: Emit, call_id: str, body: bytes, more: bool) -> None:
+        self._emit = emit
+        self._call_id = call_id
+        self._body: bytes | None = body
+        self._more = more
+        self._start: dict[str, Any] | None = None
+        self._begun = False
+        self._over = False
+        self._sent = 0
+        self._allowed = WINDOW
+
+    async def receive(self) -> dict[str, Any]:
+        """The next event of the request, as ASGI says."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": self._more}
+        part, payload = await link.current().request_async(TakePart(self._call_id))
+        if part.kind != "body":
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": bytes(payload), "more_body": part.more}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Takes an event of the response, as ASGI says."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self._start is not None or self._begun:
+                raise RuntimeError("the response has begun already: expected http.response.body")
+            headers = pack_headers(message.get("headers", ()))
+            self._start = {"t": "start", "s": int(message["status"]), "h": headers}
+        elif kind == "http.response.body":
+            if self._start is None and not self._begun:
+                raise RuntimeError("expected http.response.start first, got http.response.body")
+            if not self._over:
+                await self._send_body(memoryview(message.get("body", b"")), bool(message.get("more_body")))
+
+    async def _send_body(self, body: memoryview, more: bool) -> None:
+        while len(body) > PART:
+            self._put(body[:PART], True)
+            body = body[PART:]
+            await self._room()
+        self._put(body, more)
+        if more:
+            await self._room()
+
+    def _put(self, body: memoryview, more: bool) -> None:
+        event, self._start = self._start or {"t": "body"}, None
+        self._begun = True
+        self._over = not more
+        self._sent += len(body)
+        self._emit(Raw(pack_event({**event, "m": more}, body), last=not more))
+
+    async def _room(self) -> None:
+        """Waits while the client is far behind."""
+        if self._sent > self._allowed:
+            await link.current().request_async(AwaitTaken(self._call_id, self._sent))
+            self._allowed = self._sent + WINDOW
+
+    def failed(self) -> None:
+        """User code has raised."""
+        if not self._begun:
+            self._start = {"t": "start", "s": 500, "h": [["content-type", "text/plain; charset=utf-8"]]}
+            self._put(memoryview(b"Internal Server Error"), False)
+        elif not self._over:
+            self._cut()
+
+    def ended(self) -> None:
+        """User code has returned."""
+        if self._over:
+            return
+        if self._begun:
+            self._cut()
+            return
+        what = "sent no response" if self._start is None else "sent no body"
+        print(f"the ASGI app returned and {what}", file=sys.stderr)
+        self._start = None
+        self.failed()
+
+    def _cut(self) -> None:
+        self._over = True
+        self._emit(Raw(pack_event({"t": "cut"}), last=True))
+
+
+class WebSocket:
+    """The container's side of a WebSocket."""
+
+    def __init__(self, emit: Emit, call_id: str, body: bytes, more: bool) -> None:
+        self._emit = emit
+        self._call_id = call_id
+        self._connected = False
+        self._closed = False
+        self._sent = 0
+        self._allowed = WINDOW
+
+    async def receive(self) -> dict[str, Any]:
+        """The next event, as ASGI says."""
+        if not self._connected:
+            self._connected = True
+            return {"type": "websocket.connect"}
+        part, payload = await link.current().request_async(TakePart(self._call_id))
+        if part.kind == "text":
+            return {"type": "websocket.receive", "text": bytes(payload).decode()}
+        if part.kind == "bytes":
+            return {"type": "websocket.receive", "bytes": bytes(payload)}
+        self._closed = True
+        return {"type": "websocket.disconnect", "code": part.code}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Takes an event, as ASGI says."""
+        kind = message["type"]
+        if kind == "websocket.accept":
+            headers = pack_headers(message.get("headers", ()))
+            self._put({"t": "accept", "p": message.get("subprotocol"), "h": headers})
+        elif kind == "websocket.send":
+            words = message.get("text")
+            event = {"t": "bytes"} if words is None else {"t": "text"}
+            body = message.get("bytes", b"") if words is None else words.encode()
+            self._sent += len(body)
+            self._put(event, body)
+            if self._sent > self._allowed:
+                await link.current().request_async(AwaitTaken(self._call_id, self._sent))
+                self._allowed = self._sent + WINDOW
+        elif kind == "websocket.close":
+            self._close(message.get("code", 1000), message.get("reason") or "")
+
+    def _put(self, event: dict[str, Any], body: bytes = b"") -> None:
+        self._emit(Raw(pack_event(event, body)))
+
+    def _close(self, code: int, reason: str) -> None:
+        if not self._closed:
+            self._closed = True
+            self._put({"t": "close", "c": code, "r": reason})
+
+    def failed(self) -> None:
+        """User code has raised."""
+        self._close(1011, "")
+
+    def ended(self) -> None:
+        """User code has returned."""
+        self._close(1000, "")
+
+
+def _scope(packed: str) -> dict[str, Any]:
+    scope = json.loads(packed)
+    scope["headers"] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope["headers"]]
+    scope["raw_path"] = scope["raw_path"].encode("latin-1")
+    scope["query_string"] = scope["query_string"].encode("latin-1")
+    for end in ("client", "server"):
+        scope[end] = tuple(scope[end]) if scope[end] else None
+    scope["asgi"] = {"version": "3.0", "spec_version": "2.3"}
+    return scope
+
+
+def _print_failure() -> None:
+    """Prints what user code raised, without our own frames."""
+    kind, error, trace = sys.exc_info()
+    frames = [f for f in traceback.extract_tb(trace) if not f.filename.startswith(f"{RING}/")]
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames)]
+    lines += traceback.format_exception_only(kind, error)
+    try:
+        print("".join(lines), end="", file=sys.stderr, flush=True)
+    except (AttributeError, ValueError, OSError):
+        pass  # user code closed or replaced the stream

@@ -1,0 +1,101 @@
+"""Web requests: what server and container say of one while it runs, and how its events are packed.
+
+A request is an input of its function. What its container answers comes as items of a generator, which are packed here and not
+pickled: the server reads them, and trusts no container. What comes after the beginning of a request the container asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, cast
+
+INLINE_BODY = 256 << 10
+"""A body up to this goes with its request (bytes); of a larger one the rest is asked for, part by part."""
+
+PART = 256 << 10
+"""The most of a body that goes in one piece (bytes)."""
+
+WINDOW = 4 << 20
+"""So much of a response may be under way: then its container waits until its client has taken some (bytes)."""
+
+_length = struct.Struct("<I")
+
+
+@dataclass
+class TakePart:
+    """Container → server: the next part of a request of its own, or message of a WebSocket. Answered by Part, when it is there."""
+
+    call_id: str
+
+
+@dataclass
+class Part:
+    """The answer to TakePart; the payload is the part.
+
+    kind: "body"; "text" or "bytes", a message of a WebSocket; "disconnect", the client has gone (`code`: of a WebSocket).
+    """
+
+    kind: str
+    more: bool = False
+    code: int = 1005
+
+
+@dataclass
+class AwaitTaken:
+    """Container → server: wait until the client has all but WINDOW of `sent` bytes of the response. Answered by Done."""
+
+    call_id: str
+    sent: int
+
+
+@dataclass
+class FindEndpoints:
+    """Asks for the addresses of a function, or of a class's methods. Answered by Endpoints."""
+
+    function_id: str
+
+
+@dataclass
+class Endpoints:
+    """The answer to FindEndpoints: by method ("" for a function), the best address first."""
+
+    urls: dict[str, list[str]]
+
+
+def pack_event(event: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
+    """An event of a response: a few words as JSON, and bytes.
+
+    {"t": "began"}; {"t": "start", "s": status, "h": headers, "m": more}; {"t": "body", "m": more};
+    {"t": "accept", "p": subprotocol, "h": headers}; {"t": "text"}; {"t": "bytes"}; {"t": "close", "c": code, "r": reason}.
+    """
+    header = json.dumps(event, separators=(",", ":")).encode()
+    return b"".join((_length.pack(len(header)), header, body))
+
+
+def unpack_event(packed: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
+    """The event again. Raises ValueError for anything else: a container's user code can write what it likes."""
+    view = memoryview(packed)
+    if len(view) < _length.size:
+        raise ValueError("expected an event, got less than its length")
+    (size,) = _length.unpack_from(view)
+    if size > len(view) - _length.size:
+        raise ValueError("expected an event, got less than it says")
+    event: Any = json.loads(bytes(view[_length.size : _length.size + size]))
+    if not isinstance(event, dict):
+        raise ValueError(f"expected an event, got {type(event).__name__}")
+    return cast("dict[str, Any]", event), view[_length.size + size :]
+
+
+def pack_headers(headers: Any) -> list[list[str]]:
+    """Headers, pairs of bytes, as JSON can hold them."""
+    return [[bytes(name).decode("latin-1"), bytes(value).decode("latin-1")] for name, value in headers]
+
+
+def unpack_headers(headers: Any) -> list[tuple[bytes, bytes]]:
+    """The pairs again. Raises ValueError for what is none."""
+    try:
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    except (AttributeError, TypeError, UnicodeError) as error:
+        raise ValueError(f"expected headers: {error}") from None

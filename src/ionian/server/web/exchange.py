@@ -1,0 +1,144 @@
+"""One web request on its way: events from its container, parts of the request to it, both bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from ...protocol.batch import BLOB, DONE, ERROR, LOST, YIELD, Batch
+from ...protocol.web import WINDOW, Part, unpack_event
+
+WEB = "web"
+"""The caller of all web requests, to the dispatcher."""
+
+PARTS = 8
+"""So many parts of a request wait here for their container; then its client waits."""
+
+
+@dataclass
+class Ended:
+    """The request's input has ended; `problem` says why there is no answer, where there is none."""
+
+    status: int = 200
+    problem: str = ""
+
+
+class Exchange:
+    """What server and container have said to each other of one request."""
+
+    def __init__(self, call_id: str, function_id: str) -> None:
+        self.call_id = call_id
+        self.function_id = function_id
+        self.counted = True  # among those that wait for a container
+        self._events: deque[tuple[dict[str, Any], memoryview] | Ended] = deque()
+        self._news: asyncio.Future[None] | None = None
+        self._parts: deque[tuple[Part, bytes]] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._wanted: deque[asyncio.Future[tuple[Part, bytes]]] = deque()
+        self._taken = 0
+        self._far: list[tuple[int, asyncio.Future[None]]] = []
+        self._over: tuple[Part, bytes] | None = None
+
+    # --- from the container
+
+    def received(self, batch: Batch) -> None:
+        """Results of its input."""
+        for code, payload in zip(batch.code, batch.payloads(), strict=True):
+            kind = code & ~BLOB
+            if kind == YIELD and not code & BLOB:
+                try:
+                    self._events.append(unpack_event(payload))
+                except ValueError as error:
+                    self._events.append(Ended(502, f"its container sent nonsense: {error}"))
+            elif kind == DONE:
+                self._events.append(Ended())
+            else:
+                self._events.append(failure(kind, payload))
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
+
+    async def event(self) -> tuple[dict[str, Any], memoryview] | Ended:
+        """The next of the answer."""
+        while not self._events:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        return self._events.popleft()
+
+    def taken(self, size: int) -> None:
+        """The client has so many bytes more of the answer."""
+        self._taken += size
+        for sent, waiting in self._far:
+            if sent - self._taken <= WINDOW // 2 and not waiting.done():
+                waiting.set_result(None)
+        self._far = [each for each in self._far if not each[1].done()]
+
+    async def all_taken(self, sent: int) -> None:
+        """Waits until the client has all but a window of what was sent, or is gone."""
+        if sent - self._taken <= WINDOW // 2 or self._over is not None:
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._far.append((sent, waiting))
+        await waiting
+
+    # --- to the container
+
+    async def put(self, part: Part, payload: bytes) -> None:
+        """A part of the request, for its container; waits while that is far behind."""
+        while len(self._parts) >= PARTS and self._over is None:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        self._give(part, payload)
+
+    def _give(self, part: Part, payload: bytes) -> None:
+        while self._wanted:
+            wanted = self._wanted.popleft()
+            if not wanted.done():
+                wanted.set_result((part, payload))
+                return
+        self._parts.append((part, payload))
+
+    async def take(self) -> tuple[Part, bytes]:
+        """The next part, when it is there."""
+        if self._parts:
+            part = self._parts.popleft()
+            room, self._room = self._room, None
+            if room is not None and not room.done():
+                room.set_result(None)
+            return part
+        if self._over is not None:
+            return self._over
+        wanted: asyncio.Future[tuple[Part, bytes]] = asyncio.get_running_loop().create_future()
+        self._wanted.append(wanted)
+        return await wanted
+
+    def over(self, code: int = 1005) -> None:
+        """No more will come: the client has gone, or the request has ended. Who waits is told."""
+        self._over = (Part("disconnect", code=code), b"")
+        while self._wanted:
+            wanted = self._wanted.popleft()
+            if not wanted.done():
+                wanted.set_result(self._over)
+        for _, waiting in self._far:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._far.clear()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+
+def failure(kind: int, payload: bytes | memoryview) -> Ended:
+    """Why a request has no answer, or no more of one. What a container pickled is not looked into."""
+    if kind != LOST:
+        return Ended(
+            500, "its container failed" if kind == ERROR else "its container answered as no web function does"
+        )
+    try:
+        told = json.loads(bytes(payload))
+        name, message = str(told["type"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        return Ended(502, "it was lost")
+    return Ended(504 if name == "FunctionTimeoutError" else 502, message)

@@ -1,0 +1,107 @@
+"""The socket on which web endpoints are reached, apart from that of the server's own pages and streams."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ...machine.state import StateFolder
+
+if TYPE_CHECKING:
+    from .web import Web
+
+BACKLOG = 2048
+
+KEEP_ALIVE_S = 60
+"""An idle connection of a client ends after a minute."""
+
+GRACE_S = 5
+"""For so long responses may go on at the server's end."""
+
+
+class Listener:
+    """Runs uvicorn in the server's loop, from the first web endpoint on."""
+
+    def __init__(self, web: Web, state: StateFolder, host: str, port: int) -> None:
+        self._web = web
+        self._state = state
+        self._host = host
+        self._port = port
+        self._serving: asyncio.Task[None] | None = None
+        self._server: Any = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listens, if it does not yet. Raises OSError where a port that was asked for is taken."""
+        if self._server is not None:
+            return
+        import uvicorn
+
+        from .ingress import Ingress
+
+        sock = self._socket()
+        port = sock.getsockname()[1]
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{shown}:{port}"
+        config = uvicorn.Config(
+            Ingress(self._web),  # pyright: ignore[reportArgumentType]
+            http="httptools",
+            ws="wsproto",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=True,
+            forwarded_allow_ips="127.0.0.1,::1",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            backlog=BACKLOG,
+        )
+        self._server = _quiet(config)
+        serving = self._serving = asyncio.ensure_future(self._server.serve(sockets=[sock]))
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0.005)
+
+    def _socket(self) -> socket.socket:
+        """Where it listens: the port of before, so that addresses stay, unless another has it now."""
+        kept = self._state.root / "web-port"
+        before = int(kept.read_text()) if kept.exists() else 0
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        for port in [self._port] if self._port else [before, 0]:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((self._host, port))
+            except OSError as error:
+                sock.close()
+                if error.errno != errno.EADDRINUSE or not port or self._port:
+                    raise
+                continue
+            sock.listen(BACKLOG)
+            if not self._port:
+                kept.write_text(str(sock.getsockname()[1]))
+            return sock
+        raise OSError(errno.EADDRINUSE, "no port is free")
+
+    async def stop(self) -> None:
+        """Ends it, once responses have ended or their grace is over."""
+        if self._serving is None:
+            return
+        self._server.should_exit = True
+        await asyncio.wait([self._serving], timeout=GRACE_S + 2)
+
+
+def _quiet(config: Any) -> Any:
+    """A server of uvicorn that leaves the process's signals alone: they are ours."""
+    from contextlib import nullcontext
+
+    import uvicorn
+
+    class Quiet(uvicorn.Server):
+        def capture_signals(self) -> Any:
+            return nullcontext()
+
+    return Quiet(config)

@@ -1,0 +1,114 @@
+"""All web requests of a server: its listener, its endpoints, and what is under way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ...protocol.batch import Batch
+from ...protocol.calls import OpenCall
+from ...protocol.ids import new_id
+from ...protocol.spec import FunctionSpec
+from ...protocol.stream import Refused
+from ..auth import Actor
+from .addresses import Addresses, Route
+from .exchange import WEB, Exchange
+from .listener import Listener
+
+if TYPE_CHECKING:
+    from ..server import Server
+    from ..store import Store
+    from ..store.schema import App
+
+ACTOR = Actor("client", WEB)
+
+
+class Web:
+    """Plays the caller of all web requests."""
+
+    def __init__(self, server: Server, *, host: str, port: int, domain: str) -> None:
+        self._server = server
+        self._domain = domain
+        self.addresses = Addresses()
+        self._exchanges: dict[str, Exchange] = {}
+        self._waiting: Counter[str] = Counter()
+        self._listener = Listener(self, server.state, host, port)
+
+    @property
+    def store(self) -> Store:
+        """Where tokens are."""
+        return self._server.store
+
+    # --- endpoints
+
+    async def publish(self, app: App, suffix: str, specs: list[FunctionSpec]) -> None:
+        """These are the functions of an app. The first endpoint of all has the server listen."""
+        dev = app.state != "deployed"
+        if self.addresses.publish(app.app_id, app.name, suffix, dev, specs):
+            await self._listener.start()
+
+    def urls_of(self, app_id: str) -> dict[str, list[str]]:
+        """The addresses of an app's endpoints, the best first, by tag."""
+        return {route.tag: self.urls(route) for route in self.addresses.of_app(app_id)}
+
+    def urls(self, route: Route) -> list[str]:
+        """The addresses of one endpoint, the best first."""
+        by_path = f"{self._listener.url}/{route.label}/"
+        if self._domain:
+            return [f"https://local--{route.label}.{self._domain}", by_path]
+        port = self._listener.url.rpartition(":")[2]
+        return [by_path, f"http://local--{route.label}.localhost:{port}"]
+
+    # --- requests
+
+    def waiting(self, function_id: str) -> int:
+        """How many requests of a function have no container yet."""
+        return self._waiting[function_id]
+
+    def open(self, route: Route, payload: bytes) -> Exchange:
+        """A request begins."""
+        exchange = Exchange(new_id("fc"), route.function_id)
+        self._exchanges[exchange.call_id] = exchange
+        self._waiting[route.function_id] += 1
+        engine = self._server.engine
+        engine.open_call(OpenCall(exchange.call_id, route.function_id), ACTOR)
+        engine.put(Batch(exchange.call_id, (0,), (len(payload),), payload), WEB)
+        engine.pump()
+        return exchange
+
+    def close(self, exchange: Exchange) -> None:
+        """A request is over, or its client gone: what runs of it is interrupted."""
+        if self._exchanges.pop(exchange.call_id, None) is None:
+            return
+        self._begun(exchange)
+        exchange.over()
+        self._server.engine.close_calls([exchange.call_id], WEB)
+        self._server.engine.pump()
+
+    def deliver(self, batch: Batch) -> None:
+        """Results from the dispatcher."""
+        exchange = self._exchanges.get(batch.call_id)
+        if exchange is not None:
+            self._begun(exchange)
+            exchange.received(batch)
+        self._server.engine.confirm(WEB, batch.seq)
+
+    def _begun(self, exchange: Exchange) -> None:
+        if exchange.counted:
+            exchange.counted = False
+            self._waiting[exchange.function_id] -= 1
+            if not self._waiting[exchange.function_id]:
+                del self._waiting[exchange.function_id]
+
+    def find(self, call_id: str, container_function: str) -> Exchange:
+        """The request of a call, for a container of its function. Raises Refused."""
+        exchange = self._exchanges.get(call_id)
+        if exchange is None or exchange.function_id != container_function:
+            raise Refused("NotFoundError", f"there is no web request {call_id[:80]}, or it is over")
+        return exchange
+
+    async def stop(self) -> None:
+        """Ends all of it."""
+        for exchange in list(self._exchanges.values()):
+            self.close(exchange)
+        await self._listener.stop()

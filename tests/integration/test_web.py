@@ -1,0 +1,248 @@
+"""Web endpoints of every kind in real containers, over real HTTP (programs/web.py)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.homes import Home, new_home
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+PROGRAM = Path(__file__).with_name("programs") / "web.py"
+CREATED = re.compile(r"✓ Created web function (\S+) => (\S+) · (\S+)")
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Site:
+    """The endpoints of the program: their addresses as its deploy printed them."""
+
+    home: Home
+    by_path: dict[str, str]
+    by_host: dict[str, str]
+
+    def connection(self, tag: str) -> tuple[http.client.HTTPConnection, str]:
+        """A connection to an endpoint, and the path at which it is."""
+        parts = urlsplit(self.by_path[tag])
+        assert parts.hostname
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=60), parts.path
+
+    def ask(
+        self,
+        tag: str,
+        path: str = "",
+        method: str = "GET",
+        body: bytes | Iterator[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """One request, and its answer."""
+        connection, root = self.connection(tag)
+        with closing(connection):
+            connection.request(method, root + path, body, headers or {})
+            response = connection.getresponse()
+            return Answer(
+                response.status, response.read().decode(), {k.lower(): v for k, v in response.getheaders()}
+            )
+
+    def logs(self) -> str:
+        """What the app's containers wrote."""
+        return self.home.ionian("app", "logs", "pages").stdout
+
+    def wait_for_log(self, line: str) -> None:
+        """Waits until a container has written a line."""
+        for text in iter(self.logs, None):
+            if line in text.splitlines():
+                return
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with new_home() as home:
+        done = home.ionian("deploy", PROGRAM, timeout_s=250)
+        assert done.returncode == 0, done.stdout
+        found = CREATED.findall(done.stdout)
+        yield Site(home, {tag: path for tag, path, _ in found}, {tag: host for tag, _, host in found})
+
+
+def test_a_deploy_prints_the_addresses_by_path_and_by_host(site: Site) -> None:
+    assert set(site.by_path) == {"double", "guarded", "Counter.up", "pages", "flask", "files", "echoes"}
+    assert urlsplit(site.by_path["Counter.up"]).path == "/pages-counter-up/"
+    assert urlsplit(site.by_path["double"]).path == "/doubled/"
+    assert urlsplit(site.by_host["double"]).hostname == "local--doubled.localhost"
+
+
+def test_a_function_answers_at_its_path_and_at_its_host(site: Site) -> None:
+    assert json.loads(site.ask("double", "?x=4", "POST").text) == {"doubled": 8}
+    connection, _ = site.connection("double")
+    with closing(connection):
+        host = urlsplit(site.by_host["double"]).netloc
+        connection.request("POST", "/?x=5", headers={"Host": host})
+        assert json.loads(connection.getresponse().read()) == {"doubled": 10}
+
+
+def test_fastapi_checks_arguments_and_methods_and_has_docs_where_they_are_wanted(site: Site) -> None:
+    assert site.ask("double", "?x=four", "POST").status == 422
+    assert site.ask("double", "?x=4", "GET").status == 405
+    assert "swagger" in site.ask("double", "docs").text
+    preflight = site.ask(
+        "double", "", "OPTIONS", headers={"Origin": "http://a", "Access-Control-Request-Method": "POST"}
+    )
+    assert preflight.headers["access-control-allow-origin"] == "http://a"
+
+
+def test_a_method_of_a_class_answers_with_its_object(site: Site) -> None:
+    first = int(site.ask("Counter.up", "?by=3").text)
+    assert int(site.ask("Counter.up", "?by=4").text) == first + 4
+
+
+def test_an_endpoint_with_proxy_auth_is_for_who_has_a_token(site: Site) -> None:
+    made = site.home.ionian("token", "new", "--name", "visitor").stdout
+    found = re.search(r"--token-id (\S+) --token-secret (\S+)", made)
+    assert found is not None, made
+    key, secret = found.groups()
+    assert site.ask("guarded").status == 401
+    assert site.ask("guarded", headers={"Modal-Key": key, "Modal-Secret": "another"}).status == 401
+    assert site.ask("guarded", headers={"Modal-Key": key, "Modal-Secret": secret}).text == '"you may"'
+    late = site.ask("guarded", "?seconds=60", headers={"Modal-Key": key, "Modal-Secret": secret})
+    assert (late.status, "longer than its timeout of 2 s" in late.text) == (504, True)
+
+
+def test_an_asgi_app_has_its_lifespan_its_root_and_its_client(site: Site) -> None:
+    seen = json.loads(site.ask("pages", headers={"X-Seen": "yes"}).text)
+    assert seen == {"state": "loaded", "url": site.by_path["pages"], "client": "127.0.0.1", "seen": "yes"}
+    assert site.ask("pages", "nowhere").status == 404
+    head = site.ask("pages", "", "HEAD")
+    assert (head.status, head.text) == (405, "")
+
+
+def test_a_response_arrives_part_by_part_while_it_is_made(site: Site) -> None:
+    connection, root = site.connection("pages")
+    with closing(connection):
+        connection.request("GET", f"{root}stream/one")
+        response = connection.getresponse()
+        assert response.read1() == b"data: first\n\n"  # the second is not made before the gate is opened
+        assert site.ask("pages", "gate/one", "POST").status == 200
+        assert response.read() == b"data: second\n\n"
+
+
+def test_bodies_larger_than_a_message_go_both_ways(site: Site) -> None:
+    parts = (b"x" * 100_000 for _ in range(50))
+    assert site.ask("pages", "size", "POST", parts).text == "5000000"
+    assert len(site.ask("pages", "bytes/30").text) == 30_000_000
+
+
+def test_an_exception_is_a_500_and_its_traceback_is_in_the_logs(site: Site) -> None:
+    answer = site.ask("pages", "fails")
+    assert (answer.status, answer.text) == (500, "Internal Server Error")
+    site.wait_for_log("ValueError: as it was asked to")
+    assert "ionian/container" not in site.logs()
+
+
+def test_a_response_that_fails_amid_is_cut_and_not_ended(site: Site) -> None:
+    with pytest.raises(http.client.IncompleteRead):
+        site.ask("pages", "fails/amid")
+
+
+def test_a_container_that_dies_amid_a_request_is_a_502_and_the_request_is_not_run_again(site: Site) -> None:
+    before = site.logs().splitlines().count("dying")
+    answer = site.ask("pages", "dies")
+    assert answer.status == 502
+    site.wait_for_log("dying")
+    assert site.logs().splitlines().count("dying") == before + 1
+    assert site.ask("pages").status == 200
+
+
+def test_a_client_that_goes_ends_what_runs_for_it(site: Site) -> None:
+    connection, root = site.connection("pages")
+    with closing(connection):
+        connection.request("GET", f"{root}waits")
+        site.wait_for_log("waiting")
+    site.wait_for_log("no longer waiting")
+
+
+def test_a_websocket_goes_both_ways_and_its_end_is_seen(site: Site) -> None:
+    address = site.by_path["pages"].replace("http:", "ws:")
+    with connect(f"{address}echo") as socket:
+        for word in ("one", "two"):
+            socket.send(word)
+            assert socket.recv(30) == word.upper()
+    site.wait_for_log("the socket is closed")
+    with pytest.raises(InvalidStatus, match="403"), connect(f"{address}nothing"):
+        pass
+
+
+def test_a_wsgi_app_answers(site: Site) -> None:
+    assert site.ask("flask", "?q=a%20b").text == f"GET {site.by_path['flask']}?q=a%20b a b"
+    assert site.ask("flask", "size", "POST", b"x" * 1_000_000).text == "1000000"
+
+
+def test_a_server_of_the_users_is_reached(site: Site) -> None:
+    assert "web.py" in site.ask("files").text
+    assert site.ask("files", "web.py").text == PROGRAM.read_text()
+    assert site.ask("files", "nothing").status == 404
+
+
+def test_a_websocket_reaches_a_server_of_the_users(site: Site) -> None:
+    with connect(site.by_path["echoes"].replace("http:", "ws:")) as socket:
+        socket.send("a text")
+        assert socket.recv(30) == "a text"
+        socket.send(b"x" * 300_000)
+        assert socket.recv(30) == b"x" * 300_000
+
+
+def test_an_address_of_nothing_is_a_404_that_says_so(site: Site) -> None:
+    connection, _ = site.connection("pages")
+    with closing(connection):
+        connection.request("GET", "/no-such-label/")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (404, b"there is no web endpoint at this address\n")
+
+
+def test_many_requests_at_once_are_all_answered(site: Site) -> None:
+    with ThreadPoolExecutor(50) as threads:
+        queries = [f"?x={n}" for n in range(300)]
+        answers = list(threads.map(partial(site.ask, "double", method="POST"), queries))
+    assert [json.loads(answer.text)["doubled"] for answer in answers] == [2 * n for n in range(300)]
+
+
+def test_addresses_stay_when_the_server_is_started_anew(site: Site) -> None:
+    site.home.ionian("server", "stop")
+    assert site.home.ionian("app", "list").returncode == 0  # starts it
+    assert json.loads(site.ask("double", "?x=4", "POST").text) == {"doubled": 8}
+
+
+def test_a_function_says_where_it_is_and_is_not_called(site: Site, tmp_path: Path) -> None:
+    program = tmp_path / "where.py"
+    program.write_text(
+        "import ionian as modal\n"
+        "double = modal.Function.from_name('pages', 'double')\n"
+        "print(double.get_web_url())\n"
+        "print(modal.Cls.from_name('pages', 'Counter')().up.get_web_url())\n"
+        "try:\n"
+        "    double.remote(4)\n"
+        "except modal.exception.InvalidError as error:\n"
+        "    print(error)\n"
+    )
+    first, second, refusal = site.home.python(program).stdout.splitlines()
+    assert (first, second) == (site.by_path["double"], site.by_path["Counter.up"])
+    assert "double" in refusal
