@@ -427,3 +427,30 @@ def test_forks_of_a_template_have_a_network_each(world: World):
             assert all(word in REFUSED for word in said[2:]), said
 
     run(main)
+
+
+@own
+def test_a_fork_that_was_made_ahead_is_not_used_when_its_gateway_has_ended(world: World):
+    (world.layer / "tmp").mkdir()
+    if os.geteuid() == 0:
+        ids = IdMap.current()
+        os.chown(world.layer / "tmp", ids.host_uid, ids.host_gid)
+    names = "import socket; out = sorted(name for _, name in socket.if_nameindex())"
+
+    async def main() -> None:
+        async with networks(world) as network, nursery(world.folder) as made:
+            await made.fork(hostname="alike", again=True)
+            while (spare := made.zygote.spare) is None:
+                await asyncio.sleep(0.01)
+            (gateway,) = named(children(os.getpid()), "network.gateway")[:1]
+            was = network.gateway
+            os.kill(gateway, signal.SIGKILL)
+            await gone(gateway)
+            while network.gateway is was:
+                await asyncio.sleep(0)
+            await network.start()
+            fork = await made.fork(hostname="alike", again=True)
+            assert fork.box.pid != spare.pid
+            assert await fork.python(names) == ["eth0", "lo"]
+
+    run(main)

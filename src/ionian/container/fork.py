@@ -90,7 +90,8 @@ class Forks:
         try:
             self._let_go(warden)
             _unshare(warden, flags)
-            status, targets = _settle(warden)
+            _settle(warden)
+            status, targets = _given(warden)
             if os.read(status, 1) != b"g":
                 os._exit(0)
             program = os.fork()
@@ -150,18 +151,25 @@ def _unshare(warden: socket.socket, flags: int) -> None:
     os._exit(0)
 
 
-def _settle(warden: socket.socket) -> tuple[int, dict[int, int]]:
-    """B: gives up all rights once its root is made. Returns its status socket, and P's descriptors by their numbers."""
+def _settle(warden: socket.socket) -> None:
+    """B: gives up all rights once its root is made."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)  # for sigwait() later; pid 1 would ignore them
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, the end of P would not be told
-    data, fds = _receive(warden)
-    if not data:
+    filter_, _ = _receive(warden)
+    if not filter_:
         os._exit(0)
-    numbers, _, filter_ = data.partition(b"\n")
     os.chdir("/")
     _give_up_rights(filter_)
     warden.send(b"C")
-    warden.close()
+
+
+def _given(worker: socket.socket) -> tuple[int, dict[int, int]]:
+    """B: waits until a container is wanted, which may be much later; its warden's end is the worker's by then. Returns its
+    status socket, and P's descriptors by their numbers."""
+    numbers, fds = _receive(worker)
+    if not numbers:
+        os._exit(0)
+    worker.close()
     return fds[0], dict(zip(json.loads(numbers), fds[1:], strict=True))
 
 

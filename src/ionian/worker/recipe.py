@@ -85,6 +85,7 @@ def fork_of(worker: Worker, ask: StartContainer, ends: Ends, scratch: Path) -> F
         pass_fds=ends.pass_fds,
         binds=edits.binds,
         devices=edits.devices,
+        again=True,
     )
 
 

@@ -54,6 +54,11 @@ class Network:
         self._plan: Plan | None = None
         self._resolver_of = (0, 0)  # of which /etc/resolv.conf ours was made: inode and time
 
+    @property
+    def gateway(self) -> object:
+        """The gateway that there is now; None where there is none. Another one joins none of this one's namespaces."""
+        return self._socket
+
     async def take(self) -> NetNamespace | None:
         """A namespace for one sandbox; None where containers have the machine's own network. Raises SandboxError."""
         while not self.reason:

@@ -7,10 +7,11 @@ from .sandbox import Sandbox, start
 from .scratch import prepare as prepare_scratch
 from .scratch import remove as remove_folders
 from .scratch import sweep
+from .spare import ForkSpec
 from .spawner import Spawner
 from .spec import Bind, Exit, Limits, NetNamespace, ResourceUse, SandboxError, SandboxSpec
 from .warden_link import ForkError
-from .zygote import ForkSpec, Zygote, start_zygote
+from .zygote import Zygote, start_zygote
 
 __all__ = [
     "Bind",

@@ -32,7 +32,8 @@ class Ended(Exception):
 
 
 class Birth:
-    """From the first process until that of the container waits for "go"; halfway it waits until a container is wanted."""
+    """From the first process until that of the container, which has no rights then, waits for the worker; halfway it waits until it
+    is wanted."""
 
     def __init__(self, warden: Warden, number: int, groups: list[int]) -> None:
         self.number = number
@@ -44,16 +45,20 @@ class Birth:
         self._warden = warden
         self._request: dict[str, Any] | None = None
         self._groups = groups
-        self._given: list[int] = []
         self._parent = self._parent_fd = -1
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._root: Root | None = None
         self._proc = -1
 
-    def want(self, request: dict[str, Any], fds: list[int]) -> None:
+    def want(self, request: dict[str, Any]) -> None:
         """What the container is to be."""
-        self._request, self._given = request, fds
+        self._request = request
+
+    @property
+    def way(self) -> int:
+        """Our end of what leads to the fork: the worker's, once it is made."""
+        return self._ours.fileno()
 
     def close(self, *, made: bool = False) -> None:
         """Lets go of it; ends all that there is of it unless it is a container now."""
@@ -65,10 +70,10 @@ class Birth:
         self._warden.callers.pop(self._parent, None)
         if self._root is not None:
             self._root.close()
-        for fd in (*self._given, *self._groups, self._parent_fd, self.pidfd, self._proc):
+        for fd in (*self._groups, self._parent_fd, self.pidfd, self._proc):
             if fd >= 0:
                 os.close(fd)
-        self._given = self._groups = []
+        self._groups = []
         self._ours.close()
         self._theirs.close()
 
@@ -94,8 +99,7 @@ class Birth:
         except OSError:
             self._refuse_words()  # it has ended, and said why
             raise
-        given = json.dumps(request["targets"]).encode() + b"\n" + warden.filter
-        socket.send_fds(self._ours, [given], self._given)
+        self._ours.send(warden.filter)
         if (yield from self._hear(b"C")) != pid:
             raise Suspect("another process than its first answered")
         yield self._parent_fd  # it was told to end: nothing with its rights is left

@@ -102,6 +102,11 @@ class NetNamespace:
 class NetNamespaces(Protocol):
     """Where sandboxes have their net namespaces from."""
 
+    @property
+    def gateway(self) -> object:
+        """What joins them now: a namespace that another has joined leads nowhere. None: nothing does."""
+        ...
+
     async def take(self) -> NetNamespace | None:
         """One for a sandbox; None: it has the machine's own network. Raises SandboxError."""
         ...

@@ -12,7 +12,8 @@ mount namespace of its own; no user code runs in it, and none can see it, as its
     period, measured), and T's memory does not change while it waits.
  2. "fork": A is let go on. It forks B, the first process of its pid namespace, and is ended once B is known.
  3. B gets its ids, hostname, /proc and root, then gives up its capabilities and puts on the filter of a container.
- 4. census.py looks whether that is so. Only then the worker gets B's pidfd, and may say "go".
+ 4. census.py looks whether that is so. Only then the worker gets B's pidfd and the warden's way to it, by which it gives B
+    the container's descriptors, and says "go". Until then B waits, without any right: a worker keeps one ahead.
 
 Whatever goes wrong ends A and B. Standard library only; it runs in the launcher's child, never in the worker.
 """
@@ -110,7 +111,7 @@ class Warden:
             for fd in fds:
                 os.close(fd)
         elif request["do"] == "fork":
-            birth.want(request, fds)
+            birth.want(request)
             self.resume(birth)
         else:
             self.over(birth, "it took too long")
@@ -147,7 +148,7 @@ class Warden:
             self.say({"id": birth.number, "failed": failed})
             return
         self.living = self.living.intersection(children(self.family.init)) | {birth.pid}
-        self.say({"id": birth.number, "pid": birth.pid}, [birth.pidfd])
+        self.say({"id": birth.number, "pid": birth.pid}, [birth.pidfd, birth.way])
         birth.close(made=True)
 
     def called(self) -> None:

@@ -90,14 +90,15 @@ class WardenLink:
             self._tell({"do": "conceive", "id": number}, joins)
         return unborn
 
-    async def bear(self, unborn: Unborn, wanted: dict[str, Any], fds: list[int]) -> tuple[int, int]:
-        """Completes a fork: the pid and the pidfd of its first process. Raises ForkError."""
+    async def bear(self, unborn: Unborn, wanted: dict[str, Any]) -> tuple[int, int, int]:
+        """Makes a fork that waits for its descriptors: the pid and the pidfd of its first process, and the descriptor of what
+        leads to it. Raises ForkError."""
         group = Path(unborn.group.joins[0]).parent.name if unborn.group else ""
-        self._tell({"do": "fork", "id": unborn.number, "group": group, **wanted}, fds)
+        self._tell({"do": "fork", "id": unborn.number, "group": group, **wanted}, [])
         said, came = await asyncio.shield(unborn.answer)
         if "failed" in said:
             raise ForkError(f"the template could not be forked: {said['failed']}")
-        return said["pid"], came[0]
+        return said["pid"], came[0], came[1]
 
     async def call_off(self, unborn: Unborn) -> None:
         """Ends what there is of a fork. Perhaps it has failed before, or was complete at this moment."""
@@ -107,9 +108,10 @@ class WardenLink:
             except ForkError:
                 return  # the warden has ended, and the fork with it
         _, came = await unborn.answer
-        for pidfd in came:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
+        if came:
+            signal.pidfd_send_signal(came[0], signal.SIGKILL)
+        for fd in came:
+            os.close(fd)
 
     def close(self) -> None:
         """The warden ends, and with it what is not complete."""
@@ -147,7 +149,7 @@ class WardenLink:
     def _readable(self) -> None:
         while self._socket is not None:
             try:
-                data, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 1, socket.MSG_CMSG_CLOEXEC)
+                data, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 2, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:

@@ -13,39 +13,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from ...protocol.container import FORK_FD
 from . import scratch
 from .sandbox import Sandbox, make_group, processes_of, remove_group, start_as
+from .spare import ForkSpec, Spare
 from .spawner import End
 from .spec import Bind, Limits, SandboxError, SandboxSpec
 from .warden_link import ForkError, Unborn, WardenLink
+
+SPARE_AFTER_S = 0.1
+"""So long after a fork the next one is made ahead: the container has started by then, on a machine that is not crowded."""
+
+SPARE_S = 5.0
 
 AT_ONCE = 4
 """Forks of one template under way together: what one process makes after the other overlaps with the rest of it."""
 
 END = 40
 """Kills the program of a template alone: see container/init.py."""
-
-
-@dataclass
-class ForkSpec:
-    """What is a fork's own; the rest is its template's. The folders above `binds` have to be open to anybody."""
-
-    scratch: Path  # beside the template's: in the same folder
-    limits: Limits = field(default_factory=Limits)
-    hostname: str = "ionian"
-    stdout: int = -1  # our descriptors; -1 is /dev/null
-    stderr: int = -1
-    pass_fds: dict[int, int] = field(default_factory=dict[int, int])  # number inside → our descriptor
-    binds: list[Bind] = field(default_factory=list[Bind])
-    devices: list[Bind] = field(default_factory=list[Bind])
 
 
 async def start_zygote(spec: SandboxSpec) -> Zygote:
@@ -73,16 +64,24 @@ class Zygote(Sandbox):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.link = WardenLink()
-        self._meter.forks = lambda: set(self._forks.values()) or {0}
+        self._meter.forks = self._apart
         self._forks: dict[int, int] = {}  # descriptor that tells its end → pid
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._late = 0  # forks that took too long
         self._ahead: Unborn | None = None
+        self.spare: Spare | None = None  # made ahead, for the next container
+        self._spare_timer: asyncio.TimerHandle | None = None  # until it is made
+        self._spare_task: asyncio.Task[None] | None = None
 
     @property
     def forks(self) -> int:
         """How many of its forks live."""
         return len(self._forks)
+
+    def _apart(self) -> set[int]:
+        """What is metered on its own, or by nobody."""
+        spare = {self.spare.pid} if self.spare is not None else set[int]()
+        return spare.union(self._forks.values()) or {0}
 
     def go(self) -> None:
         """Lets the template run; what is asked of fork() from now on is done once it waits for it."""
@@ -100,6 +99,51 @@ class Zygote(Sandbox):
             raise ValueError(
                 f"expected the scratch folder of a fork in {beside}, beside its template's, got {spec.scratch}"
             )
+        box = await self._of_spare(spec)
+        if box is None:
+            made = await self._make(spec, timeout_s)
+            try:
+                box = self._complete(made, spec)
+            except OSError as error:
+                await asyncio.shield(made.discard(self._ids))
+                raise ForkError(f"the template could not be forked: {error}") from None
+        if spec.again:
+            self._spares_later(spec)
+        return box
+
+    async def _of_spare(self, spec: ForkSpec) -> Sandbox | None:
+        """That which was made ahead, where there is one and it will do."""
+        spare = self.spare
+        if spare is None:
+            return None
+        self.spare = None
+        if spare.spec.is_like(spec) and spare.lives and spare.gateway is self._gateway():
+            try:
+                return self._complete(spare, spec)
+            except OSError:
+                pass  # it ends at this moment
+        await asyncio.shield(spare.discard(self._ids))
+        return None
+
+    def _complete(self, spare: Spare, spec: ForkSpec) -> Sandbox:
+        gate = spare.give(spec)
+        made = replace(
+            self.spec,
+            scratch=spare.spec.scratch,
+            limits=spec.limits,
+            hostname=spec.hostname,
+            pass_fds=spec.pass_fds,
+            as_template=False,
+        )
+        pid, pidfd = spare.pid, spare.pidfd
+        end = self._end_of(pid, pidfd)
+        box = Sandbox(
+            made, self._ids, self._spawner, 0, end, gate.detach(), pid, pidfd, spare.group, self._resolver
+        )
+        box._meter.of_template = True
+        return box
+
+    async def _make(self, spec: ForkSpec, timeout_s: float) -> Spare:
         late = self._late
         try:
             scratch.prepare(spec.scratch, self._ids)
@@ -108,7 +152,7 @@ class Zygote(Sandbox):
                     raise ForkError("the template did not fork: it does not answer")
                 try:
                     async with asyncio.timeout(timeout_s):
-                        return await self._fork(spec)
+                        return await self._bear(spec)
                 except TimeoutError:
                     self._late += 1
                     raise
@@ -120,39 +164,56 @@ class Zygote(Sandbox):
                 raise ForkError(str(error)) from None
             raise
 
-    async def _fork(self, spec: ForkSpec) -> Sandbox:
+    async def _bear(self, spec: ForkSpec) -> Spare:
         unborn = await self._next_unborn()
         try:
             if unborn.group:
                 unborn.group.limit(spec.limits)
-            with ExitStack() as given, ExitStack() as kept:
-                ours, theirs = socket.socketpair()
-                given.callback(theirs.close)
-                kept.callback(ours.close)
-                ours.setblocking(False)
-                wanted, fds = _wanted(spec, theirs.fileno(), given)
-                wanted["processes"] = processes_of(spec.limits, unborn.group)
-                pid, pidfd = await self.link.bear(unborn, wanted, fds)
-                await self._join_network(pid)
-                kept.pop_all()
+            wanted = {
+                "scratch": spec.scratch.name,
+                "hostname": spec.hostname,
+                "shm_bytes": spec.limits.memory_limit_mib << 20,
+                "binds": _listed(spec.binds),
+                "devices": _listed(spec.devices),
+                "processes": processes_of(spec.limits, unborn.group),
+            }
+            gateway = self._gateway()
+            pid, pidfd, way = await self.link.bear(unborn, wanted)
+            await self._join_network(pid)
         except BaseException:
             await asyncio.shield(self._call_off(unborn))
             raise
         self._conceive_ahead()
-        made = replace(
-            self.spec,
-            scratch=spec.scratch,
-            limits=spec.limits,
-            hostname=spec.hostname,
-            pass_fds=spec.pass_fds,
-            as_template=False,
-        )
-        end = self._end_of(pid, pidfd)
-        box = Sandbox(
-            made, self._ids, self._spawner, 0, end, ours.detach(), pid, pidfd, unborn.group, self._resolver
-        )
-        box._meter.of_template = True
-        return box
+        return Spare(spec, unborn.group, pid, pidfd, socket.socket(fileno=way), gateway)
+
+    # --- one more, ahead
+
+    def _spares_later(self, spec: ForkSpec) -> None:
+        """A fork like this one is made once the container that this one becomes has started: it is in nobody's way then."""
+        if self.spare is None and self._spare_timer is None and not self.link.closed:
+            loop = asyncio.get_running_loop()
+            self._spare_timer = loop.call_later(SPARE_AFTER_S, self._begin_spare, spec)
+
+    def _begin_spare(self, spec: ForkSpec) -> None:
+        name = f"sp-{secrets.token_hex(8)}"
+        own = replace(spec, scratch=spec.scratch.with_name(name), stdout=-1, stderr=-1, pass_fds={})
+        self._spare_task = asyncio.ensure_future(self._make_spare(own))
+
+    async def _make_spare(self, spec: ForkSpec) -> None:
+        try:
+            made = await self._make(spec, SPARE_S)
+        except SandboxError:
+            return  # fork() will say why
+        finally:
+            self._spare_timer = None
+        if self.link.closed:
+            await made.discard(self._ids)
+        else:
+            self.spare = made
+
+    def _gateway(self) -> object:
+        network = self._spawner.network
+        return network.gateway if network is not None and self._resolver is not None else None
 
     async def _join_network(self, pid: int) -> None:
         """Where the template has a network of its own, the fork has made itself an empty one."""
@@ -216,6 +277,10 @@ class Zygote(Sandbox):
         if self.pidfd >= 0:
             self._send(self.pidfd, END if self._forks else signal.SIGKILL)
         self.link.close()
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
+        if self.spare is not None:
+            self.spare.kill()
 
     def kill(self) -> None:
         """Like retire(): forks are sandboxes of their own."""
@@ -225,28 +290,15 @@ class Zygote(Sandbox):
     async def remove(self) -> None:
         """Ends the template, waits until the last of its forks has ended, then deletes what it has."""
         self.retire()
+        if self._spare_task is not None:
+            await asyncio.wait([self._spare_task])
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            await spare.discard(self._ids)
         await super().remove()
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             await self._call_off(ahead)
-
-
-def _wanted(spec: ForkSpec, status: int, given: ExitStack) -> tuple[dict[str, Any], list[int]]:
-    """What the warden has to know of a fork, and the descriptors that go with it."""
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    given.callback(os.close, nothing)
-    stdout = spec.stdout if spec.stdout >= 0 else nothing
-    stderr = spec.stderr if spec.stderr >= 0 else nothing
-    targets = {1: stdout, 2: stderr, **spec.pass_fds}
-    wanted = {
-        "scratch": spec.scratch.name,
-        "hostname": spec.hostname,
-        "shm_bytes": spec.limits.memory_limit_mib << 20,
-        "binds": _listed(spec.binds),
-        "devices": _listed(spec.devices),
-        "targets": list(targets),
-    }
-    return wanted, [status, *targets.values()]
 
 
 def _listed(binds: list[Bind]) -> list[tuple[str, str, bool]]:

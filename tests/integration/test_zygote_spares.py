@@ -1,0 +1,154 @@
+"""Forks that are made ahead: what they may do while they wait, what becomes of them, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.nursery import (
+    Nursery,
+    all_but_the_template_have_ended,
+    below,
+    layered,
+    nursery,
+    run,
+)
+
+from ionian.worker.sandbox import Limits
+from ionian.worker.sandbox.cgroup import parent_of
+
+pytestmark = pytest.mark.container
+
+LIKE: dict[str, Any] = {"hostname": "alike", "again": True}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield from layered(tmp_path)
+
+
+async def ahead(made: Nursery) -> int:
+    """Waits until one is made ahead; the number of its first process."""
+    while made.zygote.spare is None:
+        await asyncio.sleep(0.01)
+    return made.zygote.spare.pid
+
+
+def scratches(folder: Path) -> list[str]:
+    return sorted(path.name[:3] for path in (folder / "scratch").iterdir())
+
+
+def test_what_was_made_ahead_becomes_the_next_container_with_descriptors_of_its_own(folder: Path):
+    mine = "import socket, os; open('/root/mine', 'x').write('x'); os.write(1, b'{}'); out = socket.gethostname()"
+
+    async def main() -> None:
+        async with nursery(folder) as made:
+            first, second = os.pipe(), os.pipe()
+            one = await made.fork(stdout=first[1], **LIKE)
+            pid = await ahead(made)
+            assert made.zygote.forks == 1
+            two = await made.fork(stdout=second[1], **LIKE)
+            assert (two.box.pid, made.zygote.forks) == (pid, 2)
+            for fork, pipe, word in ((one, first, "one"), (two, second, "two")):
+                assert await fork.python(mine.format(word)) == "alike"
+                assert os.read(pipe[0], 100) == word.encode()
+            assert await ahead(made) != pid
+            for fd in (*first, *second):
+                os.close(fd)
+        assert scratches(folder) == []
+
+    run(main)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="reads what another user's process has open")
+def test_what_waits_has_no_right_and_holds_nothing_of_a_container(folder: Path):
+    async def main() -> None:
+        async with nursery(folder) as made:
+            await made.fork(**LIKE)
+            pid = await ahead(made)
+            lines = [line.split(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+            has = {name: value.strip() for name, value in lines}
+            rights = {has[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+            assert (rights, has["NoNewPrivs"], has["Threads"]) == ({"0" * 16}, "1", "1")
+            assert has.get("Seccomp_filters", "3") == "3"
+            opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            assert (
+                sum(target.startswith("socket:") for target in opened) == 1
+            )  # by which it is given the rest
+            assert below(pid) == [pid]
+
+    run(main)
+
+
+@pytest.mark.parametrize("other", [{"hostname": "other"}, {"limits": Limits(memory_limit_mib=300)}])
+def test_a_container_of_another_kind_is_not_made_of_it(folder: Path, other: dict[str, Any]):
+    async def main() -> None:
+        async with nursery(folder) as made:
+            await made.fork(**LIKE)
+            pid = await ahead(made)
+            unlike: dict[str, Any] = LIKE | {"again": False} | other
+            fork = await made.fork(**unlike)
+            assert fork.box.pid != pid
+            assert await fork.python("out = 1") == 1
+            assert not Path(f"/proc/{pid}").exists()
+            assert scratches(folder) == ["for", "for", "tem"]
+
+    run(main)
+
+
+def test_one_that_was_killed_while_it_waited_is_replaced(folder: Path):
+    async def main() -> None:
+        async with nursery(folder) as made:
+            await made.fork(**LIKE)
+            pid = await ahead(made)
+            assert made.zygote.spare is not None
+            os.kill(pid, signal.SIGKILL)
+            while made.zygote.spare.lives:
+                await asyncio.sleep(0.01)
+            fork = await made.fork(**LIKE)
+            assert fork.box.pid != pid
+            assert await fork.python("out = 1") == 1
+
+    run(main)
+
+
+def test_it_ends_with_its_template_and_containers_go_on(folder: Path):
+    async def main() -> None:
+        async with nursery(folder) as made:
+            fork = await made.fork(**LIKE)
+            pid = await ahead(made)
+            made.zygote.retire()
+            while parent_of(pid):
+                await asyncio.sleep(0.01)
+            assert await fork.python("out = 1") == 1
+        assert scratches(folder) == []
+
+    run(main)
+
+
+def test_of_one_that_is_tampered_with_nothing_is_left(folder: Path):
+    code = """
+        given = fork._given
+        def meddle(way):
+            if os.fork() == 0:
+                import time; time.sleep(1000)
+            return given(way)
+        fork._given = meddle
+    """
+
+    async def main() -> None:
+        async with nursery(folder, code) as made:
+            await made.fork(**LIKE)
+            await ahead(made)
+            made.zygote.retire()
+            await made.forks.pop().remove()
+            await made.zygote.remove()
+            await all_but_the_template_have_ended(made.zygote)
+        assert scratches(folder) == []
+
+    run(main)
