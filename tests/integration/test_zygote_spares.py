@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from tests.integration.nursery import (
     Nursery,
-    all_but_the_template_have_ended,
     below,
     layered,
     nursery,
@@ -126,29 +125,6 @@ def test_it_ends_with_its_template_and_containers_go_on(folder: Path):
             while parent_of(pid):
                 await asyncio.sleep(0.01)
             assert await fork.python("out = 1") == 1
-        assert scratches(folder) == []
-
-    run(main)
-
-
-def test_of_one_that_is_tampered_with_nothing_is_left(folder: Path):
-    code = """
-        given = fork._given
-        def meddle(way):
-            if os.fork() == 0:
-                import time; time.sleep(1000)
-            return given(way)
-        fork._given = meddle
-    """
-
-    async def main() -> None:
-        async with nursery(folder, code) as made:
-            await made.fork(**LIKE)
-            await ahead(made)
-            made.zygote.retire()
-            await made.forks.pop().remove()
-            await made.zygote.remove()
-            await all_but_the_template_have_ended(made.zygote)
         assert scratches(folder) == []
 
     run(main)

@@ -26,6 +26,7 @@ SMOKE = [
             "zygote",
             "zygote_rights",
             "zygote_ends",
+            "zygote_spares",
             "processes",
             "resources",
             "gpu",
