@@ -28,7 +28,7 @@ NAMES: dict[str, str] = {
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",
         "more ways to build an image": (
             "Image.build Image.from_aws_ecr "
-            "Image.from_gcp_artifact_registry Image.from_id Image.from_name Image.from_scratch Image.hydrate "
+            "Image.from_id Image.from_name Image.hydrate "
             "Image.micromamba Image.micromamba_install Image.pip_install_from_pyproject "
             "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish Image.run_function "
             "Image.uv_sync"
@@ -87,10 +87,8 @@ PARAMETERS: dict[str, str] = {
         "FunctionCall.from_id": {"connections by hand": "client"},
         "FunctionCall.hydrate": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
-        "Image.from_registry": {
-            "private registries": "secret",
-            "more ways to build an image": "setup_dockerfile_commands add_python kwargs",
-        },
+        "Image.from_gcp_artifact_registry": {"more ways to build an image": "add_python kwargs"},
+        "Image.from_registry": {"more ways to build an image": "add_python kwargs"},
         "Image.apt_install": {"GPUs in builds": "gpu"},
         "Image.dockerfile_commands": {"GPUs in builds": "gpu"},
         "Image.from_dockerfile": {"GPUs in builds": "gpu", "more ways to build an image": "add_python"},

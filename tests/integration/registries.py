@@ -12,7 +12,8 @@ import socket
 import subprocess
 import tarfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -68,19 +69,35 @@ def _digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
+LOGINS = """reader:$2b$04$eR7WHgg0aBw4FBzMvGTHSeY1cRY0nUMCoZNr2CFeDHQrdXq9Sh8Ki
+_json_key:$2b$04$sRZthOq3vVl0B6u8dNvmrOZA3OrzOI/G7Ev5cAPFCG3e1AKZ8MrCS
+"""
+"""Who may read a private registry: the passwords are PASSWORD and ACCOUNT."""
+PASSWORD = "hush"
+ACCOUNT = '{"type": "service_account"}'
+
+
+@contextmanager
+def served(folder: Path, private: bool = False) -> Generator[OwnRegistry]:
+    """A registry with its content below `folder`; a private one asks for a login."""
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed: script/setup --dev does it as root")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
-    config = tmp_path / "registry.yml"
-    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
-    config.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": host}}))
-    log = (tmp_path / "registry.log").open("wb")
-    process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
+    folder.mkdir(exist_ok=True)
+    config: dict[str, Any] = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "http": {"addr": host},
+    }
+    if private:
+        (folder / "logins").write_text(LOGINS)
+        config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "logins")}}
+    (folder / "registry.yml").write_text(json.dumps(config))
+    log = (folder / "registry.log").open("wb")
+    process = subprocess.Popen([program, "serve", str(folder / "registry.yml")], stdout=log, stderr=log)
     try:
         made = OwnRegistry(host)
         asyncio.run(_answers(made))
@@ -89,6 +106,12 @@ def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
         process.kill()
         process.wait()
         log.close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
+    with served(tmp_path / "public") as made:
+        yield made
 
 
 async def _answers(registry: OwnRegistry) -> None:

@@ -80,19 +80,30 @@ class Bases:
             )
         return ways
 
-    async def from_registry(self, name: str, out_of_reach: OutOfReach) -> Base:
+    async def from_registry(self, name: str, out_of_reach: OutOfReach, login: str = "") -> Base:
         """An image of an OCI registry. Raises RegistryError."""
         try:
-            registry, found = await asyncio.wait_for(asyncio.to_thread(out_of_reach.find, name), REGISTRY_S)
+            registry, found = await asyncio.wait_for(
+                asyncio.to_thread(out_of_reach.find, name, login), REGISTRY_S
+            )
         except TimeoutError:
             raise Unreachable(f"no answer within {REGISTRY_S:.0f} s") from None
         return self._pulled(name, registry, found)
 
     def _pulled(self, name: str, registry: Registry, found: Found) -> Base:
         async def make(folder: Path, scratch: Path) -> None:
-            folder.mkdir()
-            self.owner.take(folder)
-            await asyncio.to_thread(unpack, registry, found.layers, folder, self.give)
+            for again in (True, False):
+                folder.mkdir()
+                self.owner.take(folder)
+                try:
+                    await asyncio.to_thread(unpack, registry, found.layers, folder, self.give)
+                    return
+                except RegistryError as error:
+                    # What a bad line or a bad disk changed is likely to be right the second time.
+                    if not again:
+                        raise
+                    self.log(f"{error}; fetching the image again")
+                    await asyncio.to_thread(overlay.remove, folder)
 
         source = f"{found.reference.registry} {found.reference.repository}@{found.digest[:19]}"
         return Base(found.digest, source, make, configured(found.config))

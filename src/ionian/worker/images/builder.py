@@ -20,7 +20,7 @@ from .overlay import Owner
 from .packages import Target, Uv
 from .pythons import Bytecode, find_python
 from .records import DEFAULT_PATH, ImageError, Python, Record
-from .registry import RegistryError, Unreachable
+from .registry import RegistryError, Unreachable, login_of
 from .sources import Sources
 from .step import Command, failed, ran
 
@@ -80,8 +80,8 @@ class Builder:
         pin = self.store.root / "k" / f"{_hash([kind, name, architecture()])}.base"
         if kind == "debian_slim":
             return await self._slim(name, pin, forced)
-        if kind == "registry":
-            return await self._tagged(name, pin, forced)
+        if kind in ("registry", "gcp"):
+            return await self._tagged(kind, name, forced)
         raise ImageError(f"expected FROM debian_slim, registry or scratch, got {kind!r}")
 
     async def _slim(self, version: str, pin: Path, forced: str) -> Record:
@@ -105,11 +105,18 @@ class Builder:
             return record
         raise ImageError(f"{self.news.text}: no source of this base worked here; " + "; ".join(reasons))
 
-    async def _tagged(self, name: str, pin: Path, forced: str) -> Record:
+    async def _tagged(self, kind: str, name: str, forced: str) -> Record:
         """`from_registry`: what the tag stands for now; what it stood for when nobody answers."""
+        try:
+            login = login_of(kind, self.secrets)
+        except RegistryError as error:
+            raise ImageError(f"{self.news.text}: {error}") from None
+        # By login, too: who may not read a private image doesn't get what another had of it.
+        pinned = _hash([kind, name, architecture(), *([login] if login else [])])
+        pin = self.store.root / "k" / f"{pinned}.base"
         known = None if forced else self._pinned(pin)
         try:
-            base = await self._bases().from_registry(name, self.store.out_of_reach)
+            base = await self._bases().from_registry(name, self.store.out_of_reach, login)
             key = self._base_key(base, forced)
             if known is None or known.key != key:
                 self.news.start()

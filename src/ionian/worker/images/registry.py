@@ -15,9 +15,10 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 DEFAULT = "docker.io"
 DEFAULT_HOST = "registry-1.docker.io"  # who answers for it
@@ -25,6 +26,8 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CONNECT_S = 3.0
 """A registry that hasn't answered its first request by then is out of reach: builds go on to the next source."""
 READ_S = 60.0
+MOST_DESCRIBED = 16 << 20
+"""Bytes of a manifest or a configuration: Docker's own are below 4 MiB."""
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -100,8 +103,9 @@ class Found:
 class Registry:
     """One repository, with the token that it asked for."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, login: str = "") -> None:
         self.reference = reference
+        self._login = login  # base64 of "user:password"; "": what `docker login` kept
         self._authorization = ""
 
     def find(self) -> Found:
@@ -110,8 +114,13 @@ class Registry:
         if "manifests" in body:
             digest = _of_this_machine(body["manifests"], self.reference)
             body, digest = self._manifest(digest, READ_S)
-        config = json.loads(self._read(body["config"]["digest"]))
-        layers = [Layer(one["digest"], one["mediaType"], one.get("size", 0)) for one in body["layers"]]
+        try:
+            config = _json(self._read(body["config"]["digest"]), self.reference)
+            layers = [
+                Layer(one["digest"], one["mediaType"], int(one.get("size", 0))) for one in body["layers"]
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise RegistryError(_no_image(self.reference)) from None
         return Found(self.reference, digest, layers, config.get("config") or {})
 
     def blob(self, digest: str) -> IO[bytes]:
@@ -120,16 +129,16 @@ class Registry:
 
     def _read(self, digest: str) -> bytes:
         with self.blob(digest) as stream:
-            data = stream.read()
+            data = _bounded(stream, self.reference)
         _check(digest, data)
         return data
 
     def _manifest(self, tag: str, timeout_s: float) -> tuple[dict[str, Any], str]:
         with self._get(f"manifests/{tag}", timeout_s, ", ".join(MANIFESTS)) as stream:
-            data = stream.read()
+            data = _bounded(stream, self.reference)
         if tag.startswith("sha256:"):
             _check(tag, data)
-        return json.loads(data), "sha256:" + hashlib.sha256(data).hexdigest()
+        return _json(data, self.reference), "sha256:" + hashlib.sha256(data).hexdigest()
 
     def _get(self, path: str, timeout_s: float, accept: str = "*/*", again: bool = True) -> IO[bytes]:
         request = urllib.request.Request(f"{self.reference.url}/{path}", headers={"Accept": accept})
@@ -140,24 +149,26 @@ class Registry:
             return urllib.request.urlopen(request, timeout=timeout_s)
         except urllib.error.HTTPError as error:
             if error.code == 401 and again:
-                self._authorization = authorise(self.reference, error.headers.get("WWW-Authenticate", ""))
+                self._authorization = authorise(
+                    self.reference, error.headers.get("WWW-Authenticate", ""), self._login
+                )
                 return self._get(path, timeout_s, accept, again=False)
             if error.code in (502, 503, 504):
                 raise Unreachable(f"{self.reference.registry} answered {error.code} {error.reason}") from None
-            raise RegistryError(_refusal(self.reference, error)) from None
+            raise RegistryError(_refusal(self.reference, error, bool(self._login))) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise Unreachable(f"{self.reference.registry} is out of reach: {reason}") from None
 
 
-def authorise(reference: Reference, challenge: str) -> str:
+def authorise(reference: Reference, challenge: str, login: str = "") -> str:
     """The Authorization header that answers a registry's challenge."""
     kind, _, rest = challenge.partition(" ")
-    basic = credentials(reference.registry)
+    basic = login or credentials(reference.registry)
     if kind.lower() == "basic" and basic:
         return f"Basic {basic}"
     if kind.lower() != "bearer":
-        raise RegistryError(f"{reference.registry} asks for a login: run `docker login {reference.registry}`")
+        raise RegistryError(f"{reference.registry} asks for a login: {_cure(reference, bool(login))}")
     asked: dict[str, str] = dict(re.findall(r'(\w+)="([^"]*)"', rest))
     realm = asked.pop("realm", "")
     query = {"scope": f"repository:{reference.repository}:pull", **asked}
@@ -193,9 +204,9 @@ class OutOfReach:
         self._reasons: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def find(self, name: str) -> tuple[Registry, Found]:
+    def find(self, name: str, login: str = "") -> tuple[Registry, Found]:
         """Like Registry.find. Raises Unreachable at once where this registry didn't answer before."""
-        registry = Registry(Reference.parse(name))
+        registry = Registry(Reference.parse(name), login)
         place = registry.reference.registry
         with self._lock:
             if place in self._reasons:
@@ -221,7 +232,7 @@ def _of_this_machine(manifests: list[dict[str, Any]], reference: Reference) -> s
             return manifest["digest"]
         offered.append(f"{target.get('os')}/{target.get('architecture')}")
     raise RegistryError(
-        f"{reference.repository}:{reference.tag} is there for {', '.join(offered)}, not for linux/{machine}"
+        f"{reference.repository}:{reference.tag} is there for {', '.join(offered) or 'nothing'}, not for linux/{machine}"
     )
 
 
@@ -231,12 +242,58 @@ def _check(digest: str, data: bytes) -> None:
         raise RegistryError(f"expected content with digest {digest}, got {got}")
 
 
-def _refusal(reference: Reference, error: urllib.error.HTTPError) -> str:
+def _bounded(stream: IO[bytes], reference: Reference) -> bytes:
+    """A manifest or a configuration, which are small."""
+    data = stream.read(MOST_DESCRIBED + 1)
+    if len(data) > MOST_DESCRIBED:
+        raise RegistryError(
+            f"{reference.registry} describes {reference.repository} in more than {MOST_DESCRIBED >> 20} MiB"
+        )
+    return data
+
+
+def _json(data: bytes, reference: Reference) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise RegistryError(_no_image(reference))
+    return cast("dict[str, Any]", body)
+
+
+def _no_image(reference: Reference) -> str:
+    return (
+        f"what {reference.registry} has as {reference.repository}:{reference.tag} is no image that this reads"
+    )
+
+
+def _cure(reference: Reference, login: bool) -> str:
+    if login:
+        return "it doesn't take the login of the secret"
+    return f"give a secret with REGISTRY_USERNAME and REGISTRY_PASSWORD, or run `docker login {reference.registry}`"
+
+
+def _refusal(reference: Reference, error: urllib.error.HTTPError, login: bool) -> str:
     name = f"{reference.repository}:{reference.tag}"
     if error.code == 404:
         return f"no image {name} in {reference.registry}"
     if error.code in (401, 403):
-        return (
-            f"{reference.registry} refuses {name}: if it is private, run `docker login {reference.registry}`"
-        )
+        private = "" if login else "if it is private, "
+        return f"{reference.registry} refuses {name}: {private}{_cure(reference, login)}"
     return f"{reference.registry} answered {error.code} {error.reason} for {name}"
+
+
+def login_of(kind: str, secret: Mapping[str, str]) -> str:
+    """The login that a secret holds for a kind of registry, as base64; "" where there is no secret."""
+    if not secret:
+        return ""
+    names = {"gcp": ("", "SERVICE_ACCOUNT_JSON")}.get(kind, ("REGISTRY_USERNAME", "REGISTRY_PASSWORD"))
+    missing = [name for name in names if name and not secret.get(name)]
+    if missing:
+        raise RegistryError(
+            f"expected a secret with the key {missing[0]}, and this one has {', '.join(sorted(secret))}"
+        )
+    user, password = names
+    login = f"{secret[user] if user else '_json_key'}:{secret[password]}"
+    return base64.b64encode(login.encode()).decode()

@@ -30,7 +30,7 @@ def unpack(registry: Registry, layers: list[Layer], target: Path, give: Give) ->
     """Writes what the layers (lowest first) add up to into `target`. Raises RegistryError, OSError."""
     for layer in layers:
         with registry.blob(layer.digest) as raw:
-            hashed = _Hashed(raw)
+            hashed = _Hashed(raw, layer)
             try:
                 apply(_plain(hashed, layer.media_type), target, give)
                 hashed.drain()
@@ -122,13 +122,20 @@ def _finish(
 class _Hashed:
     """A stream that hashes what is read from it."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
+    def __init__(self, raw: IO[bytes], layer: Layer) -> None:
         self._raw = raw
+        self._layer = layer
+        self._read = 0
         self._hash = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         data = self._raw.read(size)
         self._hash.update(data)
+        self._read += len(data)
+        if self._layer.size and self._read > self._layer.size:
+            raise RegistryError(
+                f"layer {self._layer.digest[:19]} is larger than the {self._layer.size} bytes that were announced"
+            )
         return data
 
     def drain(self) -> None:
