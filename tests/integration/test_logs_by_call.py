@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -161,6 +162,21 @@ def test_one_input_of_a_call_is_chosen_by_its_id(wrote: Wrote) -> None:
     assert wrote.lines("call", "logs", chosen, "-s", "stderr") == ["complaint 3"]
 
 
+def test_a_function_has_a_log_and_lines_are_exported_as_json(wrote: Wrote) -> None:
+    found = wrote.lines("function", "logs", "writers/fails", "--json", "-s", "stdout")
+    (entry,) = [json.loads(line) for line in found]
+    assert entry.pop("time").endswith("+00:00")
+    assert entry.pop("container_id").startswith("ta-")
+    call = wrote.ids["fails"]
+    assert entry == {
+        "source": "stdout",
+        "function": "fails",
+        "message": "before it fails",
+        "function_call_id": call,
+        "input_id": f"in-{call[3:]}:0",
+    }
+
+
 def test_calls_that_were_not_spawned_are_told_apart_too(wrote: Wrote) -> None:
     (line,) = wrote.lines("app", "logs", "writers", "--search", "alone 7", "--show-function-call-id")
     call, index = re.fullmatch(r"in-(\w{26}):([01]) alone 7", line).groups()  # type: ignore[union-attr]
@@ -185,6 +201,7 @@ def test_the_methods_of_apps_functions_and_calls_give_entries(wrote: Wrote) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (("function", "logs", "writers"), 2, "FUNCTION: expected APP/NAME or the id of a function, fu-…"),
         (
             ("call", "logs", "fc-1"),
             2,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import click
@@ -44,6 +45,7 @@ class _Ago(click.ParamType[float]):
 def options(function: F) -> F:
     """The options that all commands have."""
     for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs."),
         click.option(
             "--show-function-call-id", is_flag=True, help="Begin each line with its call and input."
         ),
@@ -75,6 +77,7 @@ def show(
     *,
     app_id: str = "",
     function: str = "",
+    function_id: str = "",
     container_id: str = "",
     call: str = "",
     follow: bool,
@@ -84,6 +87,7 @@ def show(
     search: str,
     source: str | None,
     timestamps: bool,
+    as_json: bool = False,
     show_function_id: bool = False,
     show_function_call_id: bool = False,
     show_container_id: bool = False,
@@ -98,6 +102,7 @@ def show(
         app_id,
         container_id,
         function,
+        function_id,
         call_id=call_id,
         index=index,
         since_s=since,
@@ -109,6 +114,9 @@ def show(
     answer: LogLines = ask(wanted)
     while True:
         for line in answer.lines:
+            if as_json:
+                click.echo(_json(line))
+                continue
             shown = [
                 line.function if show_function_id else "",
                 _input(line) if show_function_call_id else "",
@@ -131,6 +139,19 @@ def _call(named: str) -> tuple[str, int]:
             f"--call: expected the id of a call, fc-…, or of an input, in-…:0, got {named!r}"
         )
     return f"fc-{match[2]}", int(match[3]) if match[3] else -1
+
+
+def _json(line: LogLine) -> str:
+    named = {
+        "time": datetime.fromtimestamp(line.at, timezone.utc).isoformat(),
+        "source": next(name for name, fd in SOURCES.items() if fd == line.fd),
+        "function": line.function,
+        "container_id": line.container_id,
+        "function_call_id": line.call_id,
+        "input_id": input_id(line.call_id, line.index) if line.call_id and line.index >= 0 else "",
+        "message": line.text,
+    }
+    return json.dumps({name: value for name, value in named.items() if value or name == "message"})
 
 
 def _input(line: LogLine) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "python": "Run a Python script that runs an app itself.",
     "app": "List, stop and roll back apps; see what they print.",
     "container": "List and stop containers; see what they print.",
+    "function": "See what a function of an app printed.",
     "secret": "Make, change, list and delete secrets; another master key.",
     "replay": "Run a failed input again, with the debugger at its failure.",
     "call": "See why a spawned call has no result yet.",
@@ -38,7 +39,6 @@ LATER = {
     for reason, names in {
         "workspaces and usage": "billing workspace",
         "interactive sessions": "shell",
-        "logs and statistics by call": "function",
         "more ways to build an image": "image",
         "buckets as volumes": "nfs",
         "the dashboard": "dashboard",
