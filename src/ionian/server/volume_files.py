@@ -92,8 +92,8 @@ class VolumeFiles:
             raise _said(error, path) from None
         return True
 
-    def put(self, contents: Sequence[Content], *, force: bool) -> None:
-        """Writes files: each whole, on the disk, and only then in its place."""
+    def put(self, contents: Sequence[Content], *, force: bool) -> list[str]:
+        """Writes files: each whole, on the disk, and only then in its place. Returns those that others gave way to."""
         with self._open() as root, ExitStack() as drafts:
             status = os.fstat(root)
             owner = (status.st_uid, status.st_gid)
@@ -105,23 +105,28 @@ class VolumeFiles:
                     drafts.callback(draft.unlink, missing_ok=True)
                     written.append((draft, content.path))
             _sync([draft for draft, _ in written])
-            self._place(root, written, owner, force=force)
+            return self._place(root, written, owner, force=force)
 
     def _place(
         self, root: int, drafts: Sequence[tuple[Path, str]], owner: tuple[int, int], *, force: bool
-    ) -> None:
-        """Gives drafts that are on the disk their names. Those of one folder are synced together."""
+    ) -> list[str]:
+        """Gives drafts that are on the disk their names; returns which of these were taken. Those of one folder are synced
+        together."""
         changed: set[tuple[str, ...]] = set()
+        replaced: list[str] = []
         for draft, path in drafts:
             if faults.ARMED:
                 faults.reach("volume.placed")
             *parents, name = _below(path)
             with _about(path), folder(root, tuple(parents), owner) as at:
+                if force and _is_there(name, at):
+                    replaced.append(path)
                 _name(draft, name, at, force=force)
             changed.add(tuple(parents))
         for parents in changed:
             with suppress(OSError), folder(root, parents) as at:  # one that went meanwhile needs no sync
                 os.fsync(at)
+        return replaced
 
     def _draft(self, fill: Callable[[int], None], owner: tuple[int, int]) -> Path:
         """A file with all its content, which is not yet on the disk."""
@@ -226,6 +231,12 @@ def _sync(drafts: Sequence[Path]) -> None:
 
 
 def _name(draft: Path, name: str, at: int, *, force: bool) -> None:
+    if draft.parent.stat().st_dev != os.fstat(at).st_dev:
+        raise OSError(
+            errno.EXDEV,
+            "it would lie on another disk than volumes/drafts of the server, from where a file takes its name at once; "
+            "all of volumes/ has to be on one disk",
+        )
     if not force:
         try:
             os.link(draft, name, dst_dir_fd=at)
@@ -237,6 +248,14 @@ def _name(draft: Path, name: str, at: int, *, force: bool) -> None:
         os.rename(draft, name, dst_dir_fd=at)
     except IsADirectoryError:
         raise IsADirectoryError(errno.EISDIR, "there is a folder of that name") from None
+
+
+def _is_there(name: str, at: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=at)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_same(draft: Path, name: str, at: int) -> bool:
@@ -280,7 +299,10 @@ def _said(error: OSError, path: str) -> OSError:
     """The same error in words of the volume's user."""
     if error.errno is None or (error.strerror or "").startswith(f"{path or '/'}: "):
         return error  # said already
-    text = SAID.get(error.errno) or error.strerror or "it can't be used"
+    # What Python raises for a call has the name of a file; what we raise has its text.
+    text = (
+        (SAID.get(error.errno) if error.filename is not None else "") or error.strerror or "it can't be used"
+    )
     made = OSError(error.errno, text)  # of the class that the number has
     return type(made)(error.errno, f"{path or '/'}: {text}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,22 @@ def test_what_is_sent_again_is_no_other_file(files: VolumeFiles) -> None:
     for other in (b"sama", b"same and more", b""):
         with pytest.raises(FileExistsError, match="a: it is there already"):
             put(files, "a", other)
+
+
+def test_of_two_writers_of_a_file_the_last_wins_and_which_gave_way_is_told(files: VolumeFiles) -> None:
+    both = [Content("a", 0o644, b"1"), Content("b", 0o644, b"2")]
+    assert files.put(both[:1], force=True) == []
+    assert files.put(both, force=True) == ["a"]
+
+
+def test_a_volume_on_another_disk_than_the_drafts_is_refused_in_a_sentence(root: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        if os.stat(other).st_dev == root.stat().st_dev:
+            pytest.skip("expected two file systems")
+        for force in (False, True):
+            with pytest.raises(OSError, match="a: it would lie on another disk than volumes/drafts"):
+                put(VolumeFiles(root, Path(other)), "a", force=force)
+        assert os.listdir(other) == []
 
 
 def test_a_file_does_not_take_the_place_of_a_folder(files: VolumeFiles) -> None:

@@ -3,6 +3,7 @@ them: FindVolumeUsers."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -31,7 +32,9 @@ from ..auth import Actor, PermissionDenied, Target, authorise
 from ..blobs import FULL, BlobError
 from ..volume_files import Content, VolumeFiles
 from .context import Context, in_thread
-from .objects import find_object, object_of
+from .objects import find_object, name_of, object_of
+
+log = logging.getLogger("ionian.server")
 
 R = TypeVar("R")
 
@@ -93,7 +96,14 @@ async def put_files(actor: Actor, message: PutFiles, payload: bytes, context: Co
         lacking = digests - await in_thread(context.store.blob_grants.allowed, actor.app_id, digests)
         if lacking:
             raise PermissionDenied(f"app {actor.app_id} has no blob {min(lacking)[:80]!r} to write")
-    await _asked(lambda: files.put(_contents(message.files, payload, context), force=message.force))
+    replaced = await _asked(
+        lambda: files.put(_contents(message.files, payload, context), force=message.force)
+    )
+    if replaced:  # of two writers of one file the last wins: who misses the other's work finds it here
+        who = await name_of(actor, context)
+        log.info(
+            "volume=%s files=%d replaced by %s, one is %r", message.volume_id, len(replaced), who, replaced[0]
+        )
     return Done(), b""
 
 
