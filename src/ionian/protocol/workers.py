@@ -185,7 +185,7 @@ StartKind = Literal["fresh", "template", "restored"]
 
 @dataclass
 class Start:
-    """How a container came to be, and the seconds that each part of it took: "image", "sandbox", "imports", "enter"."""
+    """How a container came to be, and the seconds that each part of it took: "image", "template", "sandbox", "imports", "enter"."""
 
     kind: StartKind = "fresh"
     parts: dict[str, float] = field(default_factory=dict[str, float])

@@ -399,6 +399,7 @@ class Engine:
         if found is None:
             return
         spec, app_id, environment = found
+        self.server.prewarming.starting(start.function_id)
         self.containers.starting(start, app_id, spec.tag, environment)
         self.news.container(ContainerNews(app_id, spec.tag, start.container_id, "starting"))
         message = StartContainer(

@@ -1,12 +1,14 @@
 """Which functions are likely to need containers: workers are told, and make templates of them while they have nothing to do.
 
-Likely are the functions of deployed apps, those first that keep containers ready. The app of one run is not: most of its
+Likely are the functions of deployed apps: those first that keep containers ready, then those that have some or needed one
+last. The app of one run is not: most of its
 functions have a container, and an end, before a template would be of use; its worker makes one when it sees the need.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionian.server")
 
+KNOWN = 10_000
+"""Functions of which it is remembered which needed a container last."""
+
 
 class Prewarming:
     """Tells workers what to be ready for."""
@@ -26,6 +31,8 @@ class Prewarming:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._deployed: set[str] = set()  # apps
+        self._started: dict[str, int] = {}  # function → the number of its newest start, the oldest first
+        self._starts = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def published(self, app_id: str, *, deployed: bool, roll: bool) -> None:
@@ -36,6 +43,13 @@ class Prewarming:
         if deployed:
             self._deployed.add(app_id)
             self._later(app_id, list(engine.workers.values()))
+
+    def starting(self, function_id: str) -> None:
+        """A container of it is asked for."""
+        self._started.pop(function_id, None)
+        self._started[function_id] = next(self._starts)
+        while len(self._started) > KNOWN:
+            del self._started[next(iter(self._started))]
 
     def ended(self, app_id: str) -> None:
         """An app is over."""
@@ -58,7 +72,7 @@ class Prewarming:
         engine = self._server.engine
         found = [(spec, environment) for spec, app, environment in engine.specs.values() if app == app_id]
         likely = [(spec, environment) for spec, environment in found if spec.snapshot or not spec.base_id]
-        for spec, environment in sorted(likely, key=lambda one: _need(one[0]), reverse=True):
+        for spec, environment in sorted(likely, key=self._likelihood_now, reverse=True):
             secrets: dict[str, str] = {}
             try:
                 if spec.secret_ids:
@@ -73,6 +87,11 @@ class Prewarming:
                 if engine.workers.get(worker.actor.id) is worker:
                     worker.send(message)
 
+    def _likelihood_now(self, one: tuple[FunctionSpec, str]) -> tuple[int, ...]:
+        state = self._server.engine.dispatcher.state_of(one[0].function_id)
+        return self.likelihood(one[0], 0 if state is None else state.containers + state.starting)
 
-def _need(spec: FunctionSpec) -> int:
-    return spec.scaling.min_containers + spec.scaling.buffer_containers
+    def likelihood(self, spec: FunctionSpec, containers: int) -> tuple[int, ...]:
+        """Greater for what needs containers sooner. `containers`: those that it has."""
+        kept = spec.scaling.min_containers + spec.scaling.buffer_containers
+        return kept, containers, self._started.get(spec.function_id, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..protocol.workers import Start
 
-PARTS = ("scheduled", "image", "sandbox", "agent", "imports", "enter", "first input")
+PARTS = ("scheduled", "image", "template", "sandbox", "agent", "imports", "enter", "first input")
 """In the order in which they pass. "agent": the interpreter and ours in it, up to the user's module."""
 
 

@@ -316,6 +316,7 @@ class Container:
             )
         self.origin.part("image")
         self._choice = await self.worker.templates.choose(ask, image)
+        self.origin.part("template")
         self.origin.why_fresh = self._choice.why_fresh
         if self._choice.template is not None and not self._hurry.is_set():
             exited = await self._fork(self._choice.template, image, scratch)

@@ -71,6 +71,8 @@ class Template:
         self.reason = "its template is being made"
         self.settled = asyncio.Event()  # it is being made no longer
         self.used_at = time.monotonic()
+        self.imported = False  # all but its proof is done
+        self.proof_s = 0.0  # the processor time that this took
         self.failures = 0  # of forks
         self.printed: list[tuple[int, bytes]] = []
         self.enter_s: float | None = None  # what @enter took in a plain start
@@ -97,6 +99,11 @@ class Template:
         return self._zygote.usage().memory_bytes >> 20 if self._zygote is not None else 0
 
     @property
+    def worked_s(self) -> float:
+        """The processor time that its making has had."""
+        return self._zygote.usage().cpu_s if self._zygote is not None else 0.0
+
+    @property
     def forks(self) -> int:
         """Its containers that live."""
         return self._zygote.forks if self._zygote is not None else 0
@@ -119,6 +126,7 @@ class Template:
         try:
             reason = await self._make()
             if not reason:
+                self.imported = True
                 reason = await self._prove()
         except (SandboxError, OSError) as error:
             reason = f"its template could not be made: {error}"
@@ -229,6 +237,7 @@ class Template:
                 fork.go()
                 over = asyncio.ensure_future(fork.wait())
                 await asyncio.wait([over], timeout=PROOF_S + PROOF_WAIT_S)
+                self.proof_s = fork.usage().cpu_s
             finally:
                 await fork.remove()
         except ForkError as error:
