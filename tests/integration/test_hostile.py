@@ -6,6 +6,7 @@ It tries at import, in a template, in a fork of that, where a fork imports more,
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -242,14 +243,24 @@ def test_a_fork_bomb_ends_at_the_limit(street: Street) -> None:
         pytest.skip(
             "this kernel counts the processes of a user all together, so a plain user's have no limit"
         )
-    said = street.call("bomb", PIDS + 500)
-    assert said.get("result", PIDS) <= PIDS, said
+    made, why = street.call("bomb", PIDS + 500)["result"]
+    assert (made <= PIDS, why) == (True, errno.EAGAIN)
+    assert made > PIDS // 2  # what ended it was the limit of the container, and no other
 
 
 def test_filling_the_memory_ends_nobody_else(street: Street) -> None:
-    assert "memory" in street.call("fill_memory")["error"]
+    assert "its container reached its limit of 256 MiB" in street.call("fill_memory")["error"]
     said = street.call("fill_shared_memory")
-    assert said.get("result", 0) <= 256, said
+    if "error" in said:  # its own memory came to the limit before the file system was full
+        assert "its container reached its limit of 256 MiB" in said["error"]
+    else:
+        written, why = said["result"]
+        assert (written <= 256, why) == (True, errno.ENOSPC)
+
+
+@pytest.mark.parametrize("where", ["tmp", "var/tmp", "root"])
+def test_filling_the_disk_ends_it_past_what_it_asked_for(street: Street, where: str) -> None:
+    assert "it used more than its ephemeral_disk of 64 MiB" in street.call("fill_disk", where)["error"]
 
 
 @pytest.mark.parametrize("what", ["messages", "long", "packets", "descriptors", "cell", "closed"])

@@ -30,6 +30,7 @@ from ..protocol.workers import (
     Usage,
 )
 from .cancellations import Cancellations
+from .disk import hold_to
 from .ends import Ends
 from .environment import environment_of
 from .exec import Insides
@@ -390,7 +391,19 @@ class Container:
             sandbox.kill()
         else:
             sandbox.go()
-        return await sandbox.wait()
+        limit_mib = self.ask.function.resources.ephemeral_disk_mib
+        watch = limit_mib and asyncio.ensure_future(
+            hold_to(limit_mib, sandbox.spec.scratch, sandbox.pid, self._over_disk)
+        )
+        try:
+            return await sandbox.wait()
+        finally:
+            if watch:
+                watch.cancel()
+
+    def _over_disk(self, detail: str) -> None:
+        if not self.ended and not self._why:
+            self._end_for("exit", detail)
 
     async def _image(self) -> BuiltImage | None:
         """The image, or None where the container shall end before it is there: a build here may take minutes, and goes

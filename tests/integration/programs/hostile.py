@@ -61,7 +61,7 @@ def plain():
 def bomb(most):
     """So many processes at once, as far as there may be."""
     made = []
-    libc = ctypes.PyDLL(None)
+    libc = ctypes.PyDLL(None, use_errno=True)
     while len(made) < most:
         pid = libc.fork()
         if pid == 0:
@@ -69,9 +69,10 @@ def bomb(most):
         if pid < 0:
             break
         made.append(pid)
+    why = 0 if len(made) == most else ctypes.get_errno()
     for pid in made:
         os.kill(pid, 9)
-    return len(made)
+    return len(made), why
 
 
 @app.function(image=image, memory=(64, 256), single_use_containers=True)
@@ -89,9 +90,24 @@ def fill_shared_memory():
             while written < 2048:
                 file.write(b"x" * (1 << 20))
                 written += 1
-    except OSError:
-        pass
-    return written
+    except OSError as error:
+        return written, error.errno
+    return written, 0
+
+
+@app.function(image=image, ephemeral_disk=64, single_use_containers=True, timeout=60)
+def fill_disk(where):
+    """In one file, in many, or in one that has no name."""
+    for number in range(4096):
+        path = f"/{where}/full-{number if where != 'var/tmp' else 0}"
+        with open(path, "ab", buffering=0) as file:
+            if where == "root":
+                os.unlink(path)
+                while file.tell() < 4 << 30:
+                    file.write(bytes(1 << 20))
+                    time.sleep(0.002)
+            file.write(bytes(1 << 20))
+        time.sleep(0.01)  # it would fill the disk of who runs this, where it is not ended
 
 
 # --- what is told to the worker

@@ -22,7 +22,7 @@ def read(
     a page shared by forks once, but makes the kernel walk the page tables. `without` are the forks of a template, which
     are children of its pid 1; a fork's pid 1 is what the template was (`of_template`), so its memory is nobody's twice.
     """
-    members = list(_tree(pid, without))
+    members = list(tree(pid, without))
     counted = members[1:] if without else members  # what a template's pid 1 waited for were forks, too
     cpu = sum(map(_cpu_ticks, counted)) / TICKS
     resident = sum(map(_resident, members[1:] if of_template else members))
@@ -31,7 +31,8 @@ def read(
     return Reading(cpu, resident)
 
 
-def _tree(pid: int, without: Collection[int]) -> Iterator[int]:
+def tree(pid: int, without: Collection[int] = ()) -> Iterator[int]:
+    """A process and all below it, but for what is below those named."""
     if pid in without:
         return
     yield pid
@@ -41,7 +42,7 @@ def _tree(pid: int, without: Collection[int]) -> Iterator[int]:
         return
     for thread in threads:
         for child in _text(f"/proc/{pid}/task/{thread}/children").split():
-            yield from _tree(int(child), without)
+            yield from tree(int(child), without)
 
 
 def _cpu_ticks(pid: int) -> int:
