@@ -53,6 +53,27 @@ class RegistryImages(Chain):
         return _pulled("gcp", tag, secret, setup_dockerfile_commands, force_build)
 
     @staticmethod
+    def from_aws_ecr(
+        tag: str,
+        secret: Secret | None = None,
+        *,
+        setup_dockerfile_commands: Sequence[str] = [],
+        force_build: bool = False,
+        add_python: str | None = None,
+        **kwargs: Any,
+    ) -> Image:
+        """An image of Amazon's ECR; `secret` has the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.
+
+        Otherwise as `from_registry`.
+        """
+        later.refuse("Image.from_aws_ecr", add_python=add_python, kwargs=kwargs)
+        if secret is None:
+            raise wrong(
+                "secret", "a modal.Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", None
+            )
+        return _pulled("ecr", tag, secret, setup_dockerfile_commands, force_build)
+
+    @staticmethod
     def from_scratch(force_build: bool = False) -> Image:
         """An image with nothing in it, for files to be put on."""
         return begin(lambda: Step("FROM", ("scratch", "")).given(force_build, None, None))

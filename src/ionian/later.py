@@ -27,7 +27,7 @@ NAMES: dict[str, str] = {
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",
         "more ways to build an image": (
-            "Image.build Image.from_aws_ecr "
+            "Image.build "
             "Image.from_id Image.from_name Image.hydrate "
             "Image.micromamba Image.micromamba_install Image.pip_install_from_pyproject "
             "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish Image.run_function "
@@ -87,6 +87,7 @@ PARAMETERS: dict[str, str] = {
         "FunctionCall.from_id": {"connections by hand": "client"},
         "FunctionCall.hydrate": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
+        "Image.from_aws_ecr": {"more ways to build an image": "add_python kwargs"},
         "Image.from_gcp_artifact_registry": {"more ways to build an image": "add_python kwargs"},
         "Image.from_registry": {"more ways to build an image": "add_python kwargs"},
         "Image.apt_install": {"GPUs in builds": "gpu"},

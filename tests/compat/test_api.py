@@ -111,6 +111,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "Volume.from_name": ("cache",),
     "Volume.from_id": ("vo-1",),
     "Image.from_registry": ("python:3.11",),
+    "Image.from_aws_ecr": ("1.dkr.ecr.us-east-1.amazonaws.com/i",),
     "Image.from_gcp_artifact_registry": ("europe-docker.pkg.dev/p/r/i",),
     "Image.from_dockerfile": ("Dockerfile",),
     "Image.pip_install_from_requirements": ("requirements.txt",),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.server
+import json
 import tarfile
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -69,6 +73,46 @@ def test_a_service_account_is_the_login_of_artifact_registry(bench: Bench, priva
         InvalidError, match=r"secret: expected a modal.Secret with the key SERVICE_ACCOUNT_JSON"
     ):
         ionian.Image.from_gcp_artifact_registry("europe-docker.pkg.dev/p/r/i:1")
+
+
+def test_keys_of_amazon_are_changed_for_a_token(bench: Bench, private: str) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            right = self.headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIA1/")
+            self.send_response(200 if right else 400)
+            self.end_headers()
+            token = base64.b64encode(f"reader:{PASSWORD}".encode()).decode()
+            self.wfile.write(json.dumps({"authorizationData": [{"authorizationToken": token}]}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    amazon = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=amazon.serve_forever, daemon=True).start()
+    keys = {
+        "AWS_ACCESS_KEY_ID": "AKIA1",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL_ECR": f"http://127.0.0.1:{amazon.server_address[1]}",
+    }
+
+    async def main(host: str) -> None:
+        name = f"{host}/team/secret:1"
+        built = await bench.build(pull(name, "ecr"), secrets={"st-1": keys})
+        assert await bench.output(built, "cat", "/data/a") == "private"
+        with pytest.raises(ImageError, match="gives these keys no token: 400 Bad Request"):
+            await bench.build(pull(name, "ecr"), secrets={"st-1": keys | {"AWS_ACCESS_KEY_ID": "other"}})
+        with pytest.raises(
+            ImageError, match="the key AWS_SECRET_ACCESS_KEY, and this one has AWS_ACCESS_KEY_ID"
+        ):
+            await bench.build(pull(name, "ecr"), secrets={"st-1": {"AWS_ACCESS_KEY_ID": "AKIA1"}})
+
+    try:
+        with served(Path(private), private=True) as host:
+            go(lambda: main(host.host))
+    finally:
+        amazon.shutdown()
+        amazon.server_close()
 
 
 def test_an_image_may_begin_with_nothing(bench: Bench) -> None:

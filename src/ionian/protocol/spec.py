@@ -46,7 +46,7 @@ Op = Literal[
 class Instruction:
     """One step of an image. Dockerfile words, and two of ours: PIP (arguments of `uv pip install`) and APT (packages).
 
-    FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] (or "gcp"), ["scratch", ""], or
+    FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] (or "gcp", "ecr"), ["scratch", ""], or
     ["stage", "0"]: what an earlier FROM of the same image began. With several the image is what the last one began.
     RUN: one shell command. COPY: args = [destination]; `files` lie below it. ENV: args = [key, value, key, value…].
     PIP: `files` are what its arguments name (requirements files), relative to the folder it runs in.

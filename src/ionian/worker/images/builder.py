@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ionian.protocol.spec import Instruction
 
-from . import dockerfile, overlay, run_mounts
+from . import aws, dockerfile, overlay, run_mounts
 from .bases import Base, Bases, architecture
 from .dockerfile import Resolved
 from .host import HostSettings, split_args
@@ -80,7 +80,7 @@ class Builder:
         pin = self.store.root / "k" / f"{_hash([kind, name, architecture()])}.base"
         if kind == "debian_slim":
             return await self._slim(name, pin, forced)
-        if kind in ("registry", "gcp"):
+        if kind in ("registry", "gcp", "ecr"):
             return await self._tagged(kind, name, forced)
         raise ImageError(f"expected FROM debian_slim, registry or scratch, got {kind!r}")
 
@@ -107,15 +107,14 @@ class Builder:
 
     async def _tagged(self, kind: str, name: str, forced: str) -> Record:
         """`from_registry`: what the tag stands for now; what it stood for when nobody answers."""
-        try:
-            login = login_of(kind, self.secrets)
-        except RegistryError as error:
-            raise ImageError(f"{self.news.text}: {error}") from None
-        # By login, too: who may not read a private image doesn't get what another had of it.
-        pinned = _hash([kind, name, architecture(), *([login] if login else [])])
+        # By the secret, too: who may not read a private image doesn't get what another had of it.
+        pinned = _hash(
+            [kind, name, architecture(), *([sorted(self.secrets.items())] if self.secrets else [])]
+        )
         pin = self.store.root / "k" / f"{pinned}.base"
         known = None if forced else self._pinned(pin)
         try:
+            login = await asyncio.to_thread(self._login, kind, name)
             base = await self._bases().from_registry(name, self.store.out_of_reach, login)
             key = self._base_key(base, forced)
             if known is None or known.key != key:
@@ -135,6 +134,9 @@ class Builder:
             self.news.source(f"{self.news.text}: as it was here before; {error}")
             self.news.cached()
         return known
+
+    def _login(self, kind: str, name: str) -> str:
+        return aws.login(name, self.secrets) if kind == "ecr" else login_of(kind, self.secrets)
 
     def _pinned(self, pin: Path) -> Record | None:
         try:
