@@ -72,7 +72,7 @@ class CommandSteps(Chain):
         return then(self, "workdir", lambda: Step("WORKDIR", (text("path", os.fspath(path)),)))
 
     def entrypoint(self, entrypoint_commands: list[str]) -> Image:
-        """A program that starts each container's Python: it must end by running its arguments, as `exec "$@"` does."""
+        """A program that programs of this image are started by. It is kept with the image; functions start without it."""
         return then(
             self,
             "entrypoint",

@@ -21,6 +21,18 @@ commands = modal.Image.debian_slim("3.11").dockerfile_commands(
 )
 
 
+def with_note(image: modal.Image, note: str) -> modal.Image:
+    return image.shell(["/bin/bash", "-c"]).run_commands(f"[[ -n '{note}' ]] && echo {note} > /note")
+
+
+noted = modal.Image.debian_slim("3.11").pipe(with_note, note="bash").cmd(["python", "-V"])
+
+
+@app.function(image=noted)
+def note() -> str:
+    return Path("/note").read_text().strip()
+
+
 @app.function(image=whole)
 def look() -> dict[str, str]:
     import os
@@ -73,4 +85,5 @@ def main():
     }
     assert found == expected, found
     assert other.remote() == ["page a\n", "12\n", "12", "1"]
+    assert note.remote() == "bash"
     print("all as expected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import posixpath
 import tarfile
@@ -10,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ ADD_S = 60.0
 """The longest that a server of an ADD may say nothing."""
 
 CHUNK = 1 << 20
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -274,17 +277,25 @@ def _fetch(builder: Builder, docker: DockerLine, url: str, into: str, staged: Pa
         raise wrong(docker, f"{url} names no file: write the file's name at the destination")
     path = posixpath.join(into, name) if into.endswith("/") else into
     builder.news.log(f"fetching {url}")
+    place = staged / path.lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    hashed = hashlib.sha256()
     try:
-        with urllib.request.urlopen(url, timeout=ADD_S) as answer:
-            data: bytes = answer.read()
-    except (OSError, ValueError) as error:
+        with urllib.request.urlopen(url, timeout=ADD_S) as answer, place.open("wb") as file:
+            while chunk := answer.read(CHUNK):
+                hashed.update(chunk)
+                file.write(chunk)
+    except OSError as error:
+        if error.errno in DISK_FULL:  # said by who knows which disk it is
+            raise
         raise wrong(docker, f"{url} can't be fetched: {getattr(error, 'reason', error)}") from None
+    except (ValueError, HTTPException) as error:
+        raise wrong(docker, f"{url} can't be fetched: {error}") from None
     expected = docker.flags.get("checksum", "")
-    got = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    got = f"sha256:{hashed.hexdigest()}"
     if expected and expected != got:
         raise wrong(docker, f"expected {url} with the checksum {expected}, got {got}")
-    _write(staged / path.lstrip("/"), data)
-    (staged / path.lstrip("/")).chmod(0o600)
+    place.chmod(0o600)
 
 
 def _write(path: Path, data: bytes) -> None:
