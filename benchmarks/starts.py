@@ -8,11 +8,14 @@ Needs a server of its own: set IONIAN_HOME to a new folder. Everything is measur
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +41,7 @@ NAMES = {
     "model": "one more, a model of 400 MB in `@enter(snap=True)`",
     "burst": "100 containers at once, all have answered",
     "bubblewrap": "bubblewrap alone, with Python, that does nothing",
+    "runc": "runc alone, with Python, that does nothing",
     "process": "a new Python process, that does nothing",
     "pool": "a process pool's new process (fork of the caller)",
     "ray": "a new Ray actor, its first answer",
@@ -151,6 +155,49 @@ def bubblewrap() -> None:
     subprocess.run([*map(str, command), "-I", "-S", "-c", "pass"], env=env, check=True)
 
 
+def runc_in(folder: Path) -> Callable[[], None]:
+    """Runs that Python in a container of runc's, whose root shows this machine's programs."""
+    root = folder / "root"
+    shown = [Path("/usr"), *(path for path in map(Path, ("/etc", sys.base_prefix)) if path != Path("/usr"))]
+    for name in ("proc", "dev"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        if Path("/", name).is_symlink():
+            (root / name).symlink_to(os.readlink(Path("/", name)))
+        elif Path("/", name).is_dir():
+            shown.append(Path("/", name))
+    binds = [
+        {"destination": str(path), "type": "bind", "source": str(path), "options": ["rbind", "ro"]}
+        for path in shown
+    ]
+    python = str(Path(sys.base_prefix, "bin", "python3"))
+    config: dict[str, Any] = {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": [python, "-I", "-S", "-c", "pass"],
+            "env": ["PATH=/usr/bin:/bin"],
+            "cwd": "/",
+            "noNewPrivileges": True,
+        },
+        "root": {"path": str(root), "readonly": True},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+            *binds,
+        ],
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    numbers = itertools.count()
+
+    def run() -> None:
+        command = ("runc", "--root", folder / "state", "run", "--bundle", folder, f"bench-{next(numbers)}")
+        subprocess.run(command, check=True)
+
+    return run
+
+
 def process() -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", "pass"], check=True)
 
@@ -177,12 +224,17 @@ def ray_actors(count: int) -> Result:
     return spread(taken)
 
 
-def others(count: int) -> Iterator[tuple[str, Result]]:
+def others(number: int) -> Iterator[tuple[str, Result]]:
     for name, run in (("bubblewrap", bubblewrap), ("process", process), ("pool", pool)):
         run()
-        yield name, spread([timed(run) for _ in range(count)])
+        yield name, spread([timed(run) for _ in range(number)])
+    if shutil.which("runc") and os.geteuid() == 0:
+        with tempfile.TemporaryDirectory(prefix="ionian-runc-") as folder:
+            run = runc_in(Path(folder))
+            run()
+            yield "runc", spread([timed(run) for _ in range(number)])
     try:
-        yield "ray", ray_actors(count)
+        yield "ray", ray_actors(number)
     except ImportError:
         return  # it is not installed
 
