@@ -53,6 +53,11 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def app_version(value: Any) -> int:
+    """The argument `version` of `from_name`: a version of a deployed app; 0: whichever is deployed."""
+    return 0 if value is None else integer("version", value, least=1)
+
+
 def object_name(name: str, value: Any) -> str:
     """A name for an object of the server: at most 64 letters, digits, dashes, dots and underscores."""
     from .protocol import names

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import later
-from .arguments import environment, object_name, wrong
+from .arguments import app_version, environment, object_name, wrong
 from .class_definition import ClassDefinition, check, is_generator
 from .exception import InvalidError
 from .execution import is_local
@@ -107,6 +107,8 @@ class Cls:
 
         Args:
             app_name, name: the names of the app and of the class.
+            version: of the app: the class as it was in that version, and what it calls of its app too, whatever is
+                deployed later.
             environment_name: where the app is deployed; else the current environment.
 
         Raises InvalidError for a wrong argument; calls raise NotFoundError where there is no such app, class or method.
@@ -114,8 +116,8 @@ class Cls:
         app_name = object_name("app_name", app_name)
         if not isinstance(name, str) or not name.isidentifier():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise wrong("name", "the name of a class, without a dot", name)
-        later.refuse("Cls.from_name", version=version, client=client)
-        where = (app_name, environment(environment_name))
+        later.refuse("Cls.from_name", client=client)
+        where = (app_name, environment(environment_name), app_version(version))
         return Cls(RemoteClass(name, handle("", service_tag(name), False), lookup=where))
 
     @staticmethod

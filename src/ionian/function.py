@@ -165,6 +165,8 @@ class Function(Generic[P, R, L]):
 
         Args:
             app_name, name: the names of the app and of the function.
+            version: of the app: the function as it was in that version, and what it calls of its app too, whatever is
+                deployed later.
             environment_name: where the app is deployed; else the current environment.
 
         Raises InvalidError for a wrong argument; its use raises NotFoundError where there is no such app or function.

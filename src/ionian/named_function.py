@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import later
-from .arguments import environment, object_name, wrong
+from .arguments import app_version, environment, object_name, wrong
 from .exception import InvalidError, NotFoundError
 from .function import Function
 from .options import FunctionOptions
@@ -27,8 +27,9 @@ class FoundFunction(Function[..., Any, Any]):
 class NamedFunction(FoundFunction):
     """A function by the names of its app and itself."""
 
-    def __init__(self, app_name: str, name: str, environment_name: str) -> None:
+    def __init__(self, app_name: str, name: str, environment_name: str, version: int = 0) -> None:
         self._where = (app_name, environment_name)
+        self._version = version  # 0: whichever is deployed
         super().__init__(name)
 
     def hydrate(self, client: Any = None) -> NamedFunction:
@@ -41,7 +42,9 @@ class NamedFunction(FoundFunction):
 
             app_name, where = self._where
             try:
-                found, _ = link.current().request(FindFunction(app_name, self.tag, config.environment(where)))
+                found, _ = link.current().request(
+                    FindFunction(app_name, self.tag, config.environment(where), self._version)
+                )
             except NotFoundError as error:
                 raise NotFoundError(
                     f"function {self.tag!r} of app {app_name!r} can't be found: {error}"
@@ -67,8 +70,8 @@ def from_name(
         raise InvalidError(
             f"name: {name!r} is a method; write modal.Cls.from_name({app_name!r}, {cls!r})().{method}.remote(…)"
         )
-    later.refuse("Function.from_name", version=version, client=client)
-    return NamedFunction(app_name, name, environment(environment_name))
+    later.refuse("Function.from_name", client=client)
+    return NamedFunction(app_name, name, environment(environment_name), app_version(version))
 
 
 class IdFunction(FoundFunction):

@@ -30,13 +30,13 @@ class RemoteClass:
         service: AnyFunction,
         definition: ClassDefinition | None = None,
         *,
-        lookup: tuple[str, str] | None = None,
+        lookup: tuple[str, str, int] | None = None,
         facts: Facts | None = None,
     ) -> None:
         self.name = name
         self.service = service
         self.definition = definition
-        self._lookup = lookup  # names of app and environment
+        self._lookup = lookup  # names of app and environment, and the version
         self._facts = facts
         self._varied: RemoteClass | None = None
         self._pools: dict[tuple[str, str], str] = {}  # by the id of the service and the parameters
@@ -85,8 +85,10 @@ class RemoteClass:
         from .protocol.calls import FindFunction
 
         assert self._lookup is not None, self.name
-        app_name, where = self._lookup
-        found, _ = link.current().request(FindFunction(app_name, self.name, config.environment(where)))
+        app_name, where, version = self._lookup
+        found, _ = link.current().request(
+            FindFunction(app_name, self.name, config.environment(where), version)
+        )
         if not found.is_class:
             raise InvalidError(
                 f"{self.name} of the app {app_name} is a function; write modal.Function.from_name({app_name!r}, {self.name!r})"

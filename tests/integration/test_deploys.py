@@ -339,6 +339,55 @@ def varied(home: Home, folder: Path, version: int) -> None:
     deploy(home, folder / "varied.py")
 
 
+PINNED = """
+    import modal
+
+    app = modal.App("pinned")
+
+    @app.function()
+    def inner():
+        return {version}
+
+    @app.function()
+    def outer():
+        return [{version}, inner.remote(), Model(size=5).read.remote()]
+
+    @app.cls()
+    class Model:
+        size: int = modal.parameter(default=0)
+
+        @modal.method()
+        def read(self):
+            return {version}, self.size, inner.remote()
+"""
+PINNING = """
+    import ionian as modal
+
+    for version in (1, 2, None):
+        outer = modal.Function.from_name("pinned", "outer", version=version)
+        model = modal.Cls.from_name("pinned", "Model", version=version)
+        print(version, outer.remote(), outer.spawn().get(), model(size=3).read.remote(), flush=True)
+    try:
+        modal.Function.from_name("pinned", "outer", version=7).remote()
+    except modal.exception.NotFoundError as error:
+        print(error)
+"""
+
+
+def test_calls_of_a_version_and_what_they_call_stay_in_it(place: Home, tmp_path: Path):
+    for version in (1, 2, 3):
+        (tmp_path / "pinned.py").write_text(dedent(PINNED.format(version=version)))
+        deploy(place, tmp_path / "pinned.py")
+    (tmp_path / "pinning.py").write_text(dedent(PINNING))
+    done = place.python("pinning.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.strip().splitlines()
+    for version, asked in ((1, 1), (2, 2), (3, None)):
+        outer = [version, version, (version, 5, version)]
+        assert f"{asked} {outer} {outer} {(version, 3, version)}" in lines
+    assert "app pinned has no version v7; it has v1 to v3" in lines[-1]
+
+
 def test_two_first_deploys_at_once_are_two_versions_of_one_app(place: Home, tmp_path: Path):
     files: list[Path] = []
     for version in (1, 2):

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.asked import Asked, asked
 
 import ionian as modal
-from ionian.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError, UnimplementedError
+from ionian.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
 from ionian.protocol.calls import BindFunction, FindFunction, FoundFunction
 from ionian.protocol.spec import Overrides
 
@@ -25,6 +25,11 @@ def answer(message: Any) -> FoundFunction:
     if message.tag not in ("square", "count"):
         raise NotFoundError("there are square, count")
     return FoundFunction(f"fu-{message.tag}", "ap-1", is_generator=message.tag == "count", tag=message.tag)
+
+
+def test_a_function_of_a_version_is_asked_for_with_it(server: Asked) -> None:
+    modal.Function.from_name("maths", "square", version=2).hydrate()
+    assert server.messages == [FindFunction("maths", "square", version=2)]
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def test_wrong_names_are_refused_where_they_are_written(arguments: Any, said: st
 def test_a_wrong_environment_version_or_id_is_refused_where_it_is_written() -> None:
     with pytest.raises(InvalidError, match="environment_name: "):
         modal.Function.from_name("maths", "square", environment_name="a b")
-    with pytest.raises(UnimplementedError, match="version"):
-        modal.Function.from_name("maths", "square", version=2)
+    with pytest.raises(InvalidError, match="version: "):
+        modal.Function.from_name("maths", "square", version=0)
     with pytest.raises(InvalidError, match="function_id: "):
         modal.Function.from_id("fc-1")

@@ -233,7 +233,7 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: m.Function.from_name("a", ""), "name: "),
         (lambda: m.Function.from_name("a", "M.run"), "name: 'M.run' is a method; write modal.Cls.from_name"),
         (lambda: m.Function.from_name("a", "f", environment_name=5), "environment_name: "),
-        (lambda: m.Function.from_name("a", "f", version=1), "(version=…) is not in"),
+        (lambda: m.Function.from_name("a", "f", version="1"), "version: expected"),
         (lambda: m.Function.from_id("fc-1"), "function_id: expected the id of a function"),
     ],
     "f.with_options": [
@@ -364,7 +364,7 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: m.Cls.from_name("a b", "M"), "app_name: expected a name"),
         (lambda: m.Cls.from_name("a", "M.run"), "name: expected the name of a class, without a dot"),
         (lambda: m.Cls.from_name("a", "M", environment_name=5), "environment_name: "),
-        (lambda: m.Cls.from_name("a", "M", version=1), "Cls.from_name(version=…) is not in"),
+        (lambda: m.Cls.from_name("a", "M", version=0), "version: expected"),
         (lambda: M.with_options(), "with_options: expected at least one option"),
         (lambda: M.with_options(cpu=-1), "cpu: "),
         (lambda: M.with_concurrency(max_inputs=0), "max_inputs: "),

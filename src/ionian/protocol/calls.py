@@ -39,6 +39,7 @@ class FindFunction:
     app: str
     tag: str
     environment: str = ""
+    version: int = 0  # of the deployed app: the function as it was in that one
 
 
 @dataclass

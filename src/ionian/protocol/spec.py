@@ -211,6 +211,7 @@ class Overrides:
     volumes: list[VolumeMount] | None = None
     concurrency: Concurrency | None = None
     batching: Batching | None = None
+    version: int | None = None  # of the deployed app: the function as it was in that one
 
 
 @dataclass
@@ -247,6 +248,7 @@ class FunctionSpec:
     web: WebSpec | None = None  # of a function; a class has it in its methods
     base_id: str = ""  # of a variant: the function that it varies
     version: int = 0  # of the deployed app that it belongs to; set by the server
+    pinned: bool = False  # its calls of its app's functions stay in its version; set by the server
     recreate: bool = (
         False  # that version's deploy stops containers of earlier ones at once; set by the server
     )

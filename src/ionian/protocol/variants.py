@@ -19,7 +19,7 @@ def variant_id(base_id: str, overrides: Overrides) -> str:
 def vary(base: FunctionSpec, overrides: Overrides) -> FunctionSpec:
     """The spec of a variant.
 
-    Each pool of a class holds the minimum that it was given itself, and not that of its class: else every set of
+    Each pool of a class, and each earlier version, holds the minimum that it was given itself, and not that of its class: else every set of
     parameters that was ever used would hold containers for good.
     """
     varied = replace(base, function_id=variant_id(base.function_id, overrides), base_id=base.function_id)
@@ -27,6 +27,10 @@ def vary(base: FunctionSpec, overrides: Overrides) -> FunctionSpec:
         value = getattr(overrides, name)
         if value is not None:
             setattr(varied, name, value)
+    if overrides.version is not None:  # and `base` is of that version
+        varied.pinned = True
+        if overrides.scaling is None:
+            varied.scaling = without_minimum(base.scaling)
     if overrides.env is not None:
         varied.env = {**base.env, **overrides.env}
     if overrides.secret_ids is not None:

@@ -364,6 +364,12 @@ class Server:
         """Whether all workers of before have come back, or have had the time to."""
         return self.engine.dispatcher.core.settled
 
+    def pinned_version(self, container_id: str) -> int:
+        """The version of its app that a container stays in; 0 where it does not."""
+        container = self.engine.containers.find(container_id)
+        found = self.engine.specs.get(container.function_id) if container is not None else None
+        return found[0].version if found is not None and found[0].pinned else 0
+
     async def workers_back(self) -> None:
         """Waits, right after the start, until a worker has said which containers it has."""
         await self.engine.workers_back()

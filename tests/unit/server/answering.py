@@ -78,6 +78,9 @@ class RecordingEngine:
     def knows_containers(self) -> bool:
         return True
 
+    def pinned_version(self, container_id: str) -> int:
+        return 0
+
     async def workers_back(self) -> None:
         pass
 

@@ -41,6 +41,7 @@ from ionian.protocol.spec import (
 )
 from ionian.protocol.stream import Refused
 from ionian.protocol.variants import variant_id
+from ionian.server.handlers.functions import variants_of
 from ionian.server.store import apps as store_apps
 from ionian.server.store import versions as store_versions
 
@@ -345,6 +346,41 @@ def test_tags_are_replaced_as_a_whole(server: Server) -> None:
 # --- variants
 
 
+def test_a_function_of_a_version_stays_as_it_was_and_so_does_what_it_calls(server: Server) -> None:
+    app_id = created(server)
+    f, g = function(), replace(function(), tag="g")
+    deploy(server, app_id, f, g)
+    deploy(server, app_id, replace(f, timeout_s=7.0))
+    found = server.ask(FindFunction("app", "f", version=1))
+    first = {spec.tag: spec for spec in server.engine.added}
+    assert set(first) == {"f", "g"}
+    assert first["f"].function_id == found.function_id == variant_id(f.function_id, Overrides(version=1))
+    assert first["f"].pinned
+    assert (first["f"].timeout_s, first["f"].version) == (f.timeout_s, 1)
+    again = server.ask(BindFunction(found.function_id, Overrides(timeout_s=9.0)))
+    assert again.function_id == variant_id(f.function_id, Overrides(version=1, timeout_s=9.0))
+    deploy(server, app_id, replace(f, timeout_s=8.0))
+    app, specs = server.engine.published[-1]
+    kept = {spec.function_id: spec for spec in variants_of(app, specs, server.context)}
+    assert kept[found.function_id].timeout_s == f.timeout_s
+    assert kept[again.function_id].timeout_s == 9.0
+
+
+def test_a_version_or_a_function_of_it_that_is_not_there_is_refused_with_what_is(server: Server) -> None:
+    app_id = created(server)
+    deploy(server, app_id, function())
+    server.new_app(name="runs")
+    assert (
+        refused(server, FindFunction("app", "f", version=3), "has no version v3; it has v1 only")
+        == "NotFoundError"
+    )
+    assert (
+        refused(server, FindFunction("app", "g", version=1), "v1 of app 'app' has no function")
+        == "NotFoundError"
+    )
+    assert refused(server, FindFunction("runs", "f", version=1), "is not deployed") == "NotFoundError"
+
+
 def test_a_variant_is_made_once_and_told_to_the_engine(server: Server) -> None:
     app_id = server.new_app()
     server.ask(PublishApp(app_id, [f := function()]))
@@ -401,8 +437,6 @@ def test_a_variant_of_nothing_and_of_another_environment_is_refused(server: Serv
 
 
 def test_a_deploy_makes_variants_from_what_functions_are_now(server: Server) -> None:
-    from ionian.server.handlers.functions import variants_of
-
     app_id, f, g = created(server), function("f"), function("g")
     deploy(server, app_id, f, g)
     server.ask(BindFunction(f.function_id, Overrides(env={"A": "1"})))
@@ -437,8 +471,6 @@ def test_a_variant_that_asks_for_more_than_there_is_gets_what_there_is_or_is_ref
 
 
 def test_a_variant_that_refers_to_what_is_gone_is_left_out_and_the_others_stay(server: Server) -> None:
-    from ionian.server.handlers.functions import variants_of
-
     app_id = server.new_app()
     server.ask(PublishApp(app_id, [f := function()]))
     good = server.ask(BindFunction(f.function_id, Overrides(timeout_s=5.0))).function_id

@@ -85,6 +85,10 @@ class Engine(Protocol):
         """Whether the workers have said, since the server's start, which containers there are."""
         ...
 
+    def pinned_version(self, container_id: str) -> int:
+        """The version of its app that a container stays in; 0 where it does not."""
+        ...
+
     async def workers_back(self) -> None:
         """Waits, right after the server's start, until a worker has said which containers it has."""
         ...

@@ -138,14 +138,15 @@ async def rollback_app(
         except AppIsOver:
             raise over(app) from None
         except NoSuchVersion:
-            raise await _no_version(app, message.version, context) from None
+            raise await no_version(app, message.version, context) from None
         change = context.engine.roll if wanted == app.version else context.engine.publish
         with context.telling(app.app_id):
             await change(done.app, done.specs, recreate=message.strategy == "recreate")
     return AppRolled(done.app.version, wanted), b""
 
 
-async def _no_version(app: App, wanted: int, context: Context) -> Refused:
+async def no_version(app: App, wanted: int, context: Context) -> Refused:
+    """Says that an app has no such version, and which it has."""
     versions = [version.number for version in await in_thread(context.store.versions.of, app.app_id)]
     if wanted == -1 and len(versions) == 1:
         return Refused("NotFoundError", f"app {app.name} has one version only; there is none before it")

@@ -20,9 +20,11 @@ from ionian.protocol.variants import combine, variant_id, vary
 from ..auth import Actor, Target, authorise
 from ..failures import gone
 from ..store.schema import App
+from ..store.variants import VariantOf
 from .context import Context, in_thread
 from .deploys import no_app
 from .names import environment_of, there_are
+from .pinned import pinned
 from .specs import check_references, check_spec
 
 log = logging.getLogger("ionian.server")
@@ -34,10 +36,21 @@ async def find_function(
     """A function or class of an app: of the deployed one of that name, else of the one that was started last."""
     authorise(actor, "FindFunction", Target(message.environment))
     environment = await environment_of(actor, message.environment, context)
+    version = message.version
     if not message.app:
         apps = await in_thread(_own_app, actor, context)
+        version = context.engine.pinned_version(actor.id)
     else:
         apps = await in_thread(context.store.apps.live_named, environment, message.app)
+    if version:
+        deployed = next((app for app in apps if app.state == "deployed"), None)
+        if deployed is None:
+            raise Refused(
+                "NotFoundError",
+                f"app {message.app[:80]!r} is not deployed in environment {environment!r}, and so has no version "
+                f"{version}",
+            )
+        return _found(deployed, await pinned(deployed, message.tag, version, context)), b""
     for app in apps:
         spec = await in_thread(_tagged, app, message.tag, context)
         if spec is not None:
@@ -120,16 +133,28 @@ async def _base(
 ) -> tuple[App, FunctionSpec, Overrides | None]:
     """The app and the function of an id; of a variant, the function that it varies, and how. Raises Refused."""
     varied = await in_thread(context.store.variants.find, function_id)
-    found = await in_thread(context.store.functions.find, function_id if varied is None else varied[0])
+    found = await in_thread(_of, function_id, varied, context)
     authorise(actor, action, Target() if found is None else Target(found[0].environment, found[0].app_id))
     if found is None or found[0].state == "stopped":
         raise gone(function_id)
-    return *found, None if varied is None else varied[1]
+    return *found, None if varied is None else varied.overrides
+
+
+def _of(function_id: str, varied: VariantOf | None, context: Context) -> tuple[App, FunctionSpec] | None:
+    """The function, or what a variant varies: of the app's version, where it is of a certain one. Blocks."""
+    if varied is None:
+        return context.store.functions.find(function_id)
+    if varied.overrides.version is None:
+        return context.store.functions.find(varied.base_id)
+    app = context.store.apps.find(varied.app_id)
+    specs = context.store.versions.functions(varied.app_id, varied.overrides.version) or {}
+    base = specs.get(varied.base_id)
+    return None if app is None or base is None else (app, base)
 
 
 async def _keep(app: App, base_id: str, overrides: Overrides, context: Context) -> None:
     """Looks once more, under the lock: meanwhile the app may have been stopped, or deployed anew."""
-    now = await in_thread(context.store.functions.find, base_id)
+    now = await in_thread(_of, base_id, VariantOf(base_id, app.app_id, overrides), context)
     if now is None or now[0].state == "stopped":
         raise Refused(
             "NotFoundError", f"app {app.name} was stopped or deployed anew; look the function up again"
@@ -151,10 +176,14 @@ def variants_of(app: App, specs: Sequence[FunctionSpec], context: Context) -> li
 
     One that can't be any more is left out: a call of it then fails, and whoever asks for it anew is told why.
     """
-    bases = {spec.function_id: spec for spec in specs}
+    bases: dict[int | None, dict[str, FunctionSpec]] = {None: {spec.function_id: spec for spec in specs}}
     made: list[FunctionSpec] = []
     for base_id, overrides, scaling in context.store.variants.of(app.app_id):
-        base = bases.get(base_id)
+        if overrides.version not in bases:
+            bases[overrides.version] = (
+                context.store.versions.functions(app.app_id, overrides.version or 0) or {}
+            )
+        base = bases[overrides.version].get(base_id)
         if base is not None:
             spec = vary(base, overrides)
             spec.scaling = scaling or spec.scaling

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import msgspec
 from sqlalchemy import select
 
@@ -9,6 +12,17 @@ from ionian.protocol.spec import Overrides, Scaling
 
 from .database import Database, once_more
 from .schema import Variant
+
+CHUNK = 500
+"""Ids in one statement."""
+
+
+class VariantOf(NamedTuple):
+    """What a variant varies, and how."""
+
+    base_id: str
+    app_id: str
+    overrides: Overrides
 
 
 class Variants:
@@ -28,11 +42,26 @@ class Variants:
                 return None
             return _scaling(row)
 
-    def find(self, function_id: str) -> tuple[str, Overrides] | None:
+    @once_more
+    def put_all(
+        self, app_id: str, variants: Sequence[tuple[str, str]], overrides: Overrides
+    ) -> dict[str, Scaling | None]:
+        """The same for many that have these overrides: their ids, and those of what they vary."""
+        text = msgspec.json.encode(overrides).decode()
+        with self._database.write() as session:
+            there: dict[str, Scaling | None] = {}
+            for at in range(0, len(variants), CHUNK):
+                part = [function_id for function_id, _ in variants[at : at + CHUNK]]
+                rows = session.scalars(select(Variant).where(Variant.function_id.in_(part)))
+                there.update((row.function_id, _scaling(row)) for row in rows)
+            session.add_all([Variant(*ids, app_id, text) for ids in variants if ids[0] not in there])
+        return there
+
+    def find(self, function_id: str) -> VariantOf | None:
         """The function that a variant varies, and how."""
         with self._database.read() as session:
             row = session.get(Variant, function_id)
-        return None if row is None else (row.base_id, _decoder.decode(row.overrides))
+        return None if row is None else VariantOf(row.base_id, row.app_id, _decoder.decode(row.overrides))
 
     def of(self, app_id: str) -> list[tuple[str, Overrides, Scaling | None]]:
         """The variants of an app's functions: what each varies and how, and what `update_autoscaler` made of it."""

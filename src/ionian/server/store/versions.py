@@ -70,6 +70,12 @@ class Versions:
             deploy = Deploy(row.tag, strategy, row.client_version, row.commit, row.user)
             return _make(session, app, specs, deploy, set(), number)
 
+    def functions(self, app_id: str, number: int) -> dict[str, FunctionSpec] | None:
+        """The functions of a version, by their ids; None where there is no such version (any more)."""
+        with self._database.read() as session:
+            row = session.get(Version, (app_id, number))
+        return None if row is None else {spec.function_id: spec for spec in _decoder.decode(row.specs)}
+
     def of(self, app_id: str) -> list[Version]:
         """The versions of an app that are kept, newest first."""
         query = select(Version).where(Version.app_id == app_id).order_by(Version.number.desc())
