@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.homes import Home, new_home
 from tests.integration.processes import forks, gone, running, templates
+from tests.integration.test_metrics import get
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(240)]
 
@@ -115,6 +116,31 @@ def test_a_fork_that_dies_is_replaced_and_after_three_there_are_no_more(home: Ho
     assert "3 forks of its template did not start" in lines[-1]
     told = home.ionian("app", "logs", "forks", "--source", "system").stdout
     assert "each container of Dies starts on its own, not from a template: 3 forks" in told
+
+
+def fallbacks(home: Home) -> float:
+    """What /metrics counts: forks that did not start, and that a plain start replaced."""
+    token = (home.folder / "run" / "client.token").read_text().strip()
+    status, text = get(home, "/metrics", token)
+    assert status == 200
+    (line,) = re.findall(r"^ionian_fork_fallbacks_total (\S+)", text, re.MULTILINE)
+    return float(line)
+
+
+def test_forks_that_hang_are_replaced_and_counted_and_then_there_are_no_more(home: Home) -> None:
+    template_of(home, "hangs")
+    before = fallbacks(home)
+    program = "import ionian; print(list(ionian.Function.from_name('forks', 'hangs').map(range(3), order_outputs=False)))"
+    done = home.python("-c", program)
+    assert done.stdout.splitlines()[-1] == "[False, False, False]", done.stdout
+    template_of(home, "hangs", "UNFIT")
+    assert fallbacks(home) == before + 3
+    assert call(home, "hangs", 0) == [False]
+    lines = starts(home, "forks", "hangs")
+    assert sum("its fork hung" in line for line in lines) == 4  # the last by the reason of those before
+    assert "3 forks of its template did not start" in lines[-1]
+    told = home.ionian("app", "logs", "forks", "--source", "system").stdout
+    assert "each container of hangs starts on its own, not from a template: 3 forks" in told
 
 
 def test_an_import_that_can_not_be_forked_says_why_once_and_its_containers_start_on_their_own(

@@ -67,6 +67,16 @@ def _found(needle):
         return needle in file.read()
 
 
+if os.environ.get("HANGS"):  # what each fork calls: all hang but the trial, which would tell
+    setsid = os.setsid
+    os.setsid = lambda: setsid() if socket.gethostname() == "proof" else time.sleep(1000)
+
+
+@app.function(image=image, single_use_containers=True, env={"HANGS": "1"})
+def hangs(_):
+    return is_fork()
+
+
 @app.cls(image=image, single_use_containers=True)
 class Dies:
     """Works where it is no fork."""
