@@ -122,8 +122,9 @@ def templates(home: Home, *, without_inits: bool = False) -> dict[int, int]:
 
 
 def forks(home: Home) -> dict[int, int]:
-    """The processes of those of this home's containers that are forks of templates: pid → a pidfd."""
-    return _some(containers(home, TEMPLATE), _is_fork)
+    """The programs of those of this home's containers that are forks of templates: pid → a pidfd. One that was made ahead
+    has none yet."""
+    return _some(containers(home, TEMPLATE), lambda pid: _is_fork(pid) and not _is_first(pid))
 
 
 def _some(processes: dict[int, int], wanted: Callable[[int], bool]) -> dict[int, int]:
