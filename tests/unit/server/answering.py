@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ionian.machine.state import StateFolder
 from ionian.protocol.apps import ContainerInfo, CreateApp
@@ -92,6 +92,13 @@ class RecordingEngine:
         self.stopped.append((app_id, reason))
 
 
+class NoEndpoints:
+    """The endpoints of a server that has none."""
+
+    def urls_of(self, app_id: str) -> dict[str, str]:
+        return {}
+
+
 class Server:
     """The part of a server that answers requests, and peers that talk to it."""
 
@@ -101,6 +108,7 @@ class Server:
         self.store = Store.open(state.database_url)
         secrets = Secrets(self.store.secrets, KeyRing.load(state.master_key))
         self.context = Context(state, self.store, BlobStore(state.blobs), secrets, self.engine)
+        self.context.web = cast(Any, NoEndpoints())
         self.client = Actor("client", new_id("cl"), stream=1)
 
     def ask(self, message: Any, payload: bytes = b"", *, actor: Actor | None = None) -> Any:
