@@ -12,6 +12,7 @@ from .image_chain import begin
 from .image_commands import CommandSteps
 from .image_dockerfile import DockerfileSteps
 from .image_files import SOURCE_ROOT, FileSteps
+from .image_function import FunctionSteps
 from .image_packages import PackageSteps
 from .image_registries import RegistryImages
 from .image_steps import Step, python_version
@@ -20,7 +21,7 @@ from .local_files import LocalFile, files
 if TYPE_CHECKING:
     from typing import Concatenate, ParamSpec
 
-    from .image_steps import Refer
+    from .image_steps import Server
     from .protocol.spec import ImageSpec
     from .secret import Secret
 
@@ -32,7 +33,7 @@ __all__ = ["SOURCE_ROOT", "Image"]
 
 
 @later.fill
-class Image(RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FileSteps):
+class Image(RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FunctionSteps, FileSteps):
     """What containers hold. Each method returns a new image that stands on this one; nothing is built before an app
     that uses it runs, and each step is built once.
 
@@ -83,11 +84,11 @@ class Image(RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FileSte
         """The files that containers get at their start, each at its absolute path there."""
         return files(self.mount_sources)
 
-    def spec(self, refer: Refer, secret_id: Callable[[Secret], str]) -> ImageSpec:
-        """The image as the protocol says it. `refer` stores the files of a step, `secret_id` names a secret."""
+    def spec(self, server: Server) -> ImageSpec:
+        """The image as the protocol says it."""
         from .protocol.spec import ImageSpec
 
-        return ImageSpec([step.instruction(refer, secret_id) for step in self.steps])
+        return ImageSpec([step.instruction(server) for step in self.steps])
 
     def secrets(self) -> list[Secret]:
         """The secrets that its steps use."""

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import later
 from .arguments import string_list, strings, text, variables, wrong
 from .image_chain import Chain, then
 from .image_steps import Step, package_names
@@ -28,11 +27,10 @@ class CommandSteps(Chain):
         gpu: Any = None,
     ) -> Image:
         """Debian packages."""
-        later.refuse("Image.apt_install", gpu=gpu)
 
         def step() -> Step | None:
             names = package_names("apt_install", packages)
-            return Step("APT", tuple(names)).given(force_build, env, secrets) if names else None
+            return Step("APT", tuple(names)).given(force_build, env, secrets, gpu=gpu) if names else None
 
         return then(self, "apt_install", step)
 
@@ -45,13 +43,17 @@ class CommandSteps(Chain):
         gpu: Any = None,
         force_build: bool = False,
     ) -> Image:
-        """Shell commands, each a step of its own. `env` and `secrets` are there while they run, and not after."""
-        later.refuse("Image.run_commands", gpu=gpu, volumes=volumes)
+        """Shell commands, each a step of its own. `env`, `secrets`, `volumes` and `gpu` are there while they run, and not
+        after.
+        """
 
         def steps() -> list[Step]:
             lines = strings("run_commands", commands)
             return [
-                Step("RUN", (text("run_commands", line),)).given(force_build, env, secrets) for line in lines
+                Step("RUN", (text("run_commands", line),)).given(
+                    force_build, env, secrets, gpu=gpu, volumes=volumes
+                )
+                for line in lines
             ]
 
         return then(self, "run_commands", steps)

@@ -34,12 +34,13 @@ class PackageSteps(Chain):
         gpu: Any = None,
     ) -> Image:
         """Python packages, as pip writes them: `"numpy"`, `"torch>=2.4"`, `["a", "b"]`."""
-        later.refuse("Image.pip_install", gpu=gpu)
 
         def step() -> Step | None:
             names = sorted(package_names("pip_install", packages))
             options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-            return Step("PIP", (*options, *names)).given(force_build, env, secrets) if names else None
+            return (
+                Step("PIP", (*options, *names)).given(force_build, env, secrets, gpu=gpu) if names else None
+            )
 
         return then(self, "pip_install", step)
 
@@ -59,7 +60,7 @@ class PackageSteps(Chain):
         gpu: Any = None,
     ) -> Image:
         """`pip_install` that takes requirements files besides. Both use uv here."""
-        later.refuse("Image.uv_pip_install", gpu=gpu, uv_version=uv_version)
+        later.refuse("Image.uv_pip_install", uv_version=uv_version)
 
         def step() -> Step | None:
             names = sorted(package_names("uv_pip_install", packages))
@@ -67,7 +68,7 @@ class PackageSteps(Chain):
             paths = string_list("requirements", requirements or [])
             sources, arguments = _requirements("requirements", paths)
             made = Step("PIP", (*options, *arguments, *names), tuple(sources))
-            return made.given(force_build, env, secrets) if names or paths else None
+            return made.given(force_build, env, secrets, gpu=gpu) if names or paths else None
 
         return then(self, "uv_pip_install", step)
 
@@ -86,12 +87,13 @@ class PackageSteps(Chain):
         gpu: Any = None,
     ) -> Image:
         """The packages of a requirements file here, and of those that it includes."""
-        later.refuse("Image.pip_install_from_requirements", gpu=gpu)
 
         def step() -> Step:
             options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
             sources, arguments = _requirements("requirements_txt", [requirements_txt])
-            return Step("PIP", (*options, *arguments), tuple(sources)).given(force_build, env, secrets)
+            return Step("PIP", (*options, *arguments), tuple(sources)).given(
+                force_build, env, secrets, gpu=gpu
+            )
 
         return then(self, "pip_install_from_requirements", step)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .arguments import flag, strings, text, variables, wrong
 from .exception import InvalidError
@@ -11,13 +11,33 @@ from .local_files import LocalFile, LocalFolder, files
 from .secret import secret_list
 
 if TYPE_CHECKING:
-    from .protocol.spec import DockerLine, FileRef, Instruction, Op
+    from .image_function import BuildFunction
+    from .protocol.spec import DockerLine, FileRef, GpuRequest, Instruction, Op
     from .secret import Secret
-
-    Refer = Callable[[list[LocalFile]], list[FileRef]]
+    from .volume import Volume
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 """What the inner ring runs on."""
+
+
+class Server(Protocol):
+    """What steps need of the server that builds them: it keeps what they refer to, and says its ids."""
+
+    def references(self, files: Sequence[LocalFile], /) -> list[FileRef]:
+        """Keeps files."""
+        ...
+
+    def content(self, content: bytes, /) -> str:
+        """Keeps content that is no file; its digest."""
+        ...
+
+    def secret(self, secret: Secret, /) -> str:
+        """The id of a secret."""
+        ...
+
+    def volume(self, volume: Volume, /) -> str:
+        """The id of a volume."""
+        ...
 
 
 class Step(NamedTuple):
@@ -30,27 +50,43 @@ class Step(NamedTuple):
     env: tuple[tuple[str, str], ...] = ()
     force: bool = False
     docker: DockerLine | None = None
+    volumes: tuple[tuple[str, Volume], ...] = ()
+    gpus: tuple[GpuRequest, ...] = ()
+    function: BuildFunction | None = None  # of a CALL
 
-    def instruction(self, refer: Refer, secret_id: Callable[[Secret], str]) -> Instruction:
+    def instruction(self, server: Server) -> Instruction:
         """The step as the protocol says it."""
-        from .protocol.spec import Instruction
+        from .protocol.spec import Instruction, Resources, VolumeMount
 
-        return Instruction(
+        made = Instruction(
             op=self.op,
             args=list(self.args),
-            files=refer(files(self.sources)) if self.sources else [],
-            secret_ids=[secret_id(secret) for secret in self.secrets],
+            files=server.references(files(self.sources)) if self.sources else [],
+            secret_ids=[server.secret(secret) for secret in self.secrets],
             env=dict(self.env),
             force=self.force,
             docker=self.docker,
+            volumes=[
+                VolumeMount(path, server.volume(volume), volume.is_read_only, volume.sub_path)
+                for path, volume in self.volumes
+            ],
+            resources=Resources(gpus=list(self.gpus)) if self.gpus else None,
         )
+        return made if self.function is None else self.function.complete(made, server)
 
-    def given(self, force_build: Any, env: Any, secrets: Any) -> Step:
+    def given(
+        self, force_build: Any, env: Any, secrets: Any, *, gpu: Any = None, volumes: Any = None
+    ) -> Step:
         """The step with the arguments that all build methods have."""
+        from .gpu import parse_gpus
+        from .volume import volume_mounts
+
         return self._replace(
             secrets=secret_list(secrets),
             env=() if env is None else tuple(variables("env", env).items()),
             force=flag("force_build", force_build),
+            gpus=tuple(parse_gpus(gpu)),
+            volumes=() if volumes is None else tuple(volume_mounts(volumes).items()),
         )
 
 

@@ -30,7 +30,7 @@ NAMES: dict[str, str] = {
             "Image.build "
             "Image.from_id Image.from_name Image.hydrate "
             "Image.micromamba Image.micromamba_install Image.pip_install_from_pyproject "
-            "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish Image.run_function "
+            "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish "
             "Image.uv_sync"
         ),
         "clusters": "Cluster clustered experimental",
@@ -90,13 +90,13 @@ PARAMETERS: dict[str, str] = {
         "Image.from_aws_ecr": {"more ways to build an image": "add_python kwargs"},
         "Image.from_gcp_artifact_registry": {"more ways to build an image": "add_python kwargs"},
         "Image.from_registry": {"more ways to build an image": "add_python kwargs"},
-        "Image.apt_install": {"GPUs in builds": "gpu"},
         "Image.dockerfile_commands": {"GPUs in builds": "gpu"},
         "Image.from_dockerfile": {"GPUs in builds": "gpu", "more ways to build an image": "add_python"},
-        "Image.pip_install": {"GPUs in builds": "gpu"},
-        "Image.pip_install_from_requirements": {"GPUs in builds": "gpu"},
-        "Image.run_commands": {"GPUs in builds": "gpu", "volumes in builds": "volumes"},
-        "Image.uv_pip_install": {"GPUs in builds": "gpu", "more ways to build an image": "uv_version"},
+        "Image.run_function": {
+            "placement": "cloud region",
+            "buckets as volumes": "network_file_systems",
+        },
+        "Image.uv_pip_install": {"more ways to build an image": "uv_version"},
         "Secret.from_name": {"connections by hand": "client"},
         "Secret.hydrate": {"connections by hand": "client"},
         "Secret.from_dotenv": {"connections by hand": "client"},

@@ -101,17 +101,17 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
     options.secrets = secret_list(given["secrets"])
     options.volumes = volume_mounts(given["volumes"])
     options.gpus = parse_gpus(given["gpu"])
-    options.cpu_milli, options.cpu_limit_milli = _cpu(given["cpu"])
-    options.memory_mib, options.memory_limit_mib = _memory(given["memory"])
+    options.cpu_milli, options.cpu_limit_milli = cpu_milli(given["cpu"])
+    options.memory_mib, options.memory_limit_mib = memory_mib(given["memory"])
     if given["ephemeral_disk"] is not None:
         options.ephemeral_disk_mib = integer("ephemeral_disk", given["ephemeral_disk"], least=1, unit="MiB")
     _scaling(options, given)
     options.schedule = schedule_spec(given["schedule"])
     options.retries = retry_policy(given["retries"])
     options.snapshot = flag("enable_memory_snapshot", given["enable_memory_snapshot"])
-    options.timeout_s = _seconds("timeout", given["timeout"])
+    options.timeout_s = seconds("timeout", given["timeout"])
     startup = given["startup_timeout"]
-    options.startup_timeout_s = options.timeout_s if startup is None else _seconds("startup_timeout", startup)
+    options.startup_timeout_s = options.timeout_s if startup is None else seconds("startup_timeout", startup)
     options.single_use = flag("single_use_containers", given["single_use_containers"])
     options.block_network = flag("block_network", given["block_network"])
     options.serialized = flag("serialized", given["serialized"])
@@ -151,11 +151,11 @@ def scaling_argument(name: str, value: Any, written: str = "") -> Any:
     return integer(written or name, value, least=1 if name == "max_containers" else 0, most=MOST_CONTAINERS)
 
 
-def _seconds(name: str, value: Any) -> float:
+def seconds(name: str, value: Any) -> float:
     return number(name, value, least=1, most=LONGEST_S, unit="seconds")
 
 
-def _cpu(value: Any) -> tuple[int, int]:
+def cpu_milli(value: Any) -> tuple[int, int]:
     """Request and limit in thousandths of a core; (125, 0) for None."""
     if value is None:
         return 125, 0
@@ -167,7 +167,7 @@ def _cpu(value: Any) -> tuple[int, int]:
     return _ordered("cpu", milli[0], milli[1], value)
 
 
-def _memory(value: Any) -> tuple[int, int]:
+def memory_mib(value: Any) -> tuple[int, int]:
     """Request and limit in MiB; (128, 0) for None."""
     if value is None:
         return 128, 0

@@ -104,6 +104,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "FunctionCall.from_id": ("fc-01JDZX0000000000000000000",),
     "Dict.from_name": ("cache",),
     "Dict.from_id": ("di-1",),
+    "Image.run_function": (print,),
     "Queue.from_name": ("cache",),
     "Queue.from_id": ("qu-1",),
     "Secret.from_name": ("sample",),

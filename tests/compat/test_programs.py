@@ -15,6 +15,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 @pytest.mark.parametrize(
     "command",
     [
+        ("run", "baked.py"),
         ("run", "calls.py", "--times", "100", "--loud"),
         ("run", "classes.py"),
         ("run", "class_rows.py"),
@@ -33,6 +34,7 @@ PROGRAMS = Path(__file__).parent / "programs"
         ("python", "script.py"),
     ],
     ids=[
+        "baked",
         "calls",
         "classes",
         "class_rows",

@@ -6,13 +6,14 @@ import http.server
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from tests.integration.image_bench import Bench, bench, cached, go
 from tests.integration.registries import OwnRegistry, registry, system
+from tests.kept import Kept
 
 from ionian.client.dockerfile_steps import Context, Dockerfile
 from ionian.file_pattern_matcher import matcher
@@ -49,12 +50,12 @@ class Desk:
 
     def steps(self, text: str, **build_args: str) -> list[Instruction]:
         read = Dockerfile(text, "Dockerfile", Context(self.folder, matcher([])), build_args)
-        return [step.instruction(self._references, lambda secret: "st-1") for step in read.image()]
+        return [step.instruction(Kept(self._references)) for step in read.image()]
 
     async def build(self, text: str, **build_args: str) -> BuiltImage:
         return await self.bench.build(*self.steps(text, **build_args))
 
-    def _references(self, files: list[LocalFile]) -> list[FileRef]:
+    def _references(self, files: Sequence[LocalFile]) -> list[FileRef]:
         return [self._reference(file) for file in files]
 
     def _reference(self, file: LocalFile) -> FileRef:

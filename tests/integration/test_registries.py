@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.integration.image_bench import Bench, bench, cached, go
 from tests.integration.registries import ACCOUNT, PASSWORD, OwnRegistry, registry, served, system
+from tests.kept import Kept
 
 import ionian
 from ionian.exception import InvalidError
@@ -118,7 +119,7 @@ def test_keys_of_amazon_are_changed_for_a_token(bench: Bench, private: str) -> N
 def test_an_image_may_begin_with_nothing(bench: Bench) -> None:
     async def main() -> None:
         image = ionian.Image.from_scratch().env({"A": "1"})
-        built = await bench.build(*(step.instruction(lambda files: [], str) for step in image.steps))
+        built = await bench.build(*(step.instruction(Kept()) for step in image.steps))
         assert (built.env["A"], built.python) == ("1", "")
 
     go(main)
@@ -130,7 +131,7 @@ def test_setup_commands_stand_on_the_image_of_a_registry(bench: Bench, registry:
         image = ionian.Image.from_registry(
             f"{registry.host}/tool:1", setup_dockerfile_commands=["ENV A=2", "RUN echo $A > /two"]
         )
-        built = await bench.build(*(step.instruction(lambda files: [], str) for step in image.steps))
+        built = await bench.build(*(step.instruction(Kept()) for step in image.steps))
         assert await bench.output(built, "cat", "/two") == "2"
 
     go(main)

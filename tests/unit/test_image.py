@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from tests.kept import Kept
 
 import ionian
 from ionian import execution
 from ionian.exception import DeprecationError, InvalidError, ModuleNotMountable
 from ionian.image import Image
+from ionian.image_function import key_of
 from ionian.local_files import LocalFile
-from ionian.protocol.spec import FileRef, Instruction
+from ionian.protocol.spec import FileRef, GpuRequest, Instruction, Resources, VolumeMount
+from ionian.volume import Volume
 
 SLIM = Image.debian_slim("3.11")
 
 
-def refer(files: list[LocalFile]) -> list[FileRef]:
-    return [FileRef(file.remote, file.local.name, 0) for file in files]
-
-
 def steps(image: Image) -> list[Instruction]:
-    return image.spec(refer, lambda secret: ",".join(secret.values)).instructions
+    return image.spec(Kept()).instructions
 
 
 def last(image: Image) -> Instruction:
@@ -275,3 +274,80 @@ def test_imports_that_fail_in_a_container_fail_the_functions_of_that_image(in_co
     sound.check_imports()
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         broken.check_imports()
+
+
+LIMIT = 3
+
+
+def used() -> int:
+    return LIMIT
+
+
+def bake(times: int = 1) -> int:
+    return used() * times
+
+
+def test_a_function_of_a_build_is_a_step_with_its_module_arguments_and_source() -> None:
+    made = last(
+        SLIM.run_function(
+            bake,
+            args=[2],
+            gpu="H100",
+            cpu=(1, 2),
+            memory=512,
+            timeout=60,
+            volumes={"/data": Volume.from_name("v")},
+        )
+    )
+    assert (made.op, made.args[:2]) == ("CALL", [__name__, "bake"])
+    assert made.files[0].path == "call.pickle"
+    assert f"/root/{__name__.replace('.', '/')}.py" in [file.path for file in made.files]
+    assert made.resources == Resources(1000, 2000, 512, gpus=[GpuRequest("H100")])
+    assert made.timeout_s == 60
+    assert made.volumes == [VolumeMount("/data", "vo-v")]
+
+
+def test_a_function_without_its_source_brings_its_arguments_alone() -> None:
+    made = last(SLIM.run_function(bake, include_source=False))
+    assert [file.path for file in made.files] == ["call.pickle"]
+
+
+def test_a_function_of_a_function_goes_by_value() -> None:
+    def inner() -> int:
+        return LIMIT
+
+    made = last(SLIM.run_function(inner))
+    assert (made.args[0], [file.path for file in made.files]) == ("", ["call.pickle", "function.pickle"])
+
+
+def test_a_function_runs_again_when_a_global_changes_that_it_or_what_it_calls_uses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = key_of(bake)  # pyright: ignore[reportArgumentType]
+    assert key_of(bake) == before  # pyright: ignore[reportArgumentType]
+    monkeypatch.setitem(globals(), "LIMIT", 4)
+    assert key_of(bake) != before  # pyright: ignore[reportArgumentType]
+
+
+def generated() -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (lambda: SLIM.run_function(lambda: 1), "a lambda has no source of its own"),
+        (lambda: SLIM.run_function(generated), "expected a function that returns, and generated yields"),
+        (lambda: SLIM.run_function(cast(Any, 3)), "run_function: expected a function, got 3"),
+        (lambda: SLIM.run_function(bake, args=(1, 2)), "bake can't be called with these: too many positional"),
+        (lambda: SLIM.run_function(bake, args="ab"), "args: expected a tuple of arguments, got 'ab'"),
+        (lambda: SLIM.run_function(bake, gpu="H1000"), "'H1000' is no GPU that Ionian knows"),
+        (lambda: SLIM.run_function(bake, timeout=0), "timeout: expected a number of seconds"),
+        (lambda: SLIM.run_commands("true", volumes={"/v": 3}), "volumes: expected a modal.Volume for each"),
+        (lambda: steps(SLIM.run_function(bake, args=(b"a" * (3 << 20),))), "pickle to 3,145"),
+    ],
+)  # fmt: skip
+def test_a_function_that_no_build_could_run_is_refused(write: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        write()
+    assert sentence in str(refused.value)

@@ -7,8 +7,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ..app import App
     from ..function import Function
     from ..link import Link
+    from ..local_files import LocalFile
     from ..secret import Secret
     from ..volume import Volume
     from .output.report import Report
@@ -153,7 +154,10 @@ class Publication:
         for function in functions:
             key = image_key(function)
             if key not in found:
-                spec = function.image.spec(self._uploader.references, self._secret)
+                spec = function.image.spec(self)
+                if no_gpu.ignored():
+                    for step in spec.instructions:
+                        step.resources = None if step.op != "CALL" else without_gpus(step.resources)
                 if key[1]:  # installs nothing where the image has it, in whatever version
                     spec.instructions.append(Instruction("PIP", ["fastapi"]))
                 found[key] = (image_id(spec), spec)
@@ -233,7 +237,7 @@ class Publication:
             timeout_s=options.timeout_s,
             startup_timeout_s=options.startup_timeout_s,
             env=options.env,
-            secret_ids=[self._secret(secret) for secret in options.secrets],
+            secret_ids=[self.secret(secret) for secret in options.secrets],
             volumes=self._mounted_volumes(options.volumes),
             single_use=options.single_use,
             block_network=options.block_network,
@@ -271,7 +275,16 @@ class Publication:
 
     # -- what functions refer to
 
-    def _secret(self, secret: Secret) -> str:
+    def references(self, files: Sequence[LocalFile], /) -> list[FileRef]:
+        """Sees to it that the server has these files."""
+        return self._uploader.references(files)
+
+    def content(self, content: bytes, /) -> str:
+        """The same for content that is no file; its digest."""
+        return self._uploader.content(content)
+
+    def secret(self, secret: Secret, /) -> str:
+        """The id of a secret, kept with the app where it has no name."""
         if id(secret) not in self._secrets:
             answer, _ = self._link.request(request_of(secret, self._app_id, self._environment))
             self._secrets[id(secret)] = (
@@ -281,11 +294,12 @@ class Publication:
 
     def _mounted_volumes(self, volumes: dict[str, Volume]) -> list[VolumeMount]:
         return [
-            VolumeMount(path, self._volume(volume), volume.is_read_only, volume.sub_path)
+            VolumeMount(path, self.volume(volume), volume.is_read_only, volume.sub_path)
             for path, volume in volumes.items()
         ]
 
-    def _volume(self, volume: Volume) -> str:
+    def volume(self, volume: Volume, /) -> str:
+        """The id of a volume, made where it is missing and asks for that."""
         if volume.name is None:  # by its id, or ephemeral
             return volume.object_id
         key = (volume.environment_name or self._environment, volume.name)
@@ -335,6 +349,11 @@ def image_key(function: AnyFunction) -> ImageKey:
 def is_by_value(function: AnyFunction) -> bool:
     """Whether containers get the function itself and not its module."""
     return function.definition == "serialized" or not import_name(function.module)
+
+
+def without_gpus(resources: Resources | None) -> Resources | None:
+    """The same for a worker that has none to give."""
+    return None if resources is None else replace(resources, gpus=[])
 
 
 def less_than(asked: Resources, given: Resources) -> str:

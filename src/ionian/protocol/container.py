@@ -132,5 +132,8 @@ PACKET_MAX = 64 << 10
 RING = "/ionian"
 """Where `ionian` and `cloudpickle` lie in every container, read-only."""
 
+BUILD_CALL = "/run/ionian-build-call"
+"""Where the arguments of a function of an image build lie, and the function itself where it goes by value."""
+
 REPLAY = "/run/ionian-replay"
 """Where what is to be run again lies: task.json, the pickled input, and the command `replay` that runs it."""

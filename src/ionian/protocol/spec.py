@@ -38,18 +38,34 @@ class DockerLine:
 
 
 Op = Literal[
-    "FROM", "RUN", "COPY", "ENV", "WORKDIR", "ENTRYPOINT", "CMD", "SHELL", "PIP", "APT", "ADD", "ARG", "USER"
+    "FROM",
+    "RUN",
+    "COPY",
+    "ENV",
+    "WORKDIR",
+    "ENTRYPOINT",
+    "CMD",
+    "SHELL",
+    "PIP",
+    "APT",
+    "ADD",
+    "ARG",
+    "USER",
+    "CALL",
 ]
 
 
 @dataclass
 class Instruction:
-    """One step of an image. Dockerfile words, and two of ours: PIP (arguments of `uv pip install`) and APT (packages).
+    """One step of an image. Dockerfile words, and three of ours: PIP (arguments of `uv pip install`), APT (packages) and
+    CALL (a Python function).
 
     FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] (or "gcp", "ecr"), ["scratch", ""], or
     ["stage", "0"]: what an earlier FROM of the same image began. With several the image is what the last one began.
     RUN: one shell command. COPY: args = [destination]; `files` lie below it. ENV: args = [key, value, key, value…].
     PIP: `files` are what its arguments name (requirements files), relative to the folder it runs in.
+    CALL: args = [module, name in it, key]; of `files` those with absolute paths are source, which is there while it runs and
+    decides nothing, and "call.pickle" is its arguments. "function.pickle" is the function itself, where it goes by value.
     """
 
     op: Op
@@ -59,6 +75,9 @@ class Instruction:
     env: dict[str, str] = field(default_factory=dict[str, str])  # seen by this step alone
     force: bool = False  # build it anew, and all that stands on it
     docker: DockerLine | None = None  # of a Dockerfile's instruction; ADD, ARG and USER always have it
+    volumes: list[VolumeMount] = field(default_factory=lambda: list[VolumeMount]())  # there while it runs
+    resources: Resources | None = None  # what it asks for, where that is more than a build has anyway
+    timeout_s: float = 0.0  # 0: as long as it takes
 
 
 @dataclass

@@ -235,6 +235,7 @@ class MakeImage:
     secrets: dict[str, dict[str, str]] = field(
         default_factory=dict[str, dict[str, str]], repr=False
     )  # secret id → values
+    devices: list[str] = field(default_factory=list[str])  # for its steps that ask for GPUs
 
 
 @dataclass

@@ -7,19 +7,24 @@ import time
 from typing import TYPE_CHECKING
 
 from ..protocol.apps import BuildImage, BuildStep, ImageBuilt
-from ..protocol.stream import ConnectionLost, Refused
+from ..protocol.spec import Resources
+from ..protocol.stream import ConnectionLost, Peer, Refused
 from ..protocol.workers import MakeImage, StopImage
 from . import owners
 from .handlers.apps import app_of
-from .handlers.specs import check_secrets
+from .handlers.specs import check_secrets, check_volumes
 
 if TYPE_CHECKING:
+    from ..core.guests import Guest
     from .server import Server
     from .session import Session
     from .store.schema import App
 
 WORKER_WAIT_S = 60.0
 """For so long a build waits for a first worker."""
+
+GPU_POLL_S = 0.5
+"""How often a build that waits for a GPU looks again: builds take long, and few of them have one."""
 
 TRIES = 5
 """A build that takes its worker down with it does not do so for ever."""
@@ -77,11 +82,12 @@ class Builds:
     async def _make(self, message: BuildImage, session: Session) -> ImageBuilt:
         started = time.monotonic()
         app = await app_of(session.actor, "BuildImage", message.app_id, self._server.context)
-        make = MakeImage(
-            message.image_id, message.image, app.environment, await self._secrets(message, app, session)
-        )
+        await asyncio.to_thread(check_volumes, app, message.image, self._server.context)
+        secrets = await self._secrets(message, app, session)
         for _ in range(TRIES):
-            worker = await self._server.engine.any_worker(WORKER_WAIT_S)
+            worker, guest = await self._place(message)
+            devices = guest.reservation.devices if guest is not None else []
+            make = MakeImage(message.image_id, message.image, app.environment, secrets, devices)
             try:
                 reply, _ = await worker.request(make)
             except ConnectionLost:
@@ -89,12 +95,41 @@ class Builds:
             except asyncio.CancelledError:
                 worker.send(StopImage(message.image_id))
                 raise
+            finally:
+                if guest is not None:
+                    self._server.engine.dispatcher.guests.leave(guest.worker.id, guest.number)
             assert isinstance(reply, ImageBuilt)
             reply.seconds = time.monotonic() - started
             return reply
         raise Refused(
             "ImageBuildError", f"the worker was lost {TRIES} times while it built the image; see its log"
         )
+
+    async def _place(self, message: BuildImage) -> tuple[Peer, Guest | None]:
+        """The worker that builds it, and the GPUs that are held for it there meanwhile. Waits until some are free."""
+        engine = self._server.engine
+        worker = await engine.any_worker(WORKER_WAIT_S)
+        asked = [step.resources.gpus for step in message.image.instructions if step.resources is not None]
+        asked = [gpus for gpus in asked if gpus]
+        if not asked:
+            return worker, None
+        if any(gpus != asked[0] for gpus in asked):
+            raise Refused(
+                "InvalidError", "the steps of an image ask for different GPUs: expected the same for all"
+            )
+        wanted = Resources(cpu_milli=1, memory_mib=1, gpus=asked[0])
+        while (guest := engine.dispatcher.guests.take(wanted, message.image_id)) is None:
+            if never := engine.dispatcher.why_never(wanted):
+                raise Refused(
+                    "ImageBuildError",
+                    f"no worker can build this image with the GPU that it asks for: {never}",
+                )
+            await asyncio.sleep(GPU_POLL_S)
+        try:
+            return engine.execs.worker(guest.worker.id), guest
+        except BaseException:
+            engine.dispatcher.guests.leave(guest.worker.id, guest.number)
+            raise
 
     async def _secrets(self, message: BuildImage, app: App, session: Session) -> dict[str, dict[str, str]]:
         wanted = {secret for step in message.image.instructions for secret in step.secret_ids}

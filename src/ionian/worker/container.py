@@ -410,7 +410,13 @@ class Container:
         on without us, for the next container on this worker needs it as well."""
         function = self.ask.function
         image = asyncio.ensure_future(
-            self.worker.image(function.image_id, function.image, self.ask.environment, self.ask.build_secrets)
+            self.worker.image(
+                function.image_id,
+                function.image,
+                self.ask.environment,
+                self.ask.build_secrets,
+                self.ask.devices,
+            )
         )
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from .. import faults
 from ..machine.state import StateFolder
 from ..protocol.apps import BuildStep, ExecData, ExecTaken, ImageBuilt, KillExec, ResizeExec, StartExec
 from ..protocol.batch import BLOB, LOST, Batch
-from ..protocol.spec import ImageSpec
+from ..protocol.spec import ImageSpec, VolumeMount
 from ..protocol.stream import Peer, Refused
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
@@ -45,9 +45,10 @@ from .large_inputs import parts_of
 from .network.network import Network
 from .packets import LargeResult
 from .replay import ReplayContainer
-from .sandbox import Spawner, sweep
+from .sandbox import Bind, Spawner, sweep
 from .templates import Templates
 from .uplink import Uplink
+from .volumes import bind_of
 
 log = logging.getLogger("ionian.worker")
 
@@ -77,7 +78,7 @@ class Worker:
         self.scratch.mkdir(mode=0o711, exist_ok=True)
         self.uplink = Uplink(self, find)
         self.blobs = Blobs(self.uplink, folder / "blobs")
-        self.images = ImageStore(state.images, self.blobs.fetch)
+        self.images = ImageStore(state.images, self.blobs.fetch, self._bind_of)
         self.devices = Devices.found()
         if not ignore_gpu:
             self.devices.claim()
@@ -256,7 +257,9 @@ class Worker:
         started = time.monotonic()
         cached = self.images.find(message.image_id) is not None
         try:
-            built = await self._build(message.image_id, message.image, message.environment, message.secrets)
+            built = await self._build(
+                message.image_id, message.image, message.environment, message.secrets, message.devices
+            )
         except ImageError as error:
             stream.refuse(request, "ImageBuildError", str(error))
             return
@@ -286,24 +289,44 @@ class Worker:
         return any(c.ask.function.function_id == function_id for c in self._containers.values() if c.wanted)
 
     async def image(
-        self, image_id: str, spec: ImageSpec, environment: str, secrets: dict[str, dict[str, str]]
+        self,
+        image_id: str,
+        spec: ImageSpec,
+        environment: str,
+        secrets: dict[str, dict[str, str]],
+        devices: Sequence[str],
     ) -> BuiltImage:
-        """An image, built here, with these secrets of its steps, where this worker lacks it."""
+        """An image, built here, with these secrets and devices of its steps, where this worker lacks it."""
         found = self.images.find(image_id)
-        return found if found is not None else await self._build(image_id, spec, environment, secrets)
+        return (
+            found if found is not None else await self._build(image_id, spec, environment, secrets, devices)
+        )
 
     async def _build(
-        self, image_id: str, spec: ImageSpec, environment: str, secrets: dict[str, dict[str, str]]
+        self,
+        image_id: str,
+        spec: ImageSpec,
+        environment: str,
+        secrets: dict[str, dict[str, str]],
+        devices: Sequence[str],
     ) -> BuiltImage:
         def report(step: BuildStep) -> None:
             self.say(step)
 
         built = await self.images.build(
-            spec, image_id=image_id, secrets=secrets, report=report, environment=environment
+            spec,
+            image_id=image_id,
+            secrets=secrets,
+            report=report,
+            environment=environment,
+            cards=self.devices.edits(devices),
         )
         if built.python:
             await self.ring(built)
         return built
+
+    async def _bind_of(self, mount: VolumeMount) -> Bind:
+        return await bind_of(self.state.volume(mount.volume_id), mount)
 
     async def ring(self, image: BuiltImage) -> Path:
         """The folder with `ionian` and `cloudpickle` as this image's Python wants them."""

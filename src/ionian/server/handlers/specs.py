@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from posixpath import normpath
 
 from ionian.machine.beneath import BadPath, parts_of
-from ionian.protocol.spec import FunctionSpec
+from ionian.protocol.spec import FunctionSpec, ImageSpec
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
@@ -174,12 +174,33 @@ def check_references(
         raise Refused(
             "NotFoundError", f"{len(missing)} files of the app were not sent, one is {missing[0]}; run again"
         )
-    volumes = {mount.volume_id for spec in specs for mount in spec.volumes}
-    for volume_id in sorted(context.store.volumes.missing(app.environment, volumes)):
+    _check_volumes(app, {mount.volume_id for spec in specs for mount in spec.volumes}, context)
+    for spec in specs:
+        check_volumes(app, spec.image, context)
+    check_secrets(app, {secret_id for spec in specs for secret_id in spec.secret_ids}, context, actor)
+
+
+def check_volumes(app: App, image: ImageSpec, context: Context) -> None:
+    """Refuses an image with steps that no worker may carry out: volumes of another environment, absurd paths. Blocks."""
+    for step in image.instructions:
+        for mount in step.volumes:
+            if not _absolute(mount.path) or mount.path == "/":
+                raise Refused(
+                    "InvalidError",
+                    f"an image step, volumes: expected absolute paths below /, got {mount.path[:200]!r}",
+                )
+            try:
+                parts_of(mount.sub_path)
+            except BadPath as error:
+                raise Refused("InvalidError", f"an image step, sub_path: {error}") from None
+    _check_volumes(app, {mount.volume_id for step in image.instructions for mount in step.volumes}, context)
+
+
+def _check_volumes(app: App, volume_ids: set[str], context: Context) -> None:
+    for volume_id in sorted(context.store.volumes.missing(app.environment, volume_ids)):
         raise Refused(
             "NotFoundError", f"there is no volume {volume_id[:80]!r} in environment {app.environment!r}"
         )
-    check_secrets(app, {secret_id for spec in specs for secret_id in spec.secret_ids}, context, actor)
 
 
 def check_secrets(app: App, secret_ids: Iterable[str], context: Context, actor: Actor | None) -> None:

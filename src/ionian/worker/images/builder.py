@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ionian.protocol.spec import Instruction
+import msgspec
 
+from ionian.protocol.container import BUILD_CALL, RING
+from ionian.protocol.spec import FileRef, Instruction, Resources
+
+from ..devices import Edits
+from ..sandbox import Bind, Limits, SandboxError
 from . import aws, dockerfile, overlay, run_mounts
 from .bases import Base, Bases, architecture
 from .dockerfile import Resolved
@@ -21,6 +26,7 @@ from .packages import Target, Uv
 from .pythons import Bytecode, find_python
 from .records import DEFAULT_PATH, ImageError, Python, Record
 from .registry import RegistryError, Unreachable, login_of
+from .ring import inner_ring
 from .sources import Sources
 from .step import Command, failed, ran
 
@@ -31,6 +37,8 @@ BUILD_ENV = {"HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "PATH": DEFAU
 """What a step sees besides the image's own variables, which win."""
 
 NO_MOUNTS: Mapping[str, Record] = {}
+CALL = f"import sys; sys.path.insert(0, {RING!r}); from ionian.container.build_function import main; main()"
+"""How a function of a build begins: with our modules before the image's own."""
 
 APT = "apt-get update -q && apt-get install -y -q {packages} && rm -f /var/cache/apt/archives/*.deb"
 
@@ -53,9 +61,16 @@ class Builder:
     """Carries out the instructions of one image."""
 
     def __init__(
-        self, store: ImageStore, host: HostSettings, environment: str, secrets: dict[str, str], news: News
+        self,
+        store: ImageStore,
+        host: HostSettings,
+        environment: str,
+        secrets: dict[str, str],
+        cards: Edits,
+        news: News,
     ) -> None:
         self.store = store
+        self.cards = cards  # what a step gets that asks for GPUs
         self.host = host
         self.secrets = secrets
         self.news = news
@@ -66,10 +81,15 @@ class Builder:
 
     def key_of(self, instruction: Instruction) -> list[object]:
         """What of an instruction decides its result: not the values of secrets, which may not stay in a layer."""
-        files = [[file.path, file.digest, file.mode] for file in instruction.files]
+        files = [[file.path, file.digest, file.mode] for file in files_of_key(instruction)]
         settings = self.host.package_key() if instruction.op == "PIP" else []
         env = sorted(instruction.env.items())
-        return [instruction.op, instruction.args, files, sorted(self.secrets), env, settings]
+        key: list[object] = [instruction.op, instruction.args, files, sorted(self.secrets), env, settings]
+        if instruction.volumes:
+            key.append([msgspec.to_builtins(mount) for mount in instruction.volumes])
+        if instruction.resources is not None:
+            key.append(msgspec.to_builtins(instruction.resources))
+        return key
 
     async def begin(self, instruction: Instruction, forced: str) -> Record:
         """FROM: the record of a base."""
@@ -193,6 +213,8 @@ class Builder:
                         f"{self.news.text}: expected Python in the image, and none is on its PATH"
                     )
                 return await self._packages(below, split_args(args), instruction, below.key)
+            case "CALL":
+                return await self._call(below, instruction)
             case "COPY":
                 return await self._copy(below, instruction)
             case "WORKDIR":
@@ -219,20 +241,71 @@ class Builder:
     ) -> Record:
         async with self.store.layer(below.key, "step") as draft:
             if draft is not None:
-                command = Command(
-                    argv,
-                    self.store.paths(below),
-                    env=self._env(below, instruction),
-                    workdir=below.workdir or "/",
-                    host=self.host,
-                )
+                command = await self._command(argv, below, instruction)
                 if instruction.docker is not None:
                     await run_mounts.prepare(self, command, instruction, below, mounts, draft.scratch)
-                async with ran(command, draft.scratch / "box", self.news.log) as outcome:
-                    if outcome.code:
-                        raise failed(self.news.text, outcome.code, outcome.tail)
-                    outcome.upper.rename(draft.folder)
+                await self._carry_out(command, draft, instruction.timeout_s)
         return await self._with_python(self._on_top(below))
+
+    async def _call(self, below: Record, instruction: Instruction) -> Record:
+        """run_function: the user's source is there while it runs, and is no part of the layer."""
+        if below.python is None:
+            raise ImageError(f"{self.news.text}: expected Python in the image, and none is on its PATH")
+        async with self.store.layer(below.key, "step") as draft:
+            if draft is not None:
+                argv = [below.python.path, "-c", CALL, *instruction.args[:2]]
+                command = await self._command(argv, below, instruction)
+                source = [file for file in instruction.files if file.path.startswith("/")]
+                if source:
+                    command.layers = [*command.layers, await self.store.mount_layer(source)]
+                context = draft.scratch / "call"
+                given = [file for file in instruction.files if not file.path.startswith("/")]
+                await self.store.files.place(given, "/", context, ())
+                ring = await inner_ring(self.store.root, self.store.built("", below))
+                command.binds += [Bind(ring, RING), Bind(context, BUILD_CALL)]
+                command.env["PYTHONUNBUFFERED"] = "1"
+                await self._carry_out(command, draft, instruction.timeout_s)
+        return await self._with_python(self._on_top(below))
+
+    async def _command(self, argv: list[str], below: Record, instruction: Instruction) -> Command:
+        env, binds, devices = self._env(below, instruction), list[Bind](), list[Bind]()
+        for mount in instruction.volumes:
+            try:
+                binds.append(await self.store.volume(mount))
+            except SandboxError as error:
+                raise ImageError(f"{self.news.text}: {error}") from None
+        asked = instruction.resources or Resources()
+        if asked.gpus and self.cards.devices:
+            binds += self.cards.binds
+            devices = self.cards.devices
+            env |= self.cards.env | self.cards.search_path(env.get("LD_LIBRARY_PATH", ""))
+        limits = Limits(asked.cpu_limit_milli, asked.memory_limit_mib)
+        return Command(
+            argv,
+            self.store.paths(below),
+            env=env,
+            workdir=below.workdir or ("/root" if instruction.op == "CALL" else "/"),
+            binds=binds,
+            devices=devices,
+            host=self.host,
+            limits=limits,
+        )
+
+    async def _carry_out(self, command: Command, draft: Draft, timeout_s: float) -> None:
+        """Runs it; what it wrote becomes the draft's layer."""
+        try:
+            async with (
+                asyncio.timeout(timeout_s or None),
+                ran(command, draft.scratch / "box", self.news.log) as outcome,
+            ):
+                if outcome.code:
+                    raise failed(self.news.text, outcome.code, outcome.tail)
+                outcome.upper.rename(draft.folder)
+        except TimeoutError:
+            raise ImageError(
+                f"{self.news.text}: it ran for longer than its timeout of {timeout_s:g} s and was ended; "
+                "run_function(…, timeout=) allows more"
+            ) from None
 
     async def _packages(self, below: Record, args: list[str], instruction: Instruction, key: str) -> Record:
         python = below.python
@@ -314,6 +387,13 @@ def same_python(base: Sequence[Path], layers: Sequence[Path], python: Python) ->
         if before is None or now is None or not before.samefile(now):
             return False
     return True
+
+
+def files_of_key(instruction: Instruction) -> list[FileRef]:
+    """The files that decide a result. Of a function these are its arguments: its source is in its key, so far as it counts."""
+    if instruction.op == "CALL":
+        return [file for file in instruction.files if file.path == "call.pickle"]
+    return instruction.files
 
 
 def _hash(what: object) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ionian.protocol.spec import Instruction
 
+from ..devices import Edits
 from .bases import architecture
 from .builder import Builder
 from .host import HostSettings
@@ -28,6 +29,7 @@ class Order:
     secrets: Mapping[str, dict[str, str]]
     host: HostSettings
     environment: str
+    cards: Edits  # what a step gets that asks for GPUs
     report: Report
 
 
@@ -73,9 +75,8 @@ class Stages:
                 news.cached()
                 continue
             sources = {name: await self._tasks[name] for name in named(instruction)}
-            builder = Builder(
-                self.store, self.order.host, self.order.environment, self._values(instruction, news), news
-            )
+            order, values = self.order, self._values(instruction, news)
+            builder = Builder(self.store, order.host, order.environment, values, order.cards, news)
             record = await self.store.step(builder, record, instruction, forced, sources)
         return record
 

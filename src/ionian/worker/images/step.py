@@ -42,6 +42,7 @@ class Command:
     env: dict[str, str] = field(default_factory=dict[str, str])
     workdir: str = "/"
     binds: list[Bind] = field(default_factory=list[Bind])
+    devices: list[Bind] = field(default_factory=list[Bind])
     host: HostSettings | None = None  # its settings are visible to the command
     limits: Limits = field(default_factory=Limits)
 
@@ -82,6 +83,7 @@ async def ran(command: Command, scratch: Path, log: Callable[[str], None]) -> As
                 env=env,
                 workdir=command.workdir,
                 binds=binds,
+                devices=list(command.devices),
                 hostname="build",
                 stdout=writing,
                 stderr=writing,

@@ -15,9 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ionian.protocol.apps import BuildStep
-from ionian.protocol.spec import FileRef, ImageSpec, Instruction
+from ionian.protocol.spec import FileRef, ImageSpec, Instruction, VolumeMount
 
-from ..sandbox import IdMap, remove_folders
+from ..devices import Edits
+from ..sandbox import Bind, IdMap, remove_folders
 from . import overlay
 from .builder import Builder, Draft
 from .dockerfile import Resolved, resolve
@@ -42,8 +43,15 @@ RECIPE = 1
 class ImageStore:
     """Images in a folder: `l/` layers, `k/` what is known of each, `i/` names of images, `cache/` packages."""
 
-    def __init__(self, root: Path, fetch: Callable[[str], Awaitable[Path]]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        fetch: Callable[[str], Awaitable[Path]],
+        volume: Callable[[VolumeMount], Awaitable[Bind]] | None = None,
+    ) -> None:
+        """`fetch` brings a blob, `volume` makes a volume ready to be mounted."""
         self.root = root
+        self._volume = volume
         ids = IdMap.current()
         self.ids = ids
         self.owner = Owner(ids.host_uid, ids.host_gid)
@@ -61,10 +69,12 @@ class ImageStore:
         secrets: dict[str, dict[str, str]],
         report: Report,
         environment: str = "main",
+        cards: Edits | None = None,
     ) -> BuiltImage:
         """Builds what is missing of an image. Raises ImageError, with the instruction that failed.
 
         `secrets`: the values of each secret that an instruction names. `environment` is whose package cache it uses.
+        `cards`: what a step gets that asks for GPUs.
         """
         steps = spec.instructions
         if not steps or steps[0].op != "FROM":
@@ -74,9 +84,10 @@ class ImageStore:
         if not self._swept:
             await self.sweep()
         host = await asyncio.to_thread(HostSettings.read)
-        record = await Stages(self, Order(image_id, steps, secrets, host, environment, report)).build()
+        order = Order(image_id, steps, secrets, host, environment, cards or Edits(), report)
+        record = await Stages(self, order).build()
         write_whole(self.root / "i" / _safe(image_id), record.key.encode())
-        return self._built(image_id, record)
+        return self.built(image_id, record)
 
     def find(self, image_id: str) -> BuiltImage | None:
         """An image that was built before; None where there is none, or where a part of it is gone."""
@@ -85,7 +96,7 @@ class ImageStore:
         except OSError:
             return None
         record = self.load(key)
-        return None if record is None else self._built(image_id, record)
+        return None if record is None else self.built(image_id, record)
 
     async def mount_layer(self, files: list[FileRef]) -> Path:
         """A layer that holds these files at their absolute paths, to be put over an image's. Made once."""
@@ -99,6 +110,14 @@ class ImageStore:
                 except OSError as error:
                     raise ImageError(f"source files: {self._explain(error)}") from error
         return self.path(key[:12])
+
+    async def volume(self, mount: VolumeMount) -> Bind:
+        """What shows a volume to a step."""
+        if self._volume is None:
+            raise ImageError(
+                f"volume {mount.volume_id} can't be mounted by this builder, which has no volumes"
+            )
+        return await self._volume(mount)
 
     def scratch(self, key: str) -> Path:
         """A new name below `tmp/` for what a maker of `key` needs meanwhile."""
@@ -219,7 +238,8 @@ class ImageStore:
                     ) from None
         return record.but(layers=[key[:12]])
 
-    def _built(self, image_id: str, record: Record) -> BuiltImage:
+    def built(self, image_id: str, record: Record) -> BuiltImage:
+        """An image as containers are told of it."""
         python = record.python
         return BuiltImage(
             image_id=image_id,
@@ -287,6 +307,8 @@ def describe(instruction: Instruction) -> str:
         return f"{instruction.docker.text[:180].rstrip()} (line {instruction.docker.line})"
     if instruction.op == "COPY":
         args = [f"{len(instruction.files)} file{'s' * (len(instruction.files) != 1)}", *args]
+    if instruction.op == "CALL":
+        args = args[1:2]
     text = " ".join(args) if instruction.op != "RUN" else "; ".join(" ".join(args).strip().splitlines())
     return f"{instruction.op} {text}"[:200].rstrip()
 
