@@ -280,6 +280,8 @@ class Recovery:
         if call is None:
             if attempt >= self.core.first_attempt:
                 return False  # its call was closed
+            if index in self.core.early_held.get(call_id, ()):
+                return False  # a worker that was given up is back, and another has it, too: who came first goes on
             self.core.keep_for(now, call_id)
             self.core.early_held.setdefault(call_id, {})[index] = (container, attempt)
         else:

@@ -320,6 +320,26 @@ def test_after_a_start_an_input_does_not_wait_for_a_container_whose_call_nobody_
     assert len(rig.get(Start)) == 1
 
 
+def test_after_a_start_an_input_that_two_workers_have_goes_on_where_it_was_first_heard_of() -> None:
+    rig = Rig(epoch=2, known_workers={"wo-1", "wo-2"}, scaling=Scaling(), join=False)
+    for number in (1, 2):  # the first was given up, and its input run elsewhere, before the server was killed
+        held = [Held(CALL, [5], [number])]
+        rig.join(
+            Capacity(4000, 4096),
+            [Running(number, f"ta-{number}", "fu-1", "ap-1", True, held)],
+            f"wo-{number}",
+        )
+    assert [(stop.worker_id, stop.number) for stop in rig.get(Stop)] == [("wo-2", 2)]
+    rig.open(resumed=True)
+    rig.put(5)
+    rig.wait(20.0)
+    rig.results(2, 5, attempt=2, worker="wo-2")
+    assert rig.outputs() == [], "there it is not wanted any more"
+    rig.results(1, 5, attempt=1, worker="wo-1")
+    assert rig.outputs() == [(5, OK)]
+    assert rig.runs() == []
+
+
 def test_what_waits_behind_a_slow_input_is_asked_back_although_its_worker_was_away_when_that_was_due() -> (
     None
 ):
