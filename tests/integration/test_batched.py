@@ -25,6 +25,10 @@ def test_as_many_batches_run_at_once_as_the_function_says(seen: dict[str, Any]):
     assert seen["at once"] == [10 * n for n in range(6)]
 
 
+def test_a_batch_behind_a_slow_one_runs_in_another_container(seen: dict[str, Any]):
+    assert seen["apart"] == [0, 1, 2, 3]
+
+
 def test_an_input_that_comes_alone_does_not_wait_where_nothing_is_waited_for(seen: dict[str, Any]):
     assert seen["alone"] == [1, 1]
 

@@ -112,7 +112,8 @@ class Flow:
         count = len(batch.index)
         function.queued -= count
         function.running += count
-        if not container.outstanding:
+        fills = container.batches and container.outstanding < container.full <= container.outstanding + count
+        if not container.outstanding or fills:  # a full batch does not wait for more
             container.progress_at = now
         container.outstanding += count
         held = container.held.get(batch.call_id)
@@ -136,7 +137,7 @@ class Flow:
     def watch(self, now: float, container: Container) -> None:
         """A container may have more than it runs: looks soon whether it makes no progress."""
         function = container.function
-        if container.outstanding > 1 and not function.watching and not container.shares:
+        if not function.watching and container.crowded():
             self._watch(now, function)
 
     def _watch(self, now: float, function: Function) -> None:
@@ -152,14 +153,13 @@ class Flow:
         again = False
         for container in list(function.containers):
             if (
-                container.outstanding < 2
-                or container.shares  # what it has runs, or will with what runs
+                not container.crowded()
                 or container.taking
                 or container.slowed
                 or not container.worker.present
             ):
                 continue
-            if now - container.progress_at >= patience:
+            if now - container.begun() >= patience:
                 self.take_back(now, container)
             else:
                 again = True
@@ -180,7 +180,9 @@ class Flow:
         asked, container.taking = container.taking, False
         self.back_to_queue(container, held)
         slow = asked or container.slowed
-        container.slowed = slow and container.outstanding > 0 and not container.shares
+        several = container.shares and not container.batches
+        # A batch that still gathers was given too little time to claim what came back.
+        container.slowed = slow and container.outstanding > 0 and not several and now >= container.begun()
         function.place(container, now)
         self.fleet.rest(now, container)
         self.fill(now, function)

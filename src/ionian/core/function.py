@@ -85,17 +85,20 @@ class Function:
         """
         busy = running = 0  # `self.running` lacks what is of calls that nobody has opened again
         least = inf
+        aim, by_pace = self.aim()
         for container in self.containers:
             if not container.outstanding:
                 continue
             if not container.worker.absent(now):
                 busy += 1
-                running += container.outstanding
+                # A batch that has begun takes no more, though it may be short.
+                full = container.slowed and container.batches
+                running += max(container.outstanding, aim) if full else container.outstanding
                 least = min(least, now - container.progress_at)
         pace_s = self.pace_s
         if pace_s >= 0 and busy:
             pace_s = max(pace_s, least)
-        return Load(self.queued, running, busy, pace_s, *self.aim())
+        return Load(self.queued, running, busy, pace_s, aim, by_pace)
 
     def aim(self) -> tuple[int, bool]:
         """How many inputs a container should have, and whether quick ones may share fewer containers."""

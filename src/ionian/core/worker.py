@@ -111,6 +111,7 @@ class Container:
     __slots__ = (
         "adopted",
         "batch",
+        "batches",
         "born",
         "doomed",
         "exclusive",
@@ -165,6 +166,7 @@ class Container:
         self.generation = function.generation
         self.retired = False  # it gets no more inputs, and ends with those that it has
         self.shares = function.shares  # it runs several inputs at once
+        self.batches = self.shares and spec.batching is not None
         self.exclusive = False  # what it has must run alone
         self.inputs = 1 if spec.single_use else spec.concurrency.max_inputs  # that run at once, or batches
         self.born = 0.0  # when it was asked for
@@ -198,6 +200,24 @@ class Container:
         if spec.batching is not None and not spec.single_use:
             self.least = spec.batching.max_batch_size
             self.limit = 2 * self.least * self.inputs
+
+    def crowded(self) -> bool:
+        """Whether something may wait in it for the end of what runs."""
+        if self.shares and not self.batches:
+            return False  # all that it has runs
+        return self.outstanding > (1 if self.inputs == 1 else self.full)
+
+    @property
+    def full(self) -> int:
+        """So many inputs begin at once; batches of fewer wait for more first."""
+        return self.least * self.inputs
+
+    def begun(self) -> float:
+        """When what runs in it has begun, at the latest."""
+        batching = self.function.spec.batching
+        if batching is None or not self.batches or self.outstanding >= self.full:
+            return self.progress_at
+        return self.progress_at + batching.wait_ms / 1000
 
     def room(self) -> int:
         """Rows that it may be given now; 0 until a whole batch fits, so that batches stay large."""

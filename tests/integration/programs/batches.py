@@ -35,6 +35,17 @@ def three_at_once(numbers: list[int]) -> list[int]:
     return [10 * n for n in numbers]
 
 
+meeting = modal.Queue.from_name("batches-meet", create_if_missing=True)
+
+
+@app.function(max_containers=2)
+@modal.batched(max_batch_size=2, wait_ms=LONG)
+def apart(numbers: list[int]) -> list[int]:
+    meeting.put(1, partition=str(2 - numbers[0]))
+    meeting.get(partition=str(numbers[0]), timeout=60)  # passes only where both batches run at once
+    return numbers
+
+
 @app.function(max_containers=1)
 @modal.batched(max_batch_size=100, wait_ms=0)
 def alone(numbers: list[int]) -> list[int]:
@@ -61,6 +72,7 @@ def main() -> None:
         "sync": list(multiplied.map(range(8), kwargs={"by": 3})),
         "async": list(multiplied_async.map(range(8), [3] * 8)),
         "at once": list(three_at_once.map(range(6))),
+        "apart": list(apart.map(range(4))),
         "alone": [alone.remote(1), alone.remote(2)],
         "wrong": [outcome(value) for value in wrong.map(range(6), return_exceptions=True)],
     }

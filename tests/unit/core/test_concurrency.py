@@ -77,6 +77,61 @@ def test_single_inputs_gather_in_one_container_until_its_batch_is_full() -> None
     assert outstanding(rig) == [3, 3]
 
 
+def test_a_batch_that_waits_behind_a_slow_one_runs_in_a_container_that_is_idle() -> None:
+    rig = Rig(batching=Batching(4, 100), scaling=Scaling())
+    rig.open()
+    rig.put(*range(8))
+    one, two = [start.number for start in rig.get(Start)]
+    rig.ready(one)
+    assert rig.runs() == [(one, list(range(8)))]
+    rig.ready(two)
+    rig.wait(0.5)
+    assert [take.number for take in rig.get(Take)] == [one]
+    rig.taken_back(one, 4, 5, 6, 7)
+    assert rig.runs() == [(two, [4, 5, 6, 7])]
+
+
+def test_a_batch_that_still_gathers_is_not_asked_back() -> None:
+    rig = Rig(batching=Batching(4, 5_000), scaling=Scaling(min_containers=2, max_containers=2))
+    rig.open()
+    rig.start_all()
+    for index in range(3):
+        rig.put(index)
+        rig.wait(1.0)
+    rig.put(3)
+    rig.wait(0.02)
+    assert outstanding(rig) == [0, 4]
+    assert rig.get(Take) == []
+
+
+def test_a_batch_that_claims_slowly_gets_back_what_was_taken_from_it() -> None:
+    rig = Rig(batching=Batching(4, 60_000), scaling=Scaling(max_containers=1))
+    rig.open()
+    rig.put(*range(5))
+    (one,) = rig.start_all()
+    rig.wait(0.1)
+    assert [take.number for take in rig.get(Take)] == [one]
+    rig.runs()
+    rig.taken_back(one, 1, 2, 3, 4)
+    assert rig.runs() == [(one, [1, 2, 3, 4])], "it would wait a minute for the rest of its batch"
+
+
+def test_an_input_behind_a_batch_that_began_short_gets_a_container_of_its_own() -> None:
+    rig = Rig(batching=Batching(4, 100), scaling=Scaling())
+    rig.open()
+    rig.put(0)
+    (one,) = rig.start_all()
+    rig.wait(10.0)
+    rig.put(1)
+    assert rig.runs() == [(one, [0]), (one, [1])], "it may be in time for the batch"
+    rig.wait(0.1)
+    assert [take.number for take in rig.get(Take)] == [one]
+    rig.taken_back(one, 1)
+    rig.wait(0.1)
+    (two,) = rig.start_all()
+    assert rig.runs() == [(two, [1])]
+
+
 def test_the_autoscaler_counts_whole_batches() -> None:
     rig = Rig(batching=Batching(10, 100), scaling=Scaling())
     rig.open()
