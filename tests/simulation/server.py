@@ -181,7 +181,11 @@ class Server:
                     self.store.deliver(action.batch)
                     return
                 peer = self.world.peers[action.caller]
-            case Failed() | Tried():
+            case Tried():
+                if action.caller == STORE:
+                    self.store.tried(action)
+                return
+            case Failed():
                 return
             case Run():
                 call = self.dispatcher.core.calls.get(action.batch.call_id)

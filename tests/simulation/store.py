@@ -6,13 +6,14 @@ is the store, which holds a window over the inputs of each function: as `server/
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING
 
-from ionian.core.actions import Action
+from ionian.core.actions import Action, Tried
 from ionian.protocol.batch import BLOB, Batch
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ class KeptCall:
     stored: set[int] = field(default_factory=set[int])  # inputs
     total: int = -1  # how many they are, once the last came
     results: dict[int, int] = field(default_factory=dict[int, int])
+    used: dict[int, tuple[int, int]] = field(
+        default_factory=dict[int, tuple[int, int]]
+    )  # retries, and attempt
+    forgotten: Counter[int] = field(
+        default_factory=Counter[int]
+    )  # tries of which a kill came before their commit
     over: bool = False  # cancelled, or its function was removed
 
     @property
@@ -73,9 +80,13 @@ class Store:
         self.server = server
         self.calls: dict[str, KeptCall] = {}
         self.window = 200  # inputs of a function that the dispatcher has at once
+        self._untold: list[Tried] = []  # on their way to the disk
 
     def start(self) -> None:
         """The process starts: what was on its way to the disk is lost."""
+        for tried in self._untold:
+            self.calls[tried.call_id].forgotten[tried.index] += 1
+        self._untold = []
         self.open: dict[str, OpenCall] = {}
         self._writes: list[Callable[[], None]] = []
         self._seq = 0  # of the last batch of results that is on its way to the disk
@@ -179,7 +190,8 @@ class Store:
         if call is None:
             call = self.open[kept.id] = OpenCall(kept)
             resumed = kept.epoch < self.server.epoch
-            self.server.say(lambda d, now: d.open_call(now, kept.id, kept.function_id, STORE, resumed))
+            used = dict(kept.used)
+            self.server.say(lambda d, now: d.open_call(now, kept.id, kept.function_id, STORE, resumed, used))
         return call
 
     def worker_joined(self) -> None:
@@ -222,6 +234,16 @@ class Store:
 
         self._write(write)
         self._seq = batch.seq
+
+    def tried(self, tried: Tried) -> None:
+        """An input failed and is tried again: the next start counts on from there."""
+        self._untold.append(tried)
+
+        def write() -> None:
+            self._untold.remove(tried)
+            self.calls[tried.call_id].used[tried.index] = (tried.retries, tried.attempt)
+
+        self._write(write)
 
     def _close(self, call_id: str) -> None:
         self.server.say(lambda d, now: d.close_call(now, call_id))
