@@ -197,17 +197,16 @@ def f():
         assert call(home, "f", app="changed") == [[True, value]]
 
 
-def test_the_processes_of_a_stopped_app_are_all_gone(home: Home, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("home")  # its IONIAN_TEMPLATES
+def test_the_processes_of_a_stopped_app_are_all_gone(tmp_path: Path) -> None:
     (tmp_path / "over.py").write_text(
         "import modal\napp = modal.App('over')\n"
         "@app.function(image=modal.Image.debian_slim(python_version='3.11'))\ndef only():\n    return 1\n"
     )
-    before = templates(home)
-    assert home.ionian("deploy", "over.py", cwd=tmp_path).returncode == 0
-    template_of(home, "only")
-    mine = {pid: fd for pid, fd in templates(home).items() if pid not in before}
-    assert mine
-    assert home.ionian("app", "stop", "over", "--yes").returncode == 0
-    assert gone(mine, 20) == set()
-    for fd in before.values():
-        os.close(fd)
+    with new_home() as home:  # of its own: all templates in it are of this app
+        assert home.ionian("deploy", "over.py", cwd=tmp_path).returncode == 0
+        template_of(home, "only")
+        processes = templates(home)
+        assert processes
+        assert home.ionian("app", "stop", "over", "--yes").returncode == 0
+        assert gone(processes, 20) == set()
