@@ -14,8 +14,11 @@ from ...protocol.web import WINDOW, Part, unpack_event
 WEB = "web"
 """The caller of all web requests, to the dispatcher."""
 
-PARTS = 8
-"""So many parts of a request wait here for their container; then its client waits."""
+WAITING_BYTES = 1 << 20
+"""So much of a request waits here for its container; then its client waits."""
+
+MOST_BYTES = 8 * WINDOW
+"""A container that sends so much more than its client takes does not keep to the window: its request is ended."""
 
 
 @dataclass
@@ -35,7 +38,9 @@ class Exchange:
         self.counted = True  # among those that wait for a container
         self._events: deque[tuple[dict[str, Any], memoryview] | Ended] = deque()
         self._news: asyncio.Future[None] | None = None
+        self._event_bytes = 0  # of answers that wait here
         self._parts: deque[tuple[Part, bytes]] = deque()
+        self._part_bytes = 0
         self._room: asyncio.Future[None] | None = None
         self._wanted: deque[asyncio.Future[tuple[Part, bytes]]] = deque()
         self._taken = 0
@@ -50,7 +55,11 @@ class Exchange:
             kind = code & ~BLOB
             if kind == YIELD and not code & BLOB:
                 try:
-                    self._events.append(unpack_event(payload))
+                    event = unpack_event(payload)
+                    self._event_bytes += len(event[1])
+                    if self._event_bytes > MOST_BYTES:
+                        raise ValueError("more than its client takes")
+                    self._events.append(event)
                 except ValueError as error:
                     self._events.append(Ended(502, f"its container sent nonsense: {error}"))
             elif kind == DONE:
@@ -66,7 +75,10 @@ class Exchange:
         while not self._events:
             self._news = asyncio.get_running_loop().create_future()
             await self._news
-        return self._events.popleft()
+        event = self._events.popleft()
+        if not isinstance(event, Ended):
+            self._event_bytes -= len(event[1])
+        return event
 
     def taken(self, size: int) -> None:
         """The client has so many bytes more of the answer."""
@@ -88,7 +100,7 @@ class Exchange:
 
     async def put(self, part: Part, payload: bytes) -> None:
         """A part of the request, for its container; waits while that is far behind."""
-        while len(self._parts) >= PARTS and self._over is None:
+        while self._part_bytes >= WAITING_BYTES and self._over is None:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
         self._give(part, payload)
@@ -100,11 +112,13 @@ class Exchange:
                 wanted.set_result((part, payload))
                 return
         self._parts.append((part, payload))
+        self._part_bytes += len(payload)
 
     async def take(self) -> tuple[Part, bytes]:
         """The next part, when it is there."""
         if self._parts:
             part = self._parts.popleft()
+            self._part_bytes -= len(part[1])
             room, self._room = self._room, None
             if room is not None and not room.done():
                 room.set_result(None)
