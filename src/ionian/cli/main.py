@@ -14,6 +14,7 @@ from ..version import MODAL, VERSION
 COMMANDS = {
     "run": "Run a function or local entrypoint of an app.",
     "deploy": "Put an app where it stays, callable by its name.",
+    "serve": "Run an app anew whenever one of its files is saved.",
     "python": "Run a Python script that runs an app itself.",
     "app": "List, stop and roll back apps; see what they print.",
     "container": "List and stop containers; see what they print.",
@@ -42,7 +43,7 @@ LATER = {
         "more ways to build an image": "image",
         "buckets as volumes": "nfs",
         "the dashboard": "dashboard",
-        "web endpoints": "curl serve",
+        "web endpoints": "curl",
     }.items()
     for name in names.split()
 }
