@@ -474,7 +474,8 @@ def open_source(path: str, below: str) -> tuple[int, bool]:
         if below:
             fd = open_beneath(fd, below)
     except OSError as error:
-        raise OSError(f"{path}/{below} is to be shown in the sandbox, but {error.strerror}") from None
+        place = os.path.join(path, below) if below else path
+        raise OSError(f"{place} is to be shown in the sandbox, but {error.strerror}") from None
     return fd, os.path.isdir(f"/proc/self/fd/{fd}")
 
 
