@@ -14,11 +14,15 @@ import ionian as modal
 app = modal.App("cancellations", image=modal.Image.debian_slim(python_version="3.11"))
 marks = modal.Volume.from_name("cancellations", create_if_missing=True)
 one = {"volumes": {"/marks": marks}, "max_containers": 1}
-HERE = os.environ.get("MODAL_TASK_ID", "")
+
+
+def here() -> str:
+    """The container's id. At import it may be another's: that of a template has none."""
+    return os.environ["MODAL_TASK_ID"]
 
 
 def mark(name: str, text: str = "") -> None:
-    pathlib.Path("/marks", name + ".new").write_text(text or HERE)
+    pathlib.Path("/marks", name + ".new").write_text(text or here())
     pathlib.Path("/marks", name + ".new").rename(f"/marks/{name}")
 
 
@@ -55,7 +59,7 @@ def sync(number: int) -> str:
     if number:
         with cleaning_up("sync"):
             time.sleep(600)
-    return HERE
+    return here()
 
 
 @app.function(**one)
@@ -63,12 +67,12 @@ async def coroutine(number: int) -> str:
     if number:
         with cleaning_up("coroutine"):
             await asyncio.sleep(600)
-    return HERE
+    return here()
 
 
 @app.function(**one)
 def generator(number: int) -> Iterator[str]:
-    yield HERE
+    yield here()
     if number:
         with cleaning_up("generator"):
             time.sleep(600)
@@ -76,7 +80,7 @@ def generator(number: int) -> Iterator[str]:
 
 @app.function(**one)
 async def async_generator(number: int) -> AsyncIterator[str]:
-    yield HERE
+    yield here()
     if number:
         with cleaning_up("async generator"):
             await asyncio.sleep(600)
@@ -90,7 +94,7 @@ async def on_loop(number: int) -> str:
             await asyncio.sleep(600)
     while number == 2 and not pathlib.Path("/marks/on loop go").exists():
         await asyncio.sleep(0.01)
-    return HERE
+    return here()
 
 
 @app.function(**one)
@@ -102,7 +106,7 @@ def in_thread(number: int) -> str:
                 time.sleep(0.01)
     while number == 2 and not pathlib.Path("/marks/in thread go").exists():
         time.sleep(0.01)
-    return HERE
+    return here()
 
 
 def left(function: object, name: str) -> dict[str, str]:
