@@ -86,7 +86,7 @@ def test_what_is_saved_is_served_at_the_same_address_and_an_error_changes_nothin
         assert ask(address) == '"first"'
         served.wait_for("hit Ctrl-C to stop")
         word.write_text("WORD = 'second'\n")
-        served.wait_for("words.py changed")
+        served.wait_for("changed: running it anew")
         assert served.wait_for(ADDRESS)[1] == address
         assert ask(address) == '"second"'
         word.write_text("WORD = \n")

@@ -75,6 +75,7 @@ class Serving:
 
     def __init__(self, file: Path | None) -> None:
         self._files = {str(file.resolve())} if file is not None else set[str]()
+        self._seen: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, timeout_s: float | None) -> None:
@@ -98,8 +99,8 @@ class Serving:
                     recursive=False,
                 )
                 for changed in changes:
-                    if changed:
-                        names = sorted({os.path.basename(path) for _, path in changed})
+                    if changed or self._state() != self._seen:
+                        names = sorted({os.path.basename(path) for _, path in changed}) or ["A file"]
                         click.echo(f"{', '.join(names)} changed: running it anew …", err=True)
                         self._renew()
                         break
@@ -110,11 +111,16 @@ class Serving:
         finally:
             self._end(self._process)
 
+    def _state(self) -> dict[str, int]:
+        """When each file was saved last. One may be saved while the app is started, and nobody watches."""
+        return {path: os.stat(path).st_mtime_ns for path in self._files if os.path.exists(path)}
+
     def _concerns(self, path: str) -> bool:
         return path in self._files or path.endswith(".py")
 
     def _renew(self) -> bool:
         """Starts the app in a new process, and ends the one before once that one serves. False where it could not start."""
+        self._seen = self._state()
         theirs, ours = os.pipe()
         command = [sys.executable, *sys.argv, "--announce", str(ours)]
         process = subprocess.Popen(command, pass_fds=(ours,))
@@ -127,9 +133,10 @@ class Serving:
                 "It could not be run as it is: what ran before goes on. Waiting for a change …", err=True
             )
             return False
-        self._files = set(json.loads(announced))
-        before, self._process = self._process, process
-        self._end(before)
+        before, self._files = self._seen, set(json.loads(announced))
+        self._seen = self._state() | {path: at for path, at in before.items() if path in self._files}
+        former, self._process = self._process, process
+        self._end(former)
         return True
 
     @staticmethod
