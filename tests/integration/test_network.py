@@ -13,7 +13,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -266,7 +266,12 @@ def children(pid: int) -> list[int]:
 
 
 def named(pids: list[int], word: str) -> list[int]:
-    return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_text()]
+    found: list[int] = []
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if word in Path(f"/proc/{pid}/cmdline").read_text():
+                found.append(pid)
+    return found
 
 
 async def gone(pid: int) -> None:

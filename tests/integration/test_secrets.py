@@ -261,7 +261,7 @@ SCAN = """
 
 def contents(folder: Path, since: float) -> Iterator[tuple[Path, bytes]]:
     """The files below a folder that were written since then."""
-    for path in folder.rglob("*"):
+    for path in (Path(base, name) for base, _, names in os.walk(folder) for name in names):
         try:
             if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since:
                 yield path, path.read_bytes()
