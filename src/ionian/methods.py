@@ -47,7 +47,7 @@ class Remote(Method, Generic[P, R]):
 
         function = self._function
         if function.is_generator:
-            raise _is_generator(function, "remote")
+            raise _no_such_call(function, "remote")
         return run(function, args, kwargs)
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,7 +56,7 @@ class Remote(Method, Generic[P, R]):
 
         function = self._function
         if function.is_generator:
-            raise _is_generator(function, "remote")
+            raise _no_such_call(function, "remote")
         return await run_async(function, args, kwargs)
 
 
@@ -97,7 +97,7 @@ class RemoteGenerator(Method, Generic[P, R]):
             tag = self._function.written
             raise InvalidError(f"{tag} is no generator; call {tag}.remote(…)")
         if self._function.web is not None:
-            raise _is_generator(self._function, "remote_gen")
+            raise _no_such_call(self._function, "remote_gen")
         return self._function
 
 
@@ -130,7 +130,7 @@ class Spawn(Method, Generic[P, R]):
     def _checked(self) -> AnyFunction:
         function = self._function
         if function.is_generator:
-            raise _is_generator(function, "spawn")
+            raise _no_such_call(function, "spawn")
         return function
 
 
@@ -168,7 +168,7 @@ class SpawnMap(Method, Generic[R]):
     def _check(self, iterators: tuple[Any, ...], kwargs: Any) -> None:
         _check_iterables("spawn_map", iterators, kwargs)
         if self._function.is_generator:
-            raise _is_generator(self._function, "spawn_map")
+            raise _no_such_call(self._function, "spawn_map")
 
 
 class Results(Generic[R]):
@@ -187,7 +187,7 @@ class Results(Generic[R]):
         self._started = True  # so that a refused one has nothing to warn of
         _check_iterables(method, iterators, kwargs)
         if function.is_generator:
-            raise _is_generator(function, method)
+            raise _no_such_call(function, method)
         self._source = function
         self._iterators = iterators
         self._kwargs = dict(kwargs)
@@ -402,7 +402,7 @@ def _check_flags(order_outputs: Any, return_exceptions: Any, wrap_returned_excep
         )
 
 
-def _is_generator(function: AnyFunction, method: str) -> InvalidError:
+def _no_such_call(function: AnyFunction, method: str) -> InvalidError:
     tag = function.written
     if function.web is not None:
         return InvalidError(

@@ -161,7 +161,7 @@ def method(_raw: None = None, *, is_generator: bool | None = None) -> MethodDeco
 
     Raises InvalidError over anything but a method written with def.
     """
-    _with_parentheses("method", _raw)
+    with_parentheses("method", _raw)
     if is_generator is not None:
         flag("is_generator", is_generator)
 
@@ -187,7 +187,7 @@ def enter(_raw: None = None, *, snap: bool = False) -> Callable[[Callable[[Any],
 
     Raises InvalidError over anything but a method written with def.
     """
-    _with_parentheses("enter", _raw)
+    with_parentheses("enter", _raw)
     kind = ENTER_SNAP if flag("snap", snap) else ENTER
 
     def decorate(raw: Any) -> Any:
@@ -207,7 +207,7 @@ def exit(_raw: None = None) -> Callable[[Callable[[Any], Any]], Callable[[Any], 
 
     Raises InvalidError over anything but a method written with def.
     """
-    _with_parentheses("exit", _raw)
+    with_parentheses("exit", _raw)
 
     def decorate(raw: Any) -> Any:
         return marked("exit", raw, EXIT)
@@ -234,7 +234,7 @@ def concurrent(
 
     Raises TypeError without `max_inputs`, InvalidError for a wrong value, or over a method.
     """
-    _with_parentheses("concurrent", _raw)
+    with_parentheses("concurrent", _raw)
     if max_inputs is None:
         raise TypeError("@modal.concurrent needs max_inputs: @modal.concurrent(max_inputs=10)")
     given = concurrency_of(max_inputs, target_inputs)
@@ -272,7 +272,7 @@ def batched(
 
     Raises InvalidError for a wrong value, over a generator and over a function with default arguments.
     """
-    _with_parentheses("batched", _raw)
+    with_parentheses("batched", _raw)
     given = batching_of(max_batch_size, wait_ms)
 
     def decorate(raw: Any) -> Any:
@@ -441,7 +441,8 @@ def _no_mixing(name: str) -> InvalidError:
     )
 
 
-def _with_parentheses(name: str, raw: Any) -> None:
+def with_parentheses(name: str, raw: Any) -> None:
+    """Raises InvalidError where a decorator was written without its parentheses: then it is given the function."""
     if raw is not None:
         example = {
             "concurrent": "max_inputs=10",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import flag, integer, number, strings, text, wrong
 from .exception import DeprecationError, InvalidError
 from .execution import is_local
-from .partial_function import METHOD, PartialFunction, marked
+from .partial_function import METHOD, PartialFunction, marked, with_parentheses
 
 if TYPE_CHECKING:
     from .protocol.spec import WebSpec
@@ -51,7 +51,7 @@ def fastapi_endpoint(
 
     Raises InvalidError for a wrong argument.
     """
-    _with_parentheses("fastapi_endpoint", _raw)
+    with_parentheses("fastapi_endpoint", _raw)
     given = text("method", method).upper()
     if given not in METHODS:
         raise wrong("method", f"one of {', '.join(METHODS)}", method)
@@ -65,7 +65,7 @@ def web_endpoint(*args: Any, **kwargs: Any) -> Decorator:
         warnings.warn(
             "@modal.web_endpoint is retired; write @modal.fastapi_endpoint", DeprecationError, stacklevel=2
         )
-    _with_parentheses("web_endpoint", args[0] if args else None)
+    with_parentheses("web_endpoint", args[0] if args else None)
     return fastapi_endpoint(**kwargs)
 
 
@@ -100,7 +100,7 @@ def asgi_app(
 
     Raises InvalidError for a wrong argument.
     """
-    _with_parentheses("asgi_app", _raw)
+    with_parentheses("asgi_app", _raw)
     return _decorator("asgi_app", kind="asgi", **_common(label, custom_domains, requires_proxy_auth))
 
 
@@ -134,7 +134,7 @@ def wsgi_app(
 
     Raises InvalidError for a wrong argument.
     """
-    _with_parentheses("wsgi_app", _raw)
+    with_parentheses("wsgi_app", _raw)
     return _decorator("wsgi_app", kind="wsgi", **_common(label, custom_domains, requires_proxy_auth))
 
 
@@ -200,8 +200,3 @@ def _decorator(name: str, **web: Any) -> Decorator:
         return made
 
     return decorate
-
-
-def _with_parentheses(name: str, raw: Any) -> None:
-    if raw is not None:
-        raise InvalidError(f"@modal.{name} needs parentheses: @modal.{name}()")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..protocol.container import RING, Begin
 from ..protocol.tags import service_tag
 from ..remote_class import RemoteClass
 from . import loop, modules
+from .results import own_frames, say
 
 CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
@@ -181,10 +181,6 @@ def _run(hook: Hook, instance: Any) -> None:
 def _print(error: BaseException, what: str) -> None:
     import traceback
 
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(f"{RING}/")]
+    frames = own_frames(error, f"{RING}/")
     lines = [what, "\nTraceback (most recent call last):\n", *traceback.format_list(frames)]
-    lines += traceback.format_exception_only(type(error), error)
-    try:
-        print("".join(lines), end="", file=sys.stderr, flush=True)
-    except (AttributeError, ValueError, OSError):
-        pass  # user code closed or replaced the stream
+    say("".join(lines + traceback.format_exception_only(type(error), error)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exception import InputCancellation
 from ..protocol.batch import Batch
@@ -12,6 +12,9 @@ from ..protocol.wire import RESULTS
 from ..serialization import dump_failure
 from .payloads import FilePayload, Row
 from .wire import Packets
+
+if TYPE_CHECKING:
+    from traceback import FrameSummary
 
 
 def flush_output() -> None:
@@ -61,13 +64,11 @@ class Results:
         """The exception as bytes; its traceback is printed too, as Python would."""
         import traceback
 
-        frames = [
-            f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(self._hide)
-        ]
+        frames = own_frames(error, self._hide)
         lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
         if frames:
             lines.insert(0, "Traceback (most recent call last):\n")
-        self._print("".join(lines))
+        say("".join(lines))
         return dump_failure(error, hide=self._hide, where=self._container_id)
 
     def cancelled(self, input_id: str, error: BaseException) -> bytes:
@@ -79,13 +80,23 @@ class Results:
             if not code.co_filename.startswith((self._hide, sys.prefix, sys.base_prefix)):
                 where = f" in {code.co_name}, line {frames.tb_lineno} of {code.co_filename}"
             frames = frames.tb_next
-        self._print(f"{input_id} was cancelled{where}\n")
+        say(f"{input_id} was cancelled{where}\n")
         cancellation = InputCancellation(f"{input_id} was cancelled").with_traceback(error.__traceback__)
         return dump_failure(cancellation, hide=self._hide, where=self._container_id)
 
-    @staticmethod
-    def _print(text: str) -> None:
-        try:
-            print(text, end="", file=sys.stderr, flush=True)
-        except (AttributeError, ValueError, OSError):
-            pass  # user code closed or replaced the stream
+
+def own_frames(error: BaseException, hide: str) -> list[FrameSummary]:
+    """The user's lines of a traceback, without those of files below `hide`."""
+    import traceback
+
+    return [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(hide)
+    ]
+
+
+def say(text: str) -> None:
+    """Prints where user code's failures are printed. User code may have closed or replaced the stream."""
+    try:
+        print(text, end="", file=sys.stderr, flush=True)
+    except (AttributeError, ValueError, OSError):
+        pass

@@ -12,6 +12,7 @@ from ... import execution, link
 from ...protocol.container import RING
 from ...protocol.web import PART, WINDOW, AwaitTaken, TakePart, pack_event, pack_headers
 from ..payloads import Raw
+from ..results import own_frames, say
 
 App = Callable[
     [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
@@ -38,8 +39,8 @@ class Served:
         emit(BEGAN)  # from here on the request is not run again, should its container die
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except Exception:
-            _print_failure()
+        except Exception as error:
+            _print_failure(error)
             exchange.failed()
         else:
             exchange.ended()
@@ -200,13 +201,7 @@ def _scope(packed: str) -> dict[str, Any]:
     return scope
 
 
-def _print_failure() -> None:
+def _print_failure(error: BaseException) -> None:
     """Prints what user code raised, without our own frames."""
-    kind, error, trace = sys.exc_info()
-    frames = [f for f in traceback.extract_tb(trace) if not f.filename.startswith(f"{RING}/")]
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames)]
-    lines += traceback.format_exception_only(kind, error)
-    try:
-        print("".join(lines), end="", file=sys.stderr, flush=True)
-    except (AttributeError, ValueError, OSError):
-        pass  # user code closed or replaced the stream
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(own_frames(error, f"{RING}/"))]
+    say("".join(lines + traceback.format_exception_only(type(error), error)))

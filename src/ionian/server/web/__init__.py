@@ -4,8 +4,7 @@ A request is an input whose caller is `WEB`, played here. It is not stored: it i
 seen it, and ends with its client's connection.
 """
 
-from .addresses import Addresses, Route
 from .exchange import WEB
 from .web import Web
 
-__all__ = ["WEB", "Addresses", "Route", "Web"]
+__all__ = ["WEB", "Web"]
