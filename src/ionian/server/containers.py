@@ -151,12 +151,15 @@ class Containers:
             return
         container.said = True
         self._engine.server.metrics.started(container.start)
+        self._engine.counts.container_ready(container.function_id, sum(container.start.parts.values()))
         about = Log(container.app_id, container.tag, container.container_id, STARTED)
         self._engine.server.context.logbook.write(about, f"{line(container.start)}\n".encode())
 
     def _ended(self, container: Container, message: ContainerState) -> None:
         self._remove(container)
         self._engine.server.record_usage(container, message)
+        if message.ended not in ("", "stopped") and not container.replay:
+            self._engine.counts.container_failed(container.function_id)
 
     def lost(self, worker_id: str) -> None:
         """A worker ended, and its containers with it."""
@@ -179,6 +182,7 @@ class Containers:
         self._remove(container)
         if container.replay:
             return
+        self._engine.counts.container_failed(container.function_id)
         self._say_last(container, "its worker is gone")
         self._engine.news.container(
             ContainerNews(

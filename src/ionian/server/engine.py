@@ -23,6 +23,7 @@ from ..protocol.workers import ContainerState, Inventory, StartContainer, StopCo
 from .auth import Actor
 from .call_records import CallRecords, Record
 from .containers import Containers
+from .counts import Counts
 from .durable import STORE
 from .execs import Execs
 from .failures import no_function
@@ -56,6 +57,7 @@ class Engine:
         self.replays = Replays(self)
         self.news = News(self, server.context.logbook)
         self.records = CallRecords()
+        self.counts = Counts(server.store, epoch, self.dispatcher)
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
@@ -184,6 +186,7 @@ class Engine:
         for call_id in call_ids:
             if unknown is not None:
                 unknown.pop(call_id, None)
+            self.counts.given_up(call_id)
             self.dispatcher.close_call(now, call_id)
 
     def caller_over(self, caller: str) -> None:
@@ -200,6 +203,8 @@ class Engine:
             return
         if self.records.calls:
             self.records.put(batch)
+        if caller != STORE:
+            self.counts.put(batch)
         batch.payload = bytes(batch.payload)
         self.dispatcher.put(_now(), batch)
 
@@ -383,6 +388,9 @@ class Engine:
     def _deliver(self, caller: str, batch: Batch) -> None:
         if self.records.calls:
             self.records.delivered(batch)
+        self.counts.delivered(
+            caller, batch, self.server.durable.age_s(batch.call_id) if caller == STORE else -1.0
+        )
         if caller.startswith("cl-"):
             session = self.clients.get(caller)
             if session is not None:
@@ -400,6 +408,7 @@ class Engine:
             return
         spec, app_id, environment = found
         self.server.prewarming.starting(start.function_id)
+        self.counts.container_started(start.function_id)
         self.containers.starting(start, app_id, spec.tag, environment)
         self.news.container(ContainerNews(app_id, spec.tag, start.container_id, "starting"))
         message = StartContainer(

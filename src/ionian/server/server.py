@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ from .store.apps import DEPLOYER
 from .store.schedules import Due
 from .store.schema import App
 from .store.usage import Used
+from .sweeping import BETWEEN_S
 from .web import Web
 from .web.addresses import endpoints
 
@@ -56,6 +58,9 @@ log = logging.getLogger("ionian.server")
 
 COLLECT_EVERY_S = 3600.0
 """How often blobs that nobody needs are deleted."""
+
+KEEP_COUNTS_S = 8 * 24 * 3600.0
+"""How long it is kept what functions did in each minute: statistics go back seven days."""
 
 SWEEP_EVERY_S = 10.0
 """How often containers are looked for whose end was never heard."""
@@ -127,6 +132,7 @@ class Server:
             await delete_all_of(environment, self.context)
         await self.desk.start()
         self.retention.start()
+        self.engine.counts.start()
         self.scheduler.start()
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
@@ -164,6 +170,7 @@ class Server:
         await self.durable.stop()
         await self.desk.stop()
         await self.engine.replays.flush()
+        await self.engine.counts.stop()
         await asyncio.to_thread(self.context.logbook.close)
         self.store.close()
 
@@ -253,10 +260,15 @@ class Server:
             await asyncio.sleep(COLLECT_EVERY_S)
             task = self._beside(collect_garbage, self.store, self.context.blobs)
             logs = self._beside(self._purge_logs)
-            await asyncio.wait([task, logs])  # a failure is logged, and the next hour tries again
+            counts = self._beside(self._purge_counts)
+            await asyncio.wait([task, logs, counts])  # a failure is logged, and the next hour tries again
 
     def _purge_logs(self) -> None:
         self.context.logbook.files.purge([app.app_id for app in self.store.apps.live()])
+
+    def _purge_counts(self) -> None:
+        while self.store.counts.purge(int(time.time() - KEEP_COUNTS_S) // 60):
+            time.sleep(BETWEEN_S)
 
     def _sweep(self) -> None:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)

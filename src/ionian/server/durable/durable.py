@@ -231,6 +231,11 @@ class Durable:
 
     # --- what is asked
 
+    def age_s(self, call_id: str) -> float:
+        """How long ago a call was made; 0 where it is not under way."""
+        kept = self.windows.calls.get(call_id)
+        return max(0.0, time.time() - kept.created_at) if kept is not None else 0.0
+
     async def has_calls(self, app_id: str) -> bool:
         """Whether an app has spawned calls that are not finished."""
         return await asyncio.to_thread(self.reads.has_unfinished, app_id)

@@ -310,13 +310,36 @@ class ContainerUsage(Row):
     container_id: Mapped[str] = mapped_column(primary_key=True)
     environment: Mapped[str]
     app_id: Mapped[str] = mapped_column(index=True)
-    function_id: Mapped[str]
+    function_id: Mapped[str] = mapped_column(index=True)
     worker_id: Mapped[str]
     ended_at: Mapped[float] = mapped_column(index=True)
     wall_s: Mapped[float] = mapped_column(default=0.0)
     cpu_s: Mapped[float] = mapped_column(default=0.0)
     memory_gib_s: Mapped[float] = mapped_column(default=0.0)
     gpu_s: Mapped[float] = mapped_column(default=0.0)
+
+
+class FunctionMinute(Row):
+    """What became of a function's inputs and containers in one minute, as one start of the server counted it."""
+
+    __tablename__ = "function_minutes"
+    function_id: Mapped[str] = mapped_column(primary_key=True)
+    minute: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, index=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    root_id: Mapped[str] = mapped_column(index=True)  # of a variant: its function; else the function itself
+    app_id: Mapped[str] = mapped_column(index=True)
+    environment: Mapped[str]
+    succeeded: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    timed_out: Mapped[int] = mapped_column(BigInteger)
+    cancelled: Mapped[int] = mapped_column(BigInteger)
+    started: Mapped[int] = mapped_column(BigInteger)  # containers
+    container_errors: Mapped[int] = mapped_column(BigInteger)
+    running: Mapped[int] = mapped_column(Integer)  # inputs, at its end
+    creating: Mapped[int] = mapped_column(Integer)  # containers that start, at its end
+    run: Mapped[str] = mapped_column(Text)  # histograms of durations (durations.py): JSON, bucket → number
+    latency: Mapped[str] = mapped_column(Text)
+    startup: Mapped[str] = mapped_column(Text)
 
 
 class Token(Row):

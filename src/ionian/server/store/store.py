@@ -12,6 +12,7 @@ from .blob_grants import BlobGrants
 from .call_reads import CallReads
 from .call_tries import CallTries
 from .calls import Calls
+from .counts import CountRows
 from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
 from .failed_inputs import FailedInputs
@@ -61,6 +62,7 @@ class Store:
         self.blob_grants = BlobGrants(database)
         self.workers = Workers(database)
         self.usage = UsageRows(database)
+        self.counts = CountRows(database)
         self.schedules = Schedules(database)
         self.failed_inputs = FailedInputs(database)
         self.tokens = Tokens(database)
