@@ -26,6 +26,9 @@ STATELESS = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom
 ENDING_S = 0.5
 """A thread that was joined may be there for a moment longer: that is how long, on a busy machine."""
 
+HANDLED_S = 10.0
+"""Handlers of a fork take milliseconds, in a process of many gigabytes a second, on a busy machine a few more."""
+
 UNMISSED = {
     "jemalloc_bg_thd": "jemalloc has handlers for forks, and starts it again in a child where it is needed",
     "polars-ooc-clea": "it deletes files that polars spilled, which go with their container; not the pool that computes",
@@ -135,10 +138,8 @@ def _native_threads() -> str:
     child = os.fork()
     if child == 0:
         os._exit(0)
-    try:
-        os.waitpid(child, 0)
-    except ChildProcessError:
-        pass  # user code has SIGCHLD ignored: it is gone
+    if not _ends(child):
+        return "registers what hangs in the child of a fork (os.register_at_fork or a library's own)"
     until = time.monotonic() + ENDING_S
     while (names := _other_tasks()) and time.monotonic() < until:
         time.sleep(ENDING_S / 100)
@@ -147,6 +148,21 @@ def _native_threads() -> str:
     count = "a native thread" if len(names) == 1 else f"{len(names)} native threads"
     hint = ", maybe OpenMP's" if native.libraries("libgomp") else ""
     return f"leaves {count} running ({', '.join(sorted(set(names)))}{hint})"
+
+
+def _ends(child: int) -> bool:
+    """Waits for the end of a child; one that does not come to it is killed."""
+    until = time.monotonic() + HANDLED_S
+    try:
+        while os.waitpid(child, os.WNOHANG)[0] == 0:
+            if time.monotonic() > until:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return False
+            time.sleep(0.001)
+    except ChildProcessError:
+        pass  # user code has SIGCHLD ignored: it is gone
+    return True
 
 
 def _other_tasks() -> list[str]:

@@ -6,10 +6,14 @@ import os
 
 from ..protocol.workers import Capacity
 from .devices import Devices
+from .memory import Memory
 
 
 def capacity(devices: Devices, ignore_gpu: bool) -> Capacity:
-    """Cores (those this process may use) and memory (of the machine, less a twentieth for everything else)."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    """Cores (those this process may use) and memory (that it may use, less a twentieth for everything else)."""
+    try:
+        memory = Memory.now().total
+    except (OSError, KeyError, ValueError):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     cores = len(os.sched_getaffinity(0))
     return Capacity(cores * 1000, memory * 95 // 100, devices.offered(), ignore_gpu)

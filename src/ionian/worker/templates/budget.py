@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-MEMINFO = Path("/proc/meminfo")
+from ..memory import Memory
 
 SHARE = 4
-"""All templates together have at most a quarter of the machine's memory,"""
+"""All templates together have at most a quarter of the memory that the worker may use,"""
 
 SPARE = 10
 """and none is kept or made while less than a tenth of the memory is free."""
@@ -19,21 +18,6 @@ SMALLEST_MIB = 64
 
 MOST = 64
 """So many at once: each has a few processes and descriptors of the worker."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Of the machine, in MiB. `available`: what programs could have without swapping."""
-
-    total: int
-    available: int
-
-    @classmethod
-    def now(cls) -> Memory:
-        """As the kernel says. Raises OSError or KeyError where it does not."""
-        lines = (line.split() for line in MEMINFO.read_text().splitlines())
-        sizes = {words[0]: int(words[1]) >> 10 for words in lines if len(words) > 1}
-        return cls(sizes["MemTotal:"], sizes["MemAvailable:"])
 
 
 @dataclass

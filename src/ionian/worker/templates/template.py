@@ -72,6 +72,7 @@ class Template:
         self.settled = asyncio.Event()  # it is being made no longer
         self.used_at = time.monotonic()
         self.imported = False  # all but its proof is done
+        self.slow = False  # somebody waited for it in vain
         self.proof_s = 0.0  # the processor time that this took
         self.failures = 0  # of forks
         self.printed: list[tuple[int, bytes]] = []

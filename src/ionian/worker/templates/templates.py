@@ -14,10 +14,12 @@ from ...protocol.apps import Log
 from ...protocol.tags import shown
 from ...protocol.workers import Prewarm, StartContainer
 from ..images import BuiltImage
+from ..memory import Memory
 from ..origin import Origin
-from .budget import SMALLEST_MIB, Kept, Memory, has_room, too_many
+from .budget import SMALLEST_MIB, Kept, has_room, too_many
 from .key import key_of
 from .template import State, Template
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ..worker import Worker
@@ -73,7 +75,7 @@ class Templates:
         self._enter_s: dict[str, float] = {}  # what its @enter took in a plain start, by key
         self._sizes: dict[str, int] = {}  # MiB that one had, of those that were ended for want of memory
         self._kept: set[str] = set()  # keys that the server wants to be there
-        self._making = asyncio.Lock()  # one at a time
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cores = len(os.sched_getaffinity(0))
         self._trimmed_at = 0.0
@@ -92,9 +94,10 @@ class Templates:
             busy
         ):  # more at once than the cores can start: the template is worth its time, and worth waiting for
             found = found or self._make(choice.key, ask, image)
-        if found is not None and found.state is State.MAKING and (busy or self._is_sooner(found)):
+        if found is not None and self._worth_waiting(found, busy=busy):
             found.hurry()
             await _at_most(found.settled, WAIT_S)
+            found.slow = found.state is State.MAKING
         if found is not None and found.state is State.READY:
             found.enter_s = self._enter_s.get(choice.key)
             choice.template = found
@@ -102,6 +105,10 @@ class Templates:
         choice.why_fresh = found.reason if found is not None else "no template of it is there yet"
         self._starting[choice.key] = self._starting.get(choice.key, 0) + 1
         return choice
+
+    def _worth_waiting(self, template: Template, *, busy: bool) -> bool:
+        """Whether a container waits until it is made. Where one did in vain, perhaps it never is."""
+        return template.state is State.MAKING and not template.slow and (busy or self._is_sooner(template))
 
     def _is_sooner(self, template: Template) -> bool:
         """Whether a fork of a template that is being made will be ready before a fresh start begun now. Both do the same, and
@@ -115,7 +122,9 @@ class Templates:
         """A container is ready. The next one of its kind shall find a template."""
         self.ended(choice)
         if choice.key and choice.template is None and choice.key not in self._by_key:
-            self._later(self._make_later(choice.key, ask, image, first=choice.key not in self._enter_s))
+            had_one = choice.key in self._kept or choice.key in self._sizes
+            first = not had_one and choice.key not in self._enter_s
+            self._later(self._make_later(choice.key, ask, image, first=first))
         self._learn(choice, origin)
 
     def _learn(self, choice: Choice, origin: Origin) -> None:
@@ -170,7 +179,7 @@ class Templates:
         return template
 
     async def _make_now(self, template: Template) -> None:
-        async with self._making:
+        async with self._turns.one():
             if template.state is State.MAKING:
                 await template.make()
             else:
@@ -267,6 +276,8 @@ class Templates:
         for key in too_many(self._all_kept(), memory):
             template = self._by_key[key]
             self._sizes[key] = max(template.mib, SMALLEST_MIB)
+            while len(self._sizes) > KNOWN:
+                del self._sizes[next(iter(self._sizes))]
             log.info("template function=%s ends for want of memory", template.ask.function.tag)
             self._retire(template, "memory was short")
 

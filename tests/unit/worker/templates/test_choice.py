@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from ionian.protocol.spec import FunctionSpec
 from ionian.protocol.workers import StartContainer
 from ionian.worker.images import BuiltImage
@@ -55,6 +57,18 @@ def test_a_template_of_a_function_whose_last_was_no_good_is_not():
     async def story(templates: Templates, template: Template) -> None:
         template.imported = True
         templates._unfit.add(SPEC.function_id)  # pyright: ignore[reportPrivateUsage]
+        assert (await templates.choose(ASK, IMAGE)).template is None
+
+    with_one_that_is_made(story)
+
+
+def test_one_that_was_waited_for_in_vain_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ionian.worker.templates.templates.WAIT_S", 0.01)
+
+    async def story(templates: Templates, template: Template) -> None:
+        template.imported = True
+        await templates.choose(ASK, IMAGE)
+        monkeypatch.setattr("ionian.worker.templates.templates.WAIT_S", 60)
         assert (await templates.choose(ASK, IMAGE)).template is None
 
     with_one_that_is_made(story)
