@@ -234,6 +234,7 @@ class App(Deployable):
             scaledown_window: seconds that an idle container waits.
             timeout, startup_timeout: seconds that an input, and the start of a container, may take.
             block_network: its containers reach nothing but themselves; calls, volumes and logs go on as ever.
+            restrict_modal_access: its containers may call no function and use no object but their volumes and secrets.
             serialized: sends the function by value, so it may be anywhere.
             single_use_containers: a container for each input.
             include_source: whether its module comes along by itself.

@@ -51,13 +51,13 @@ PARAMETERS: dict[str, str] = {
     f"{callable_}({parameter})": reason
     for callable_, reasons in {
         "App.function": {
-            "network isolation": "restrict_modal_access proxy i6pn",
+            "network isolation": "proxy i6pn",
             "placement": "cloud region routing_region",
             "buckets as volumes": "network_file_systems",
             "experiments": "experimental_options _experimental_restrict_output",
         },
         "App.cls": {
-            "network isolation": "restrict_modal_access proxy i6pn",
+            "network isolation": "proxy i6pn",
             "placement": "cloud region routing_region",
             "buckets as volumes": "network_file_systems",
             "experiments": "experimental_options _experimental_restrict_output",

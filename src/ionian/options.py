@@ -55,6 +55,7 @@ class FunctionOptions:
         self.retries: RetryPolicy | None = None
         self.single_use = False
         self.block_network = False
+        self.restricted = False  # restrict_modal_access
         self.max_inputs = 1  # at once, in one container
         self.target_inputs = 0  # what the autoscaler aims at; 0: max_inputs
         self.batch_size = 0  # 0: it takes single inputs
@@ -114,6 +115,7 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
     options.startup_timeout_s = options.timeout_s if startup is None else seconds("startup_timeout", startup)
     options.single_use = flag("single_use_containers", given["single_use_containers"])
     options.block_network = flag("block_network", given["block_network"])
+    options.restricted = flag("restrict_modal_access", given["restrict_modal_access"])
     options.serialized = flag("serialized", given["serialized"])
     if given["include_source"] is not None:
         options.include_source = flag("include_source", given["include_source"])

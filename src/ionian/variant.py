@@ -34,7 +34,14 @@ UNSET: dict[str, Any] = dict.fromkeys(
     ]
 )
 FLAGS = dict.fromkeys(
-    ["single_use_containers", "serialized", "nonpreemptible", "enable_memory_snapshot", "block_network"],
+    [
+        "single_use_containers",
+        "serialized",
+        "nonpreemptible",
+        "enable_memory_snapshot",
+        "block_network",
+        "restrict_modal_access",
+    ],
     False,
 )
 

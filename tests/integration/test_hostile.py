@@ -26,6 +26,7 @@ from tests.homes import Home, new_home
 from tests.integration.processes import worker_of
 from tests.integration.test_templates import template_of
 
+from ionian.server.auth import ALLOWED, RESTRICTED
 from ionian.worker.network.network import why_not
 from ionian.worker.recipe import PIDS
 from ionian.worker.sandbox.sandbox import COUNTED_APART
@@ -74,6 +75,10 @@ TAMPERED = (
 )
 
 
+UNANSWERED = {"OpenCall", "CloseCalls", "Confirm", "StopWaiting"}
+"""Messages that containers send without waiting for anything, where they may."""
+
+
 class Street:
     """A hostile app and its neighbour, on one worker."""
 
@@ -87,6 +92,11 @@ class Street:
         done = self.home.python("-c", CALLING, name, json.dumps(arguments), timeout_s=120)
         assert done.returncode == 0, done.stdout
         return json.loads(done.stdout.splitlines()[-1])
+
+    def id_of(self, name: str) -> str:
+        """The id of a hostile function."""
+        find = f"import ionian; print(ionian.Function.from_name('hostile', {name!r}).hydrate().object_id)"
+        return self.home.python("-c", find, timeout_s=60).stdout.strip()
 
     def beats(self) -> list[str]:
         """What the neighbour has answered until now."""
@@ -270,6 +280,22 @@ def test_rubbish_that_a_container_tells_its_worker_harms_nobody_else(street: Str
         assert "while it ran this input" in said["error"]
     elif what != "cell" or "result" in said:  # there it may have said of itself that it runs too long
         assert said == {"result": what}
+
+
+def test_with_restricted_access_nothing_is_had_of_the_server_by_messages_written_by_hand(
+    street: Street,
+) -> None:
+    names, other = sorted(ALLOWED["container"] - {"INPUTS"}), street.id_of("other")
+    said = street.call("asks", names, other)["result"]
+    for name in sorted(RESTRICTED):  # of web requests that it has not
+        assert said.pop(name).startswith("Failure"), name
+    assert said.keys() == {"an input", "OpenCall by hand", *names} - RESTRICTED
+    assert [name for name, answer in said.items() if "restrict_modal_access=True" not in answer] == []
+    assert "other was called" not in street.home.ionian("app", "logs", "hostile").stdout
+    answered = [name for name in names if name not in UNANSWERED]
+    free = street.call("asks_and_may", answered, other)["result"]  # the same, where it may
+    assert [name for name, answer in free.items() if "restrict_modal_access" in answer] == []
+    assert "other was called" in street.home.ionian("app", "logs", "hostile").stdout
 
 
 @pytest.mark.parametrize("what", TAMPERED)

@@ -191,6 +191,10 @@ def test_a_websocket_goes_both_ways_and_its_end_is_seen(site: Site) -> None:
         pass
 
 
+def test_with_restricted_access_a_body_larger_than_a_message_comes_all_the_same(site: Site) -> None:
+    assert site.ask("flask", "size", "POST", (b"x" * 100_000 for _ in range(10))).text == "1000000"
+
+
 def test_a_wsgi_app_answers(site: Site) -> None:
     assert site.ask("flask", "?q=a%20b").text == f"GET {site.by_path['flask']}?q=a%20b a b"
     assert site.ask("flask", "size", "POST", b"x" * 1_000_000).text == "1000000"

@@ -117,7 +117,7 @@ OF_CONTAINERS: list[tuple[str, Any, str]] = [
     ("nonpreemptible", 1, "nonpreemptible: expected True or False"),
     ("include_source", "no", "include_source: expected True or False"),
     ("block_network", "yes", "block_network: expected True or False"),
-    ("restrict_modal_access", True, "(restrict_modal_access=…) is not in this version of Ionian"),
+    ("restrict_modal_access", "yes", "restrict_modal_access: expected True or False"),
     ("proxy", "p", "(proxy=…) is not in"),
     ("cloud", "aws", "(cloud=…) is not in"),
     ("region", "eu", "(region=…) is not in"),

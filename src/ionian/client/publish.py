@@ -241,6 +241,7 @@ class Publication:
             volumes=self._mounted_volumes(options.volumes),
             single_use=options.single_use,
             block_network=options.block_network,
+            restricted=options.restricted,
             python=PYTHON,
             cloudpickle=cloudpickle.__version__,
             class_spec=function.class_spec() if function.class_spec is not None else None,

@@ -256,6 +256,7 @@ class FunctionSpec:
     volumes: list[VolumeMount] = field(default_factory=list[VolumeMount])
     single_use: bool = False
     block_network: bool = False  # its containers have loopback alone
+    restricted: bool = False  # restrict_modal_access: its containers may ask the server for nothing
     python: str = ""  # the client's Python, "3.11": said where the image's differs
     cloudpickle: str = ""
     retries: RetryPolicy | None = None

@@ -51,6 +51,7 @@ class Running:
     devices: list[str] = field(default_factory=list[str])
     cpu_milli: int = 0  # reserved for it, as are its memory and its devices
     memory_mib: int = 0
+    restricted: bool = False  # as its function was when it was started
 
 
 @dataclass

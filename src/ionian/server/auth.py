@@ -33,6 +33,7 @@ class Actor:
     app_id: str = ""  # of a container
     token_id: str = ""
     stream: int = 0  # a peer has up to two; each is an actor of its own
+    restricted: bool = False  # of a container: its function has restrict_modal_access
 
 
 NOBODY = Actor("nobody", "")
@@ -132,6 +133,9 @@ ALLOWED: dict[Kind, frozenset[str]] = {
 """The messages that each kind of peer may send unasked, by name; INPUTS and RESULTS are the batches.
 What is not here is refused: a new message is nobody's until it is written down."""
 
+RESTRICTED = frozenset({"TakePart", "AwaitTaken"})
+"""All that a container of a function with restrict_modal_access may send: it asks for the rest of its own web requests."""
+
 OWN_APP = frozenset({"FindBlobs", "Blob", "ReadBlob", "ReadLogs"})
 """What a container may do to its own app alone; anything else it may do in its app's whole environment."""
 
@@ -156,6 +160,11 @@ def authorise(actor: Actor, action: str, target: Target) -> None:
     """Lets a message through or raises PermissionDenied. `action` is the name of its class, or of a batch kind."""
     if action not in ALLOWED[actor.kind]:
         raise PermissionDenied(f"a {_name(actor)} may not send {action}")
+    if actor.restricted and action not in RESTRICTED:
+        raise PermissionDenied(
+            "restrict_modal_access=True: containers of this function may call no function, use no object by its name, and "
+            f"ask the server for nothing else ({action})"
+        )
     if actor.environment and action in OF_ALL:
         raise PermissionDenied(
             f"{action} is for tokens of all environments; this {_name(actor)} belongs to {actor.environment!r}"
@@ -231,9 +240,9 @@ def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
     return Actor(kind, peer_id, row.environment, "", token_id, next(_streams))
 
 
-def container_actor(container_id: str, *, environment: str, app_id: str) -> Actor:
+def container_actor(container_id: str, *, environment: str, app_id: str, restricted: bool = False) -> Actor:
     """What a container is, seen from the server: its worker vouches for its number, the server knows the rest."""
-    return Actor("container", container_id, environment, app_id)
+    return Actor("container", container_id, environment, app_id, restricted=restricted)
 
 
 def local_token(state: StateFolder, kind: Literal["client", "worker"] = "client") -> str:

@@ -17,6 +17,7 @@ from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
 from ..protocol.codec import BadMessage, decode, encode
 from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import Failure
+from ..protocol.spec import FunctionSpec
 from ..protocol.stream import Refused
 from ..protocol.wire import CONTROL, INPUTS, OUTPUTS, entries
 from ..protocol.workers import ContainerState, FirstInput, Running, Start, ToContainer
@@ -72,11 +73,12 @@ class Containers:
     # --- their lives
 
     def starting(
-        self, start: actions.Start, app_id: str, tag: str, environment: str, *, replay: bool = False
+        self, start: actions.Start, spec: FunctionSpec, app_id: str, environment: str, *, replay: bool = False
     ) -> None:
         """A container was asked for."""
-        actor = container_actor(start.container_id, environment=environment, app_id=app_id)
-        spec = self._engine.specs.get(start.function_id)
+        actor = container_actor(
+            start.container_id, environment=environment, app_id=app_id, restricted=spec.restricted
+        )
         self._add(
             Container(
                 start.number,
@@ -84,9 +86,9 @@ class Containers:
                 start.worker_id,
                 app_id,
                 start.function_id,
-                tag,
+                spec.tag,
                 actor,
-                spec[0].version if spec is not None else 0,
+                spec.version,
                 replay=replay,
             )
         )
@@ -97,7 +99,9 @@ class Containers:
             spec = self._engine.specs.get(one.function_id)
             environment = spec[2] if spec is not None else ""
             tag = spec[0].tag if spec is not None else ""
-            actor = container_actor(one.container_id, environment=environment, app_id=one.app_id)
+            actor = container_actor(
+                one.container_id, environment=environment, app_id=one.app_id, restricted=one.restricted
+            )
             self._add(
                 Container(
                     one.number,
@@ -260,6 +264,13 @@ class Containers:
         self._engine.put(batch, container.container_id)
         self._engine.pump()
 
+    def _deny_inputs(self, container: Container, batch: Batch) -> None:
+        """Inputs have no answer but results: who may not call has those, in place of waiting for ever."""
+        try:
+            authorise(container.actor, "INPUTS", Target("", container.app_id))
+        except Refused as refused:
+            self.deliver(container.container_id, lost(batch, refused.type, refused.message))
+
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -287,7 +298,9 @@ class Containers:
         for kind, header, payload in entries(frame):
             if kind == INPUTS:
                 batch = Batch.unpack(header, bytes(payload))
-                if any(code & BLOB for code in batch.code):
+                if container.actor.restricted:
+                    self._deny_inputs(container, batch)
+                elif any(code & BLOB for code in batch.code):
                     self._later(self._put_blobs(container, batch))
                 else:
                     self._engine.put(batch, container.container_id)

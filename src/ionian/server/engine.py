@@ -409,7 +409,7 @@ class Engine:
         spec, app_id, environment = found
         self.server.prewarming.starting(start.function_id)
         self.counts.container_started(start.function_id)
-        self.containers.starting(start, app_id, spec.tag, environment)
+        self.containers.starting(start, spec, app_id, environment)
         self.news.container(ContainerNews(app_id, spec.tag, start.container_id, "starting"))
         message = StartContainer(
             start.number,

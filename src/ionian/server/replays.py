@@ -136,7 +136,7 @@ class Replays:
             raise
         devices = guest.reservation.devices
         start = Start(worker_id, number, new_id("ta"), spec.function_id, devices)
-        engine.containers.starting(start, row.app_id, spec.tag, row.environment, replay=True)
+        engine.containers.starting(start, spec, row.app_id, row.environment, replay=True)
         worker.send(
             StartContainer(
                 number,

@@ -122,6 +122,7 @@ class Container:
             self.ask.devices,
             resources.cpu_milli,
             resources.memory_mib,
+            self.ask.function.restricted,
         )
 
     def insides(self) -> Insides | None:

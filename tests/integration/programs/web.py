@@ -121,7 +121,7 @@ def pages():
     return made
 
 
-@app.function(image=image)
+@app.function(image=image, restrict_modal_access=True)
 @modal.wsgi_app()
 def flask():
     from flask import Flask, request

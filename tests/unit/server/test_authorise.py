@@ -17,6 +17,7 @@ from ionian.server.auth import (
     NOBODY,
     OF_ALL,
     OWN_APP,
+    RESTRICTED,
     Actor,
     PermissionDenied,
     Target,
@@ -58,6 +59,7 @@ actors = st.one_of(
         st.just("ta-1"),
         environment=st.sampled_from(["main", "dev"]),
         app_id=st.sampled_from(["ap-1", "ap-2"]),
+        restricted=st.booleans(),
     ),
 )
 targets = st.builds(Target, st.sampled_from(["", "main", "dev"]), st.sampled_from(["", "ap-1", "ap-2"]))
@@ -78,7 +80,8 @@ def test_every_message_of_every_actor_is_decided_by_the_lists_alone(
     same_environment = not actor.environment or target.environment in ("", actor.environment)
     own_app = actor.kind != "container" or action not in OWN_APP or target.app_id == actor.app_id
     of_all = not actor.environment or action not in OF_ALL
-    expected = action in ALLOWED[actor.kind] and same_environment and own_app and of_all
+    listed = RESTRICTED if actor.restricted else ALLOWED[actor.kind]
+    expected = action in listed and same_environment and own_app and of_all
     assert allowed(actor, action, target) == expected
 
 
@@ -98,7 +101,7 @@ def test_each_message_is_for_whom_it_is_meant(action: str) -> None:
 
 def test_the_lists_name_only_messages_that_exist() -> None:
     assert frozenset[str]().union(*ALLOWED.values()) <= set(ACTIONS)
-    assert ALLOWED["container"] >= OWN_APP
+    assert ALLOWED["container"] >= OWN_APP | RESTRICTED
 
 
 def test_every_message_with_a_handler_is_somebodys() -> None:

@@ -12,7 +12,7 @@ import pytest
 from ionian.machine.state import StateFolder
 from ionian.protocol.apps import CreateApp, FollowApp, Log, PublishApp, StopApp
 from ionian.protocol.batch import Batch
-from ionian.protocol.calls import CloseCalls, OpenCall
+from ionian.protocol.calls import CloseCalls, FindFunction, OpenCall
 from ionian.protocol.codec import encode
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import Hello
@@ -25,8 +25,10 @@ from ionian.protocol.workers import (
     FromContainer,
     HoldLogs,
     Inventory,
+    Running,
     StartContainer,
     StopContainer,
+    ToContainer,
 )
 from ionian.server.auth import admit_token, local_token, new_token
 from ionian.server.server import Server
@@ -41,11 +43,13 @@ class Person(Peer):
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[Any] = []
+        self.payloads: list[bytes] = []
         self.results: list[Batch] = []
         self._news = asyncio.Event()
 
     def received(self, message: Any, request: int, payload: bytes) -> None:
         self.heard.append(message)
+        self.payloads.append(bytes(payload))
         self._news.set()
 
     def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
@@ -238,6 +242,25 @@ def test_nonsense_from_a_container_does_not_cut_its_worker_off(state: StateFolde
         worker.send(ContainerState(start.number, "ended", "stopped"))
         await worker.hears(StartContainer)  # the input runs elsewhere: all before it was read
         assert worker.connected
+
+    in_world(state, story)
+
+
+def test_a_container_with_restricted_access_that_a_worker_brings_along_stays_restricted(
+    state: StateFolder,
+) -> None:
+    async def story(world: World) -> None:
+        app_id, function_id = await world.app(await world.person("client"))
+        worker = await world.person("worker")
+        was_restricted = Running(1, new_id("ta"), function_id, app_id, True, restricted=True)
+        was_not = Running(2, new_id("ta"), function_id, app_id, True)
+        worker.send(Inventory(new_id("wo"), "w", Capacity(2000, 4096), [was_restricted, was_not]))
+        for running in (was_restricted, was_not):
+            worker.send(FromContainer(running.number), encode(FindFunction("", "f"), 7))
+            answer = await worker.hears(ToContainer)
+            assert answer.number == running.number
+        said = [payload for payload in worker.payloads if payload]
+        assert [b"restrict_modal_access" in payload for payload in said] == [True, False]
 
     in_world(state, story)
 

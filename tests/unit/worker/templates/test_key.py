@@ -31,6 +31,7 @@ def of(**changes: Any) -> str:
         {"serialized": "d"},
         {"snapshot": True},
         {"block_network": True},
+        {"restricted": True},
     ],
     ids=lambda changes: next(iter(changes)),
 )
