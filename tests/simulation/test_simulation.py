@@ -21,7 +21,7 @@ SPAN_S = float(os.environ.get("IONIAN_SIMULATION_S", "60"))
 FOUND = (59, 285, 1007, 1047, 1177, 1243, 190729161917, 982196841799, 121902414756, 70254)
 """Seeds of worlds in which a failure was once found, of 5 workers and 300 inputs,"""
 
-FOUND_LARGER = (60000456, 60000877, 70000076, 80000078, 80002108, 80003214)
+FOUND_LARGER = (60000456, 60000877, 70000076, 80000078, 80002108, 80003214, 96004047)
 """and of 20 workers and 2,000 inputs."""
 
 

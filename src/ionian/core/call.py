@@ -51,8 +51,8 @@ class Call:
 
     __slots__ = (
         "alone", "attempts", "bare", "caller", "closed", "deaths", "delayed", "first_attempt", "function",
-        "given_up", "held_back", "id", "in_ring", "ledger", "opened_at", "queue", "queued", "retries", "running",
-        "segments", "starts", "suspects", "yielded",
+        "given_up", "held_back", "id", "in_ring", "ledger", "oldest", "opened_at", "queue", "queued", "retries",
+        "running", "segments", "starts", "suspects", "yielded",
     )  # fmt: skip
 
     def __init__(self, id: str, function: Function, caller: Caller, first_attempt: int) -> None:
@@ -60,6 +60,7 @@ class Call:
         self.function = function
         self.caller = caller
         self.first_attempt = first_attempt  # of an input that was never dispatched in this epoch
+        self.oldest = 0  # what earlier attempts gave was let go, so what follows of it is worth nothing
         self.ledger = Ledger()
         # Ranges of indexes; what is no longer QUEUED in the ledger is passed over.
         self.queue: deque[tuple[int, int]] = deque()
@@ -87,6 +88,14 @@ class Call:
     def attempt(self, index: int) -> int:
         """The number of the newest dispatch of an input that was dispatched."""
         return self.attempts.get(index, self.first_attempt)
+
+    def counts(self, index: int, attempt: int) -> bool:
+        """Whether an attempt at an input that no container is known to have may still give its result."""
+        return attempt >= self.attempts.get(index, self.oldest)
+
+    def anew(self, before: Call) -> None:
+        """It was given up before, and what its containers gave since is gone: none of those attempts counts."""
+        self.first_attempt = self.oldest = max(before.first_attempt, *before.attempts.values(), 0) + 1
 
     @property
     def under_way(self) -> bool:

@@ -174,6 +174,8 @@ class Dispatcher(Answers):
         if owner.dropped:  # it was away for so long that its calls ended, and makes them again
             owner.dropped, owner.present = False, True
         call = Call(call_id, function, owner, self.core.first_attempt)
+        if known is not None:
+            call.anew(known)
         call.opened_at = now
         call.held_back = resumed and not self.core.settled
         for index, (retries, attempt) in (used or {}).items():

@@ -89,6 +89,9 @@ class Recovery:
 
     def opened(self, now: float, call: Call) -> None:
         """A call is opened (again): what workers have of it is attached to it."""
+        if call.id in self.core.let_go:
+            self.core.let_go.discard(call.id)
+            call.oldest = call.first_attempt
         for index, (container, attempt) in self.core.early_held.pop(call.id, {}).items():
             call.attach(index, attempt)
             call.function.running += 1
@@ -98,7 +101,8 @@ class Recovery:
             self.results.results(now, worker, batch)
 
     def _drop_unopened(self, now: float, call_id: str) -> None:
-        """Nobody came for this call."""
+        """Nobody came for this call. Should somebody, it begins anew: of a generator, the items are gone."""
+        self.core.let_go.add(call_id)
         for worker, batch in self.core.early_results.pop(call_id, []):
             worker.unconfirmed.discard(batch.seq)
             self.core.delivery.release(worker, batch.seq)
@@ -278,19 +282,15 @@ class Recovery:
             return True  # named twice: it runs, and some of its results are not confirmed
         call = self.core.calls.get(call_id)
         if call is None:
-            if attempt >= self.core.first_attempt:
-                return False  # its call was closed
+            if attempt >= self.core.first_attempt or call_id in self.core.let_go:
+                return False  # its call was closed, or nobody came for it
             if index in self.core.early_held.get(call_id, ()):
                 return False  # a worker that was given up is back, and another has it, too: who came first goes on
             self.core.keep_for(now, call_id)
             self.core.early_held.setdefault(call_id, {})[index] = (container, attempt)
         else:
             state = call.ledger.state(index)
-            if (
-                call.closed
-                or state not in (UNKNOWN, QUEUED, DELAYED)
-                or attempt < call.attempts.get(index, 0)
-            ):
+            if call.closed or state not in (UNKNOWN, QUEUED, DELAYED) or not call.counts(index, attempt):
                 return False
             waited = call.attach(index, attempt)
             call.function.running += 1

@@ -166,9 +166,7 @@ class Results:
         """The first recorded result wins, and only the newest attempt may give it."""
         if held:
             return attempt == call.attempt(index)
-        return call.ledger.state(index) in (UNKNOWN, QUEUED, DELAYED) and attempt >= call.attempts.get(
-            index, 0
-        )
+        return call.ledger.state(index) in (UNKNOWN, QUEUED, DELAYED) and call.counts(index, attempt)
 
     def _unwanted(
         self, now: float, worker: Worker, container: Container | None, call: Call | None, batch: Batch
@@ -186,7 +184,8 @@ class Results:
                     call.function.running -= len(had)
                     call.end(ranges(sorted(had)))
                     self.flow.free(call)
-        if call is None and batch.attempt and max(batch.attempt) < self.core.first_attempt:
+        early = batch.attempt and max(batch.attempt) < self.core.first_attempt
+        if call is None and early and batch.call_id not in self.core.let_go:
             self.core.keep_for(now, batch.call_id)
             self.core.early_results.setdefault(batch.call_id, []).append((worker, batch))
             if batch.seq:

@@ -62,6 +62,7 @@ class Core:
         default_factory=dict[str, dict[int, tuple[Container, int]]]
     )
     """Inputs of such calls that containers have, with their attempt."""
+    let_go: set[str] = field(default_factory=set[str])  # such calls that nobody came for in time
     drop_unopened: Callable[[float, str], None] = lambda now, call_id: None  # set by the part that recovers
     places: Places = field(default_factory=Places)
     building: set[str] = field(default_factory=set[str])  # images that are being built

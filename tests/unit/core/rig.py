@@ -67,6 +67,10 @@ class Rig:
         """Index and code of the newly delivered rows."""
         return [row for d in self.get(Deliver) for row in zip(d.batch.index, d.batch.code, strict=True)]
 
+    def confirmed(self) -> list[int]:
+        """The batches of results that their worker may newly forget."""
+        return [seq for confirm in self.get(ConfirmResults) for seq in confirm.seqs]
+
     def failures(self) -> dict[int, dict[str, str]]:
         """The newly delivered failures, by index."""
         return {

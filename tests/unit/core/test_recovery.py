@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ionian.core.actions import ConfirmResults, Run, Start, Stop, Take
-from ionian.protocol.batch import OK
+from ionian.protocol.batch import DONE, OK, YIELD
 from ionian.protocol.spec import Resources, Scaling
 from ionian.protocol.workers import Capacity, Held, Running
 
@@ -243,8 +243,8 @@ def test_a_caller_that_was_given_up_and_comes_back_has_its_call_anew_although_so
     assert [stop.number for stop in rig.get(Stop)] == [number]
     rig.ended(number, "stopped")
     (fresh,) = rig.start_all()
-    rig.actions.clear()
-    rig.results(fresh, 1)
+    (run,) = [run.batch for run in rig.get(Run) if run.batch.container == fresh]
+    rig.results(fresh, 1, attempt=run.attempt[list(run.index).index(1)])
     assert rig.outputs() == [(1, OK)]
 
 
@@ -261,6 +261,53 @@ def test_a_caller_that_was_given_up_has_all_its_calls_anew_of_which_something_ru
     for call in (CALL, OTHER):
         rig.open(call, resumed=True)
         assert rig.put(2, call=call) == 1
+
+
+def test_of_a_generator_whose_items_were_let_go_the_end_is_not_taken_either() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER}, join=False)
+    rig.join(ROOM, [running(7, 1)])
+    items = rig.results(7, 1, code=YIELD, attempt=1)
+    rig.wait(61.0)  # nobody came for its call
+    assert items in rig.confirmed()
+    end = rig.results(7, 1, code=DONE, attempt=1)  # the container was stopped, but this was on its way
+    assert end in rig.confirmed()
+    rig.open(resumed=True)
+    assert rig.put(1) == 1
+    late = rig.results(7, 1, code=DONE, attempt=1)
+    assert late in rig.confirmed()
+    assert rig.outputs() == []
+    rig.ended(7, "stopped")
+    (fresh,) = rig.start_all()
+    rig.results(fresh, 1, code=YIELD)
+    rig.results(fresh, 1, code=DONE)
+    assert rig.outputs() == [(1, YIELD), (1, DONE)]
+
+
+def test_a_worker_that_comes_late_does_not_bring_back_what_was_let_go() -> None:
+    rig = Rig(epoch=2, known_workers={WORKER, "wo-2"}, join=False)
+    rig.join(ROOM, [running(7, 1)])
+    rig.wait(61.0)  # nobody came for its call
+    rig.open(resumed=True)
+    rig.dispatcher.worker_joined(rig.now, "wo-2", ROOM, [running(9, 1)])
+    rig.after()
+    assert 9 in [stop.number for stop in rig.get(Stop)]
+    assert rig.put(1) == 1
+
+
+def test_of_a_call_that_was_given_up_nothing_counts_that_ran_before_it_was_made_anew() -> None:
+    rig = Rig(scaling=Scaling(max_containers=4))
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    before = rig.dispatcher.core.first_attempt
+    rig.results(number, 1, code=YIELD)
+    rig.dispatcher.caller_gone(rig.now, CLIENT)
+    rig.wait(61.0)  # its call was cancelled; the input cleans up, and its items were let go
+    rig.dispatcher.caller_back(rig.now, CLIENT)
+    rig.open(resumed=True)
+    assert rig.put(1) == 1
+    rig.actions.clear()
+    rig.results(number, 1, code=DONE, attempt=before)
+    assert rig.outputs() == []
 
 
 def test_the_room_of_a_container_that_nobody_knows_is_free_once_it_has_ended() -> None:
