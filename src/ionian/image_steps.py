@@ -53,6 +53,7 @@ class Step(NamedTuple):
     volumes: tuple[tuple[str, Volume], ...] = ()
     gpus: tuple[GpuRequest, ...] = ()
     function: BuildFunction | None = None  # of a CALL
+    uv_version: str = ""  # of PIP and SYNC
 
     def instruction(self, server: Server) -> Instruction:
         """The step as the protocol says it."""
@@ -71,6 +72,7 @@ class Step(NamedTuple):
                 for path, volume in self.volumes
             ],
             resources=Resources(gpus=list(self.gpus)) if self.gpus else None,
+            uv_version=self.uv_version,
         )
         return made if self.function is None else self.function.complete(made, server)
 

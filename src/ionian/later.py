@@ -29,9 +29,8 @@ NAMES: dict[str, str] = {
         "more ways to build an image": (
             "Image.build "
             "Image.from_id Image.from_name Image.hydrate "
-            "Image.micromamba Image.micromamba_install Image.pip_install_from_pyproject "
-            "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish "
-            "Image.uv_sync"
+            "Image.micromamba Image.micromamba_install "
+            "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish"
         ),
         "clusters": "Cluster clustered experimental",
         "workspaces and usage": "Environment.apps Environment.billing Workspace billing",
@@ -96,7 +95,6 @@ PARAMETERS: dict[str, str] = {
             "placement": "cloud region",
             "buckets as volumes": "network_file_systems",
         },
-        "Image.uv_pip_install": {"more ways to build an image": "uv_version"},
         "Secret.from_name": {"connections by hand": "client"},
         "Secret.hydrate": {"connections by hand": "client"},
         "Secret.from_dotenv": {"connections by hand": "client"},

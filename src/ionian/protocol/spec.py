@@ -52,18 +52,20 @@ Op = Literal[
     "ARG",
     "USER",
     "CALL",
+    "SYNC",
 ]
 
 
 @dataclass
 class Instruction:
-    """One step of an image. Dockerfile words, and three of ours: PIP (arguments of `uv pip install`), APT (packages) and
-    CALL (a Python function).
+    """One step of an image. Dockerfile words, and four of ours: PIP (arguments of `uv pip install`), SYNC (arguments of
+    `uv sync`), APT (packages) and CALL (a Python function).
 
     FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] (or "gcp", "ecr"), ["scratch", ""], or
     ["stage", "0"]: what an earlier FROM of the same image began. With several the image is what the last one began.
     RUN: one shell command. COPY: args = [destination]; `files` lie below it. ENV: args = [key, value, key, value…].
     PIP: `files` are what its arguments name (requirements files), relative to the folder it runs in.
+    SYNC: `files` are the project's pyproject.toml and, where it has one, uv.lock.
     CALL: args = [module, name in it, key]; of `files` those with absolute paths are source, which is there while it runs and
     decides nothing, and "call.pickle" is its arguments. "function.pickle" is the function itself, where it goes by value.
     """
@@ -78,6 +80,7 @@ class Instruction:
     volumes: list[VolumeMount] = field(default_factory=lambda: list[VolumeMount]())  # there while it runs
     resources: Resources | None = None  # what it asks for, where that is more than a build has anyway
     timeout_s: float = 0.0  # 0: as long as it takes
+    uv_version: str = ""  # of PIP and SYNC: the uv that resolves; "": the worker's own
 
 
 @dataclass

@@ -29,6 +29,8 @@ from .registry import RegistryError, Unreachable, login_of
 from .ring import inner_ring
 from .sources import Sources
 from .step import Command, failed, ran
+from .sync import synced
+from .uvs import choose
 
 if TYPE_CHECKING:
     from .store import ImageStore, News
@@ -82,13 +84,15 @@ class Builder:
     def key_of(self, instruction: Instruction) -> list[object]:
         """What of an instruction decides its result: not the values of secrets, which may not stay in a layer."""
         files = [[file.path, file.digest, file.mode] for file in files_of_key(instruction)]
-        settings = self.host.package_key() if instruction.op == "PIP" else []
+        settings = self.host.package_key() if instruction.op in ("PIP", "SYNC") else []
         env = sorted(instruction.env.items())
         key: list[object] = [instruction.op, instruction.args, files, sorted(self.secrets), env, settings]
         if instruction.volumes:
             key.append([msgspec.to_builtins(mount) for mount in instruction.volumes])
         if instruction.resources is not None:
             key.append(msgspec.to_builtins(instruction.resources))
+        if instruction.uv_version:
+            key.append(["uv", instruction.uv_version])
         return key
 
     async def begin(self, instruction: Instruction, forced: str) -> Record:
@@ -179,7 +183,7 @@ class Builder:
         if known is not None:
             return known
         record = base.record.but(key=key, layers=[key[:12]], base=key[:12], arch=architecture())
-        record = await self._with_python(record)
+        record = await self.with_python(record)
         if base.needs_pip and record.python is not None:
             record = await self._packages(record, ["pip"], Instruction("PIP"), _hash([key, "pip"]))
         return self.store.save(record)
@@ -203,16 +207,15 @@ class Builder:
                 async with self.store.layer(below.key, "copy") as draft:
                     if draft is not None:
                         await dockerfile.copy(self, resolved, below, draft)
-                return await self._with_python(self._on_top(below))
+                return await self.with_python(self.on_top(below))
             case "APT":
                 command = APT.format(packages=" ".join(f"'{name}'" for name in args))
                 return await self._run(["/bin/sh", "-c", command], below, instruction)
             case "PIP":
-                if below.python is None:
-                    raise ImageError(
-                        f"{self.news.text}: expected Python in the image, and none is on its PATH"
-                    )
+                self.python_of(below)
                 return await self._packages(below, split_args(args), instruction, below.key)
+            case "SYNC":
+                return await synced(self, below, instruction)
             case "CALL":
                 return await self._call(below, instruction)
             case "COPY":
@@ -220,7 +223,7 @@ class Builder:
             case "WORKDIR":
                 return await self._workdir(below, args[0])
             case "ENV":
-                return await self._with_python(
+                return await self.with_python(
                     below.but(env=below.env | dict(zip(args[::2], args[1::2], strict=True)))
                 )
             case "ENTRYPOINT":
@@ -244,16 +247,15 @@ class Builder:
                 command = await self._command(argv, below, instruction)
                 if instruction.docker is not None:
                     await run_mounts.prepare(self, command, instruction, below, mounts, draft.scratch)
-                await self._carry_out(command, draft, instruction.timeout_s)
-        return await self._with_python(self._on_top(below))
+                await self.carry_out(command, draft, instruction.timeout_s)
+        return await self.with_python(self.on_top(below))
 
     async def _call(self, below: Record, instruction: Instruction) -> Record:
         """run_function: the user's source is there while it runs, and is no part of the layer."""
-        if below.python is None:
-            raise ImageError(f"{self.news.text}: expected Python in the image, and none is on its PATH")
+        python = self.python_of(below)
         async with self.store.layer(below.key, "step") as draft:
             if draft is not None:
-                argv = [below.python.path, "-c", CALL, *instruction.args[:2]]
+                argv = [python.path, "-c", CALL, *instruction.args[:2]]
                 command = await self._command(argv, below, instruction)
                 source = [file for file in instruction.files if file.path.startswith("/")]
                 if source:
@@ -264,11 +266,11 @@ class Builder:
                 ring = await inner_ring(self.store.root, self.store.built("", below))
                 command.binds += [Bind(ring, RING), Bind(context, BUILD_CALL)]
                 command.env["PYTHONUNBUFFERED"] = "1"
-                await self._carry_out(command, draft, instruction.timeout_s)
-        return await self._with_python(self._on_top(below))
+                await self.carry_out(command, draft, instruction.timeout_s)
+        return await self.with_python(self.on_top(below))
 
     async def _command(self, argv: list[str], below: Record, instruction: Instruction) -> Command:
-        env, binds, devices = self._env(below, instruction), list[Bind](), list[Bind]()
+        env, binds, devices = self.env_of(below, instruction), list[Bind](), list[Bind]()
         for mount in instruction.volumes:
             try:
                 binds.append(await self.store.volume(mount))
@@ -291,7 +293,7 @@ class Builder:
             limits=limits,
         )
 
-    async def _carry_out(self, command: Command, draft: Draft, timeout_s: float) -> None:
+    async def carry_out(self, command: Command, draft: Draft, timeout_s: float) -> None:
         """Runs it; what it wrote becomes the draft's layer."""
         try:
             async with (
@@ -308,20 +310,44 @@ class Builder:
             ) from None
 
     async def _packages(self, below: Record, args: list[str], instruction: Instruction, key: str) -> Record:
-        python = below.python
-        assert python is not None
         async with self.store.layer(key, "packages") as draft:
             if draft is not None:
                 draft.make(self.store.owner)
                 context = draft.scratch / "context"
                 await self.store.files.place(instruction.files, "/", context, ())
-                target = Target(draft.folder, self.store.paths(below), python, self.store.owner)
-                env = self._env(below, instruction)
-                uv = Uv(self.cache / "uv", self.host, instruction.env | self.secrets)
-                sources = Sources(uv, self.cache / "built")
-                placed = await sources.place(target, args, draft.scratch, context, env, self.news.log)
-                await self._compile(below, target, placed, draft.scratch / "pyc")
-        return self._on_top(below, key[:12])
+                sources = await self.sources(instruction, "pip_install")
+                await self.place(sources, below, instruction, args, context, draft)
+        return self.on_top(below, key[:12])
+
+    async def sources(self, instruction: Instruction, method: str) -> Sources:
+        """What installs packages for a step, by the uv that it asks for."""
+        uv = Uv(self.cache / "uv", self.host, instruction.env | self.secrets, method)
+        if not instruction.uv_version:
+            return Sources(uv, self.cache / "built")
+        ours = Uv(self.cache / "uv", self.host, {}, method)  # not by an index that the step names
+        chosen = await choose(ours, instruction.uv_version, self.cache / "programs", self.news.log)
+        return Sources(uv, self.cache / "built", chosen)
+
+    async def place(
+        self,
+        sources: Sources,
+        below: Record,
+        instruction: Instruction,
+        args: Sequence[str],
+        context: Path,
+        draft: Draft,
+    ) -> None:
+        """Installs packages into a draft that stands on `below`, with their .pyc files."""
+        target = Target(draft.folder, self.store.paths(below), self.python_of(below), self.store.owner)
+        env = self.env_of(below, instruction)
+        placed = await sources.place(target, args, draft.scratch, context, env, self.news.log)
+        await self._compile(below, target, placed, draft.scratch / "pyc")
+
+    def python_of(self, below: Record) -> Python:
+        """The image's Python. Raises ImageError where it has none."""
+        if below.python is None:
+            raise ImageError(f"{self.news.text}: expected Python in the image, and none is on its PATH")
+        return below.python
 
     async def _compile(self, below: Record, target: Target, placed: Sequence[Path], scratch: Path) -> None:
         """Compiles with the base's own Python where it is the image's, so that the outcome may be shared."""
@@ -339,7 +365,7 @@ class Builder:
                 into = into if into.startswith("/") else f"{below.workdir or '/root'}/{into}"
                 layers = self.store.paths(below)
                 await self.store.files.place(instruction.files, into, draft.folder, layers)
-        return self._on_top(below)
+        return self.on_top(below)
 
     async def _workdir(self, below: Record, path: str) -> Record:
         path = path if path.startswith("/") else f"{below.workdir or '/root'}/{path}"
@@ -351,12 +377,14 @@ class Builder:
             if draft is not None:
                 draft.make(self.store.owner)
                 overlay.make_folders(draft.folder, real, self.store.owner, layers)
-        return self._on_top(below).but(workdir=path)
+        return self.on_top(below).but(workdir=path)
 
-    def _on_top(self, below: Record, name: str = "") -> Record:
+    def on_top(self, below: Record, name: str = "") -> Record:
+        """The record with one more layer: that of its key, unless another is named."""
         return below.but(layers=[*below.layers, name or below.key[:12]])
 
-    def _env(self, below: Record, instruction: Instruction) -> dict[str, str]:
+    def env_of(self, below: Record, instruction: Instruction) -> dict[str, str]:
+        """The variables of a step."""
         args = below.args if instruction.docker is not None else {}
         return BUILD_ENV | args | below.env | instruction.env | self.secrets
 
@@ -364,7 +392,7 @@ class Builder:
         """Gives a file to a user as the image numbers them."""
         self._bases().give(path, uid, gid)
 
-    async def _with_python(self, record: Record) -> Record:
+    async def with_python(self, record: Record) -> Record:
         """The record with the Python that its layers have now."""
         layers, env = self.store.paths(record), BUILD_ENV | record.env
         scratch = self.store.scratch(record.key)

@@ -73,10 +73,13 @@ def platform_of(python: Python) -> str:
 class Uv:
     """uv with one cache, this machine's settings and the variables of a step (secrets among them)."""
 
-    def __init__(self, cache: Path, host: HostSettings, given: dict[str, str]) -> None:
+    def __init__(
+        self, cache: Path, host: HostSettings, given: dict[str, str], method: str = "pip_install"
+    ) -> None:
         self.cache = cache
         self.host = host
         self.given = given
+        self.method = method  # of an image, for messages
 
     async def place(
         self, target: Target, args: Sequence[str], folder: Path, context: Path, log: Callable[[str], None]
@@ -90,10 +93,10 @@ class Uv:
         site = prefix / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
         had = await asyncio.to_thread(seed, site, target)
         code, tail = await self.run(
-            ["--prefix", str(prefix), *self.options(target.python, args)], context, log
+            ["pip", "install", "--prefix", str(prefix), *self.options(target.python, args)], context, log
         )
         if code:
-            explain(args, code, tail)
+            explain(args, code, tail, self.method)
         return await asyncio.to_thread(move, prefix, site, had, target)
 
     def options(self, python: Python, args: Sequence[str]) -> list[str]:
@@ -112,13 +115,13 @@ class Uv:
     async def run(
         self, args: Sequence[str], context: Path, log: Callable[[str], None]
     ) -> tuple[int, list[str]]:
-        """Runs `uv pip install`: its exit code and last lines."""
+        """Runs uv: its exit code and last lines."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         process: asyncio.subprocess.Process | None = None
         try:
             process = await asyncio.create_subprocess_exec(
-                *(find_uv(), "pip", "install", "--no-progress", "--color", "never", *args),
+                *(find_uv(), "--no-progress", "--color", "never", *args),
                 cwd=context,
                 env=self.environment(),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -157,19 +160,19 @@ class NeedsBuild(Exception):
     """Something that was asked for has no wheel for this Python."""
 
 
-def explain(args: Sequence[str], code: int, tail: Sequence[str]) -> None:
+def explain(args: Sequence[str], code: int, tail: Sequence[str], method: str = "pip_install") -> None:
     """Raises what an end of uv means."""
     said = "\n".join(tail)
     missing = NOT_FOUND.search(said)
     if missing:
         name = missing[1].rstrip(",")
         raise ImageError(
-            f"pip_install: there is no package {name!r} in the package index that this worker uses. Check the name; "
+            f"{method}: there is no package {name!r} in the package index that this worker uses. Check the name; "
             "for an index of your own, give index_url= or extra_index_url="
         )
     if NEEDS_BUILD.search(said):
         raise NeedsBuild(said)
-    raise failed(f"pip_install {' '.join(args)}", code, tail)
+    raise failed(f"{method} {' '.join(args)}", code, tail)
 
 
 @dataclass

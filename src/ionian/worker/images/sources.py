@@ -14,6 +14,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from . import overlay
 from .packages import NeedsBuild, Target, Uv, explain, find_uv, platform_of
 from .records import ImageError
 from .step import INSIDE, Command, ran
+
+UV_INSIDE = f"{INSIDE}-uv"
+"""Where a sandbox finds uv."""
 
 INDEX_OPTIONS = {
     **dict.fromkeys(
@@ -34,12 +38,21 @@ INDEX_OPTIONS = {
 """The options that still count when exact versions of wheels are asked for, and how many words follow them."""
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A version of uv that the user chose: it runs in sandboxes alone, never beside the worker's cache."""
+
+    version: str
+    program: Path
+
+
 class Sources:
     """Installs packages some of which have no wheel."""
 
-    def __init__(self, uv: Uv, kept: Path) -> None:
+    def __init__(self, uv: Uv, kept: Path, chosen: Chosen | None = None) -> None:
         self.uv = uv
         self.kept = kept  # a folder: what was built, by request
+        self.chosen = chosen
 
     async def place(
         self,
@@ -50,21 +63,26 @@ class Sources:
         env: dict[str, str],
         log: Callable[[str], None],
     ) -> list[Path]:
-        """Like Uv.place, building what has no wheel."""
+        """Like Uv.place, building what has no wheel. A version of uv that the user chose says what is placed, too."""
         home = self.kept / self.request_key(target, args, context)
         if not (home / "resolved.txt").exists():
-            try:
-                return await self.uv.place(target, args, folder / "wheels-only", context, log)
-            except NeedsBuild:
-                log("no wheel for all of this: building from source, in a sandbox")
-                await self.build(target, args, folder / "sources", context, env, log, home)
+            if self.chosen is None:
+                try:
+                    return await self.uv.place(target, args, folder / "wheels-only", context, log)
+                except NeedsBuild:
+                    log("no wheel for all of this: building from source, in a sandbox")
+            else:
+                log(f"resolving by uv {self.chosen.version}, in a sandbox")
+            await self.build(target, args, folder / "sources", context, env, log, home)
         exact = (home / "resolved.txt").read_text().split()
         options = [*index_options(args), "--no-deps", "--find-links", str(home), *exact]
         try:
             return await self.uv.place(target, options, folder / "exact", context, log)
         except NeedsBuild as error:
             shutil.rmtree(home, ignore_errors=True)
-            raise ImageError(f"pip_install {' '.join(args)}: no wheel came of the build: {error}") from None
+            raise ImageError(
+                f"{self.uv.method} {' '.join(args)}: no wheel came of the build: {error}"
+            ) from None
 
     def request_key(self, target: Target, args: Sequence[str], context: Path) -> str:
         """What decides the outcome of a build from source, as a name."""
@@ -80,6 +98,8 @@ class Sources:
             platform_of(target.python),
             self.uv.host.package_key(),
         ]
+        if self.chosen is not None:
+            what.append(self.chosen.version)
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
 
     async def build(
@@ -95,12 +115,12 @@ class Sources:
         """Resolves and builds in a sandbox; keeps the wheels that were made, and the exact versions, in `home`."""
         if not target.python.manylinux:
             raise ImageError(
-                f"pip_install {' '.join(args)}: it must be built from source, and this image's C library is musl; use "
-                f'run_commands("pip install …") for it'
+                f"{self.uv.method} {' '.join(args)}: it must be built from source, and this image's C library is musl; "
+                f'use run_commands("pip install …") for it'
             )
         command = Command(
             argv=[
-                *(f"{INSIDE}-uv", "pip", "install", "--no-progress", "--color", "never"),
+                *(UV_INSIDE, "pip", "install", "--no-progress", "--color", "never"),
                 *("--python", target.python.path, "--target", "/tmp/out", "--cache-dir", "/tmp/cache"),
                 *self.uv.host.pip.as_uv_options(args, self.uv.host.uv_env),
                 *self.uv.filled_in(args),
@@ -108,13 +128,17 @@ class Sources:
             layers=target.below,
             env=env | self.uv.host.uv_env | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"},
             workdir=f"{INSIDE}-context",
-            binds=[Bind(Path(find_uv()), f"{INSIDE}-uv"), Bind(context, f"{INSIDE}-context")],
+            binds=[Bind(self.program(), UV_INSIDE), Bind(context, f"{INSIDE}-context")],
             host=self.uv.host,
         )
         async with ran(command, folder / "box", log) as outcome:
             if outcome.code:
-                explain(args, outcome.code, outcome.tail)
+                explain(args, outcome.code, outcome.tail, self.uv.method)
             await asyncio.to_thread(admit, outcome.tmp, home)
+
+    def program(self) -> Path:
+        """The uv that runs in sandboxes."""
+        return Path(find_uv()) if self.chosen is None else self.chosen.program
 
 
 def index_options(args: Sequence[str]) -> list[str]:
