@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .logs import LogsManager
     from .protocol.spec import ClassSpec, WebSpec
     from .retries import Retries
-    from .scaling import FunctionAutoscalerSettings, FunctionStats
+    from .scaling import FunctionAutoscaler, FunctionAutoscalerSettings, FunctionStats
     from .secret import Secret
     from .volume import Volume
 
@@ -290,6 +290,13 @@ class Function(Generic[P, R, L]):
         message = GetFunctionStats(self.hydrate().function_id)
         answer, _ = link.current().request(message)
         return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
+
+    @property
+    def autoscaler(self) -> FunctionAutoscaler:
+        """How many containers it has: `.settings()`, and `.update(…)` until its app is deployed again."""
+        from .scaling import FunctionAutoscaler
+
+        return FunctionAutoscaler(lambda: self.hydrate().function_id)
 
     @property
     def logs(self) -> LogsManager:

@@ -15,7 +15,6 @@ T = TypeVar("T")
 NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
-        "autoscaling by call": "Function.autoscaler",
         "web endpoints": ("sessioned forward Tunnel Server App.server"),
         "the dashboard": (
             "App.get_dashboard_url FunctionCall.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "

@@ -250,6 +250,11 @@ class MethodFunction(Function[..., Any, Any]):
         """Refused: all methods of an object share its containers."""
         raise self._of_the_class(f"{self._binding.remote.name}(…).update_autoscaler")
 
+    @property
+    def autoscaler(self) -> NoReturn:
+        """Refused: all methods of an object share its containers."""
+        raise self._of_the_class(f"{self._binding.remote.name}(…).update_autoscaler")
+
     def with_options(self, **given: Any) -> NoReturn:
         """Refused: all methods of an object share its containers."""
         raise self._of_the_class(f"{self._binding.remote.name}.with_options")

@@ -359,6 +359,7 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: M(name="a").stream.remote(1), "call Model(…).stream.remote_gen(…)"),
         (lambda: M(name="a").run.with_options(cpu=1), "write Model.with_options(…)"),
         (lambda: M(name="a").run.update_autoscaler(max_containers=1), "write Model(…).update_autoscaler(…)"),
+        (lambda: M(name="a").run.autoscaler, "write Model(…).update_autoscaler(…)"),
     ],
     "Cls": [
         (lambda: m.Cls.from_name("a b", "M"), "app_name: expected a name"),

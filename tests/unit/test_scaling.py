@@ -11,7 +11,13 @@ from tests.unit.asked import Asked, asked
 
 from ionian.exception import InvalidError
 from ionian.function import handle
-from ionian.protocol.calls import AutoscalerSettings, FunctionStats, GetFunctionStats, UpdateAutoscaler
+from ionian.protocol.calls import (
+    AutoscalerSettings,
+    FunctionStats,
+    GetAutoscaler,
+    GetFunctionStats,
+    UpdateAutoscaler,
+)
 from ionian.protocol.spec import Scaling
 from ionian.scaling import FunctionAutoscalerSettings
 from ionian.scaling import FunctionStats as Stats
@@ -21,7 +27,7 @@ square = handle("fu-1", "square", False)
 
 def answer(message: Any) -> Any:
     """Of a server whose function has a minimum of 1 and no maximum."""
-    if isinstance(message, UpdateAutoscaler):
+    if isinstance(message, UpdateAutoscaler | GetAutoscaler):
         return AutoscalerSettings(Scaling(1, 0, 2, 30.0))
     assert isinstance(message, GetFunctionStats)
     return FunctionStats(backlog=3, containers=2, running_inputs=4, input_headroom=5)
@@ -50,6 +56,24 @@ def test_a_coroutine_has_the_same(server: Asked) -> None:
     assert server.of(UpdateAutoscaler) == [UpdateAutoscaler("fu-1", None, 5, None, None)]
 
 
+def test_the_settings_are_read(server: Asked) -> None:
+    assert square.autoscaler.settings() == FunctionAutoscalerSettings(1, None, 2, 30.0)
+    assert asyncio.run(square.autoscaler.settings.aio()).min_containers == 1
+    assert server.messages == [GetAutoscaler("fu-1"), GetAutoscaler("fu-1")]
+
+
+def test_an_update_changes_what_is_given_and_none_takes_it_away(server: Asked) -> None:
+    settings = square.autoscaler.update(min_containers=1, scaledown_window=30)
+    square.autoscaler.update(min_containers=None, max_containers=None, buffer_containers=None)
+    square.autoscaler.update(max_containers=4)
+    assert settings == FunctionAutoscalerSettings(1, None, 2, 30.0)
+    assert server.messages == [
+        UpdateAutoscaler("fu-1", 1, None, None, 30.0),
+        UpdateAutoscaler("fu-1", 0, 0, 0, None),
+        UpdateAutoscaler("fu-1", None, 4, None, None),
+    ]
+
+
 def test_the_stats_have_their_names(server: Asked) -> None:
     assert square.get_current_stats() == Stats(
         backlog=3, num_total_runners=2, num_running_inputs=4, input_headroom=5
@@ -73,4 +97,8 @@ def test_a_wrong_setting_is_refused_by_name_and_nothing_is_asked(
 ) -> None:
     with pytest.raises(InvalidError, match=said):
         square.update_autoscaler(**arguments)
+    with pytest.raises(InvalidError, match=said):
+        square.autoscaler.update(**arguments)
+    with pytest.raises(InvalidError, match="scaledown_window: expected a number of seconds"):
+        square.autoscaler.update(scaledown_window=None)  # pyright: ignore[reportArgumentType]
     assert not server.messages

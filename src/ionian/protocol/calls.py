@@ -298,7 +298,7 @@ class CallExplained:
 
 @dataclass
 class UpdateAutoscaler:
-    """Changes how many containers a function has, until its app is deployed again. None: as it is.
+    """Changes how many containers a function has, until its app is deployed again. None: as it is; a maximum of 0: none.
 
     Answered by AutoscalerSettings.
     """
@@ -311,8 +311,15 @@ class UpdateAutoscaler:
 
 
 @dataclass
+class GetAutoscaler:
+    """Asks how many containers a function has. Answered by AutoscalerSettings."""
+
+    function_id: str
+
+
+@dataclass
 class AutoscalerSettings:
-    """The answer to UpdateAutoscaler: all of them."""
+    """The answer to UpdateAutoscaler and GetAutoscaler: all of them."""
 
     scaling: Scaling = field(default_factory=Scaling)
 

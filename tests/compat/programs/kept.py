@@ -73,7 +73,9 @@ def begin() -> None:
         except modal.exception.NotFoundError:
             pass
 
-    settings = found.update_autoscaler(max_containers=2, scaledown_window=30)
+    assert found.autoscaler.settings().max_containers != 2
+    settings = found.autoscaler.update(max_containers=2, scaledown_window=30)
+    assert settings == found.autoscaler.settings() == found.update_autoscaler(max_containers=2)
     assert (settings.max_containers, settings.scaledown_window) == (2, 30)
     stats = found.get_current_stats()
     assert stats.backlog == 0

@@ -78,5 +78,14 @@ def main() -> None:
     )
     assert settings == (1, 1, 0, 2)
     assert list(slowly.map(range(5))) == list(range(5))
-    slowly.update_autoscaler(min_containers=0)
+    settings = slowly.autoscaler.update(max_containers=None, scaledown_window=3)
+    assert settings == slowly.autoscaler.settings() == (1, None, 0, 3)
+    assert slowly.autoscaler.update(min_containers=None, max_containers=2) == (0, 2, 0, 3)
+    assert slowly.autoscaler.settings().buffer_containers == 0
+    for wrong in ({"max_containers": 0}, {"min_containers": -2}, {"scaledown_window": 4000}):
+        try:
+            slowly.autoscaler.update(**wrong)
+            raise AssertionError("expected an InvalidError")
+        except modal.exception.InvalidError:
+            pass
     print("all as expected")

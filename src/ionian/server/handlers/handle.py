@@ -26,6 +26,7 @@ from ionian.protocol.calls import (
     DescribeFunction,
     ExplainCall,
     FindFunction,
+    GetAutoscaler,
     GetCallGraph,
     GetCallInfo,
     GetFunctionStats,
@@ -94,7 +95,7 @@ from .objects import (
     list_objects,
     rename_object,
 )
-from .scaling import get_function_stats, update_autoscaler
+from .scaling import get_autoscaler, get_function_stats, update_autoscaler
 from .secrets import find_secret, list_secrets, put_named_secret, put_secret, rotate_master_key
 from .tokens import create_token, describe_token, list_tokens, revoke_token
 from .volumes import (
@@ -156,6 +157,7 @@ HANDLED: dict[type, Handler] = {
     GetCallGraph: get_call_graph,
     ExplainCall: explain_call,
     UpdateAutoscaler: update_autoscaler,
+    GetAutoscaler: get_autoscaler,
     GetFunctionStats: get_function_stats,
     CreateEnvironment: create_environment,
     FindEnvironment: find_environment,

@@ -1,11 +1,17 @@
-"""How many containers a function has: UpdateAutoscaler, GetFunctionStats."""
+"""How many containers a function has: UpdateAutoscaler, GetAutoscaler, GetFunctionStats."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 
-from ionian.protocol.calls import AutoscalerSettings, FunctionStats, GetFunctionStats, UpdateAutoscaler
+from ionian.protocol.calls import (
+    AutoscalerSettings,
+    FunctionStats,
+    GetAutoscaler,
+    GetFunctionStats,
+    UpdateAutoscaler,
+)
 from ionian.protocol.spec import FunctionSpec, Scaling
 from ionian.protocol.stream import Refused
 
@@ -31,6 +37,14 @@ async def update_autoscaler(
         engine.dispatcher.scale(time.monotonic(), message.function_id, scaling)
         engine.pump()
     return AutoscalerSettings(scaling), b""
+
+
+async def get_autoscaler(
+    actor: Actor, message: GetAutoscaler, _: bytes, context: Context
+) -> tuple[AutoscalerSettings, bytes]:
+    """How many containers a function has, as its definition or the last change says."""
+    spec, _app_id = _function(actor, "GetAutoscaler", message.function_id, context)
+    return AutoscalerSettings(spec.scaling), b""
 
 
 def changed(scaling: Scaling, message: UpdateAutoscaler) -> Scaling:
