@@ -19,6 +19,7 @@ COMMANDS = {
     "app": "List, stop and roll back apps; see what they print.",
     "container": "List and stop containers; see what they print.",
     "function": "See what a function of an app printed.",
+    "shell": "Open a shell in a container like a function's, or in one that runs.",
     "secret": "Make, change, list and delete secrets; another master key.",
     "replay": "Run a failed input again, with the debugger at its failure.",
     "call": "See why a spawned call has no result yet.",
@@ -39,7 +40,6 @@ LATER = {
     name: reason
     for reason, names in {
         "workspaces and usage": "billing workspace",
-        "interactive sessions": "shell",
         "more ways to build an image": "image",
         "buckets as volumes": "nfs",
         "the dashboard": "dashboard",

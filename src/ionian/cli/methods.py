@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..class_definition import ClassDefinition, is_generator
-from ..cls import Cls, definition_of
+from ..cls import Cls, definition_of, service_of
 from .options import hints_of
 
 
@@ -22,6 +22,11 @@ class MethodTarget:
         self.is_generator = is_generator(partial)
         self._of_class = _constructor(definition)
         self.raw = _signed(f"{definition.name}.{name}", partial.raw, self._of_class)
+
+    @property
+    def service(self) -> Any:
+        """The function that runs the methods of its class."""
+        return service_of(self._cls)
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Runs it in a container. `kwargs` are those of the class and of the method."""

@@ -38,7 +38,7 @@ def parse(text: str, *, is_module: bool, command: str = "run") -> Reference:
     """Splits a reference. Raises UsageError where it is none. `command`: what is said how to write."""
     place, separator, name = text.partition("::")
     if not place or (separator and not name) or "::" in name:
-        what = "function" if command == "run" else "app"
+        what = "app" if command in ("deploy", "serve") else "function"
         raise click.UsageError(f"expected file.py, file.py::{what} or -m module::{what}, got {text!r}")
     if not is_module and not place.endswith(".py") and not Path(place).is_file():
         hint = f"; for a module write: ionian {command} -m {text}" if "/" not in place else ""
@@ -71,6 +71,23 @@ def resolve(module: ModuleType, reference: Reference) -> Runnable:
     if len(top) > 1:
         raise click.UsageError(_which(reference, top))
     return top[0]
+
+
+def resolve_function(module: ModuleType, reference: Reference) -> Any:
+    """The function that a reference means; of a class, or of a method, the one that runs its methods. Raises UsageError."""
+    choices = [
+        choice._replace(target=getattr(choice.target, "service", choice.target))
+        for choice in runnables(module)
+        if not choice.entrypoint
+    ]
+    if not choices:
+        raise click.UsageError(f"{reference.place} has no @app.function() and no @app.cls()")
+    if reference.name:
+        return _named(choices, reference, "shell").target
+    distinct = _distinct(choices)
+    if len(distinct) > 1:
+        raise click.UsageError(_which(reference, distinct, "shell"))
+    return distinct[0].target
 
 
 def find_app(module: ModuleType, reference: Reference) -> Any:
@@ -131,7 +148,7 @@ def runnables(module: ModuleType) -> list[Runnable]:
     return found
 
 
-def _named(choices: list[Runnable], reference: Reference) -> Runnable:
+def _named(choices: list[Runnable], reference: Reference, command: str = "run") -> Runnable:
     name = reference.name
     matches = [choice for choice in choices if choice.name == name]
     if not matches:
@@ -148,7 +165,7 @@ def _named(choices: list[Runnable], reference: Reference) -> Runnable:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise click.UsageError(_which(reference, matches))
+        raise click.UsageError(_which(reference, matches, command))
     if choices:
         names = ", ".join(dict.fromkeys(choice.name for choice in choices if choice.at_module_level))
         raise click.UsageError(
@@ -161,7 +178,7 @@ def _distinct(choices: list[Runnable]) -> list[Runnable]:
     return list({id(choice.target): choice for choice in reversed(choices)}.values())[::-1]
 
 
-def _which(reference: Reference, choices: list[Runnable]) -> str:
+def _which(reference: Reference, choices: list[Runnable], command: str = "run") -> str:
     flag = "-m " if reference.is_module else ""
-    lines = "\n".join(f"  ionian run {flag}{reference.place}::{choice.name}" for choice in choices)
+    lines = "\n".join(f"  ionian {command} {flag}{reference.place}::{choice.name}" for choice in choices)
     return f"{reference.place} defines several things to run; say which:\n{lines}"

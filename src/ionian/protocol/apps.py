@@ -292,6 +292,26 @@ class StartReplay:
 
 
 @dataclass
+class StartShell:
+    """Runs a program in a container of its own, made as those of the function are. Answered by ShellStarted; ExecData and
+    ExecEnded follow."""
+
+    exec_id: str
+    function_id: str
+    argv: list[str]
+    pty: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
+@dataclass
+class ShellStarted:
+    """The answer to StartShell."""
+
+    container_id: str
+
+
+@dataclass
 class ReplayStarted:
     """The answer to StartReplay."""
 

@@ -85,6 +85,17 @@ class Replay:
 
 
 @dataclass
+class Shell:
+    """Makes a container one that runs one program of a person's, whose terminal is the stream `exec_id`."""
+
+    exec_id: str
+    argv: list[str]
+    pty: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
+@dataclass
 class StartContainer:
     """Server → worker. `number` was chosen by the server and names the container in batches."""
 
@@ -102,6 +113,12 @@ class StartContainer:
     build_secrets: dict[str, dict[str, str]] = field(
         default_factory=dict[str, dict[str, str]], repr=False
     )  # secret id → values, of the steps of its image, should the worker lack it
+    shell: Shell | None = None
+
+    @property
+    def guest(self) -> Replay | Shell | None:
+        """What a person runs in it, where it is theirs and takes no inputs."""
+        return self.replay or self.shell
 
 
 @dataclass

@@ -84,7 +84,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             ),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
-            *("ReadLogs", "StartExec", "StartReplay", "ExecData", "ResizeExec", "KillExec"),
+            *("ReadLogs", "StartExec", "StartReplay", "StartShell", "ExecData", "ResizeExec", "KillExec"),
             "ExecTaken",
             *OBJECTS,
             *VOLUMES,

@@ -54,7 +54,7 @@ class Container:
     actor: Actor
     version: int = 0  # of the deployed app
     since: float = field(default_factory=time.monotonic)  # when it was asked for
-    replay: bool = False  # a person's: nobody else hears of it or waits for it
+    guest: bool = False  # a person's: nobody else hears of it or waits for it
     start: Start | None = None  # once it is ready
     said: bool = False  # its log has the line of its start
 
@@ -73,7 +73,7 @@ class Containers:
     # --- their lives
 
     def starting(
-        self, start: actions.Start, spec: FunctionSpec, app_id: str, environment: str, *, replay: bool = False
+        self, start: actions.Start, spec: FunctionSpec, app_id: str, environment: str, *, guest: bool = False
     ) -> None:
         """A container was asked for."""
         actor = container_actor(
@@ -89,7 +89,7 @@ class Containers:
                 spec.tag,
                 actor,
                 spec.version,
-                replay=replay,
+                guest=guest,
             )
         )
 
@@ -128,7 +128,7 @@ class Containers:
             return
         if message.state == "ended":
             self._ended(container, message)
-        if container.replay:
+        if container.guest:
             return
         if message.state == "ready" and message.start is not None:
             container.start = measured(message.start, _now() - container.since)
@@ -162,7 +162,7 @@ class Containers:
     def _ended(self, container: Container, message: ContainerState) -> None:
         self._remove(container)
         self._engine.server.record_usage(container, message)
-        if message.ended not in ("", "stopped") and not container.replay:
+        if message.ended not in ("", "stopped") and not container.guest:
             self._engine.counts.container_failed(container.function_id)
 
     def lost(self, worker_id: str) -> None:
@@ -184,7 +184,7 @@ class Containers:
 
     def _lose(self, container: Container) -> None:
         self._remove(container)
-        if container.replay:
+        if container.guest:
             return
         self._engine.counts.container_failed(container.function_id)
         self._say_last(container, "its worker is gone")
@@ -206,7 +206,7 @@ class Containers:
                     waiting.set_result(None)
 
     def _has_of(self, app_id: str) -> bool:
-        return any(c.app_id == app_id and not c.replay for c in self._by_number.values())
+        return any(c.app_id == app_id and not c.guest for c in self._by_number.values())
 
     def all(self) -> list[Container]:
         """Every container."""

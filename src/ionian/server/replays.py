@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from ..core.actions import Failed, Start
+from ..core.actions import Failed
 from ..protocol.apps import ReplayStarted, StartReplay
 from ..protocol.batch import BLOB, ERROR
-from ..protocol.ids import input_id, new_id
+from ..protocol.ids import input_id
 from ..protocol.spec import FunctionSpec, VolumeMount
 from ..protocol.stream import Refused
 from ..protocol.workers import Replay, StartContainer
 from .auth import Target, authorise
-from .builds import WORKER_WAIT_S
+from .shells import start_guest
 from .store.schema import App, FailedInput
 from .store.versions import digests_of
 
@@ -118,48 +118,19 @@ class Replays:
         app = await asyncio.to_thread(store.apps.find, row.app_id)
         may_differ = await asyncio.to_thread(self._differences, row, spec, app)
         secrets = await self._secrets(row, spec, app, may_differ)
-        await engine.any_worker(WORKER_WAIT_S)
-        guest = engine.dispatcher.guests.take(spec.resources, spec.image_id)
-        if guest is None:
-            never = engine.dispatcher.why_never(spec.resources)
-            raise Refused(
-                "ResourceExhaustedError",
-                f"no worker has room for a container of {spec.tag} now"
-                + (f": {never}" if never else "; wait for what runs, or stop some of it"),
-            )
-        worker_id, number = guest.worker.id, guest.number
-        try:
-            engine.execs.open(message.exec_id, client, worker_id)
-            worker = engine.execs.worker(worker_id)
-        except Refused:
-            engine.dispatcher.guests.leave(worker_id, number)
-            raise
-        devices = guest.reservation.devices
-        start = Start(worker_id, number, new_id("ta"), spec.function_id, devices)
-        engine.containers.starting(start, spec, row.app_id, row.environment, replay=True)
-        worker.send(
-            StartContainer(
-                number,
-                start.container_id,
-                row.app_id,
-                row.environment,
-                spec,
-                secrets,
-                devices,
-                engine.functions_of(row.app_id),
-                Replay(
-                    message.exec_id,
-                    base64.b64encode(row.payload).decode(),
-                    message.debug,
-                    message.shell,
-                    message.rows,
-                    message.columns,
-                    message.input_id,
-                    bool(row.code & BLOB),
-                ),
-            )
+        replay = Replay(
+            message.exec_id,
+            base64.b64encode(row.payload).decode(),
+            message.debug,
+            message.shell,
+            message.rows,
+            message.columns,
+            message.input_id,
+            bool(row.code & BLOB),
         )
-        log.info("replay input=%s container=%s", message.input_id, start.container_id)
+        ask = StartContainer(0, "", row.app_id, row.environment, spec, secrets, replay=replay)
+        await start_guest(engine, client, ask, message.exec_id)
+        log.info("replay input=%s container=%s", message.input_id, ask.container_id)
         name = app.name if app is not None else row.app_id
         return ReplayStarted(spec.tag, name, spec.version, row.failure, may_differ)
 

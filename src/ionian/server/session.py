@@ -20,6 +20,7 @@ from ..protocol.apps import (
     ResizeExec,
     StartExec,
     StartReplay,
+    StartShell,
 )
 from ..protocol.batch import Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn, SpawnEach
@@ -32,6 +33,7 @@ from ..version import VERSION
 from .auth import ALLOWED, NOBODY, Actor, PermissionDenied, authenticate
 from .builds import WORKER_WAIT_S
 from .handlers.apps import app_of
+from .shells import start_shell
 
 if TYPE_CHECKING:
     from .server import Server
@@ -151,6 +153,8 @@ class Session(Peer):
                 self._run(self._exec(message, request), request)
             case StartReplay():
                 self._run(self._replay(message, request), request)
+            case StartShell():
+                self._run(self._shell(message, request), request)
             case ExecData() | ExecTaken() | ResizeExec() | KillExec():
                 engine.execs.from_client(self, message, payload)
             case CheckResources():
@@ -196,6 +200,9 @@ class Session(Peer):
 
     async def _replay(self, message: StartReplay, request: int) -> None:
         self.reply(request, await self.server.engine.replays.start(self, message))
+
+    async def _shell(self, message: StartShell, request: int) -> None:
+        self.reply(request, await start_shell(self.server.engine, self, message))
 
     async def _check_resources(self, message: CheckResources, request: int) -> None:
         await self.server.engine.any_worker(WORKER_WAIT_S)

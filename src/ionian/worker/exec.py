@@ -165,6 +165,17 @@ class Execs:
         self._starting: set[str] = set()
         self._unwanted: set[str] = set()  # of those that start: their persons went away already
         self._tasks: set[asyncio.Task[None]] = set()
+        self._early: dict[
+            str, list[tuple[Any, bytes]]
+        ] = {}  # what is said to programs whose containers are being made
+
+    def expect(self, exec_id: str) -> None:
+        """A program will run under this id: what comes for it until then is kept."""
+        self._early[exec_id] = []
+
+    def forget(self, exec_id: str) -> None:
+        """It did not come to that."""
+        self._early.pop(exec_id, None)
 
     async def start(self, stream: Peer, message: StartExec, request: int) -> None:
         """Runs a program, and answers when it runs or why it does not."""
@@ -197,6 +208,8 @@ class Execs:
             unwanted = exec_id in self._unwanted
             self._unwanted.discard(exec_id)
         running = self._running[exec_id] = Exec(exec_id, inside, self._worker.say)
+        for message, payload in self._early.pop(exec_id, ()):
+            self.received(message, payload)
         if unwanted:
             running.kill()
         task = asyncio.ensure_future(running.live())
@@ -208,8 +221,7 @@ class Execs:
         """What the server says about one of them. It may have ended meanwhile."""
         running = self._running.get(message.exec_id)
         if running is None:
-            if isinstance(message, KillExec) and message.exec_id in self._starting:
-                self._unwanted.add(message.exec_id)
+            self._not_running(message, payload)
             return
         match message:
             case ExecData():
@@ -222,6 +234,14 @@ class Execs:
                 running.kill()
             case _:
                 log.warning("unexpected %s", type(message).__name__)
+
+    def _not_running(self, message: Any, payload: bytes) -> None:
+        early = self._early.get(message.exec_id)
+        if isinstance(message, KillExec):
+            if message.exec_id in self._starting:
+                self._unwanted.add(message.exec_id)
+        elif early is not None and sum(len(kept) + 1 for _, kept in early) <= EXEC_WINDOW:
+            early.append((message, payload))
 
     def kill_all(self) -> None:
         """Their persons can't be reached any more: the server was lost."""

@@ -1,7 +1,6 @@
 """A container that runs one failed input again, at a person's terminal, and a shell beside it if they ask for one.
 
-Its first program only waits. What a person sees is a second one (exec.py), with a terminal of the container's own; at its
-end the container ends. What it is to run lies in a folder that is shown in it; secrets come by its environment alone.
+What it is to run lies in a folder that is shown in it; secrets come by its environment alone.
 """
 
 from __future__ import annotations
@@ -12,18 +11,17 @@ import json
 import os
 import shlex
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from shutil import copyfile
 
-from ..protocol.apps import ExecEnded
 from ..protocol.container import REPLAY, RING, SIDE_FD, ReplayTask
-from ..protocol.stream import Refused
 from ..protocol.workers import Replay
-from .container import Container
+from .guest import SHELL, GuestContainer
 from .images import BuiltImage
-from .recipe import begin_of, sandbox_of
-from .sandbox import Bind, Exit, IdMap, Program, Sandbox, SandboxError, prepare_scratch, start
+from .recipe import begin_of
+from .sandbox import Bind, IdMap, Program, Sandbox, prepare_scratch
 from .side import open_side
 
 BOOT = (
@@ -32,49 +30,26 @@ BOOT = (
 )
 """As the agent is started: `python -I -S`, so that no file of the user's stands in the way of ours."""
 
-SHELL = "command -v bash >/dev/null && exec bash; exec sh"
-NOT_RUN = -1
 
+class ReplayContainer(GuestContainer):
+    """Runs one failed input, or a shell beside it."""
 
-class ReplayContainer(Container):
-    """States: being made → its program runs → ended. It takes no inputs, and the server's inventory lacks it."""
+    @property
+    def _exec_id(self) -> str:
+        return self._replay.exec_id
 
-    async def _run(self, scratch: Path) -> Exit | None:
-        replay = self.ask.replay
-        assert replay is not None
-        try:
-            return await self._replay(replay, scratch)
-        except (SandboxError, Refused) as error:
-            self.worker.say(ExecEnded(replay.exec_id, NOT_RUN, str(error)))
-            raise SandboxError(str(error)) from error
-        except Exception as error:
-            self.worker.say(ExecEnded(replay.exec_id, NOT_RUN, f"the container could not be made: {error}"))
-            raise
+    @property
+    def _replay(self) -> Replay:
+        assert self.ask.replay is not None
+        return self.ask.replay
 
-    async def _replay(self, replay: Replay, scratch: Path) -> Exit | None:
-        image = self._built = await self._image()
-        if image is None:
-            return None
-        if not image.python:
-            raise SandboxError(f"the image of {self.ask.function.tag} has no Python")
-        spec = await sandbox_of(self.worker, self.ask, image, scratch)
-        spec.argv = ["-m", "ionian.container.waiting"]
-        spec.binds.append(Bind(await self._task(replay, image, scratch), REPLAY))
-        if self._hurry.is_set():
-            return None
-        sandbox = self._sandbox = await start(spec)
-        sandbox.go()
-        try:
-            await self._run_program(replay, image, sandbox)
-        finally:
-            self._why, self._detail = self._why or "stopped", self._detail or "its person is done"
-            sandbox.kill()
-        return await sandbox.wait()
+    async def _binds(self, image: BuiltImage, scratch: Path) -> list[Bind]:
+        return [Bind(await self._task(self._replay, image, scratch), REPLAY)]
 
-    async def _run_program(self, replay: Replay, image: BuiltImage, sandbox: Sandbox) -> None:
-        insides = self.insides()
-        assert insides is not None
-        _, env, cwd = insides
+    async def _run_program(
+        self, image: BuiltImage, sandbox: Sandbox, env: Mapping[str, str], cwd: str
+    ) -> None:
+        replay = self._replay
         ours, theirs = socket.socketpair()
         with theirs:
             self._side = await open_side(ours, self._asked, lambda: None)
@@ -115,6 +90,3 @@ class ReplayContainer(Container):
             blob = await self.worker.blobs.fetch(payload.decode().split()[0])
             await asyncio.to_thread(copyfile, blob, folder / "input")
         return folder
-
-    def check(self, now_ns: int) -> None:
-        """A person decides how long it takes."""

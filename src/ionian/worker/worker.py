@@ -40,6 +40,7 @@ from .container import Container
 from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
+from .guest import ShellContainer
 from .images import BuiltImage, ImageError, ImageStore, inner_ring
 from .large_inputs import parts_of
 from .network.network import Network
@@ -125,10 +126,10 @@ class Worker:
     def connected(self, stream: Peer) -> None:
         """A server listens: what it has to know comes first, in the order in which it happened."""
         alive = [c for c in self._containers.values() if not c.ended]
-        containers = [c.running() for c in alive if c.ask.replay is None]
-        ending = [c.running() for c in alive if c.ask.replay is not None]
+        containers = [c.running() for c in alive if c.ask.guest is None]
+        ending = [c.running() for c in alive if c.ask.guest is not None]
         self.held.clear()
-        self._end_replays("")
+        self._end_guests("")
         self.execs.kill_all()
         stream.send(
             Inventory(
@@ -169,8 +170,7 @@ class Worker:
             case StartContainer() if self._ending:
                 pass
             case StartContainer():
-                make = Container if message.replay is None else ReplayContainer
-                self._containers[message.number] = make(self, message)
+                self._containers[message.number] = self._made(message)
             case StopContainer():
                 if (container := self._containers.get(message.number)) is not None:
                     container.stop(message.grace_s, message.reason)
@@ -196,7 +196,7 @@ class Worker:
                 self._later(self.execs.start(stream, message, request))
             case ExecData() | ExecTaken() | ResizeExec() | KillExec():
                 if isinstance(message, KillExec):
-                    self._end_replays(message.exec_id)
+                    self._end_guests(message.exec_id)
                 self.execs.received(message, payload)
             case Leave():
                 self.uplink.dismiss()
@@ -223,11 +223,16 @@ class Worker:
         else:
             container.give(batch, pack_entry(RUN, bytes(header), payload))
 
-    def _end_replays(self, exec_id: str) -> None:
-        """A person went away: their replay ends, wherever it stands; "": all of them, for the server was lost."""
+    def _made(self, ask: StartContainer) -> Container:
+        if ask.replay is not None:
+            return ReplayContainer(self, ask)
+        return Container(self, ask) if ask.shell is None else ShellContainer(self, ask)
+
+    def _end_guests(self, exec_id: str) -> None:
+        """A person went away: what they run ends, wherever it stands; "": all of them, for the server was lost."""
         for container in list(self._containers.values()):
-            replay = container.ask.replay
-            if replay is not None and exec_id in (replay.exec_id, ""):
+            guest = container.ask.guest
+            if guest is not None and exec_id in (guest.exec_id, ""):
                 container.stop(0.0, "its person went away")
 
     async def _run_blobs(self, container: Container, batch: Batch) -> None:

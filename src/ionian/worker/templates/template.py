@@ -66,7 +66,7 @@ class Template:
         ended: Callable[[Template], None],
     ) -> None:
         self.key = key
-        self.ask = replace(ask, number=0, container_id="", replay=None)
+        self.ask = replace(ask, number=0, container_id="", replay=None, shell=None)
         self.state = State.MAKING
         self.reason = "its template is being made"
         self.settled = asyncio.Event()  # it is being made no longer

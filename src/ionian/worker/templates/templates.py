@@ -85,7 +85,7 @@ class Templates:
 
     async def choose(self, ask: StartContainer, image: BuiltImage) -> Choice:
         """How a container is to start."""
-        if not self.enabled or ask.replay is not None:
+        if not self.enabled or ask.guest is not None:
             return Choice()
         choice = Choice(key_of(ask))
         found = self._by_key.get(choice.key)
