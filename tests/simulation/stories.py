@@ -23,7 +23,7 @@ from .containers import Work
 from .links import TO_PEER, TO_SERVER, Link
 from .store import SimSpawn, SimSpawner
 from .workers import SimWorker
-from .world import Event, World
+from .world import LATE_S, Event, World
 
 LIMIT_S = 3_000.0
 
@@ -255,7 +255,7 @@ class Story:
         at_random(faults.removals, self._remove)
         at_random(faults.partitions, self._part)
         at_random(faults.deaf, lambda: self._any_link().go_deaf(self._way(), random.choice([0.05, 2.0])))
-        at_random(faults.late, lambda: self._any_link().delay(self._way(), random.choice([0.2, 3.0])))
+        at_random(faults.late, lambda: self._any_link().delay(self._way(), random.choice([0.2, LATE_S])))
         at_random(faults.late // 2, lambda: self._any_link().cut(random.choice([0.0, 0.1]), lingers=True))
         at_random(faults.repeats, self._repeat)
         at_random(faults.leaps, lambda: self.world.server.leap(random.choice([0.5, 5.0, 30.0, 70.0, 4000.0])))

@@ -27,6 +27,9 @@ NEARLY = 0.99
 STUCK_S = 30.0
 """No function waits so long while there is room for it and nothing is done for it; no input runs so long."""
 
+LATE_S = 3.0
+"""A message that is late comes so much later."""
+
 LOOK_EVERY_S = 5.0
 
 ASKED_EVERY = 64
@@ -186,8 +189,9 @@ class World:
 
     def excused(self, call_id: str, worker: str, since: float) -> bool:
         """Whether an input may run again that began to run at this time on that worker."""
-        peers = (worker, self.owners.get(call_id, ""))
-        periods = (period for peer in peers for period in self.away.get(peer, ()) if period[1] >= since)
+        # What the server gave away just before a caller came back and made its call anew begins to run after that.
+        peers = ((worker, since), (self.owners.get(call_id, ""), since - LATE_S))
+        periods = (period for peer, then in peers for period in self.away.get(peer, ()) if period[1] >= then)
         leapt = sum(leap for when, leap in self.leaps if when >= since)
         return leapt >= INVENTORY_WAIT_S * NEARLY or any(map(self._too_long, periods))
 

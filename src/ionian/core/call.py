@@ -51,8 +51,8 @@ class Call:
 
     __slots__ = (
         "alone", "attempts", "bare", "caller", "closed", "deaths", "delayed", "first_attempt", "function",
-        "given_up", "held_back", "id", "in_ring", "ledger", "oldest", "opened_at", "queue", "queued", "retries",
-        "running", "segments", "starts", "suspects", "yielded",
+        "given_up", "held_back", "id", "in_ring", "ledger", "newest", "oldest", "opened_at", "queue", "queued",
+        "retries", "running", "segments", "starts", "suspects", "yielded",
     )  # fmt: skip
 
     def __init__(self, id: str, function: Function, caller: Caller, first_attempt: int) -> None:
@@ -60,6 +60,7 @@ class Call:
         self.function = function
         self.caller = caller
         self.first_attempt = first_attempt  # of an input that was never dispatched in this epoch
+        self.newest = first_attempt  # of all that were dispatched
         self.oldest = 0  # what earlier attempts gave was let go, so what follows of it is worth nothing
         self.ledger = Ledger()
         # Ranges of indexes; what is no longer QUEUED in the ledger is passed over.
@@ -95,7 +96,7 @@ class Call:
 
     def anew(self, before: Call) -> None:
         """It was given up before, and what its containers gave since is gone: none of those attempts counts."""
-        self.first_attempt = self.oldest = max(before.first_attempt, *before.attempts.values(), 0) + 1
+        self.first_attempt = self.newest = self.oldest = before.newest + 1
 
     @property
     def under_way(self) -> bool:
@@ -221,6 +222,7 @@ class Call:
         if last is None:
             return self.first_attempt
         number = self.attempts[index] = max(last + 1, self.first_attempt)
+        self.newest = max(self.newest, number)
         return number
 
     # What becomes of them
@@ -299,6 +301,7 @@ class Call:
             self.bare.add(index)
         self.ledger.mark(index, index + 1, HELD)
         self.attempts[index] = attempt
+        self.newest = max(self.newest, attempt)
         self.running += 1
         return waited
 

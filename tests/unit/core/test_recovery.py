@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ionian.core.actions import ConfirmResults, Run, Start, Stop, Take
-from ionian.protocol.batch import DONE, OK, YIELD
-from ionian.protocol.spec import Resources, Scaling
+from ionian.protocol.batch import DONE, ERROR, OK, YIELD
+from ionian.protocol.spec import Resources, RetryPolicy, Scaling
 from ionian.protocol.workers import Capacity, Held, Running
 
 from .rig import CALL, CLIENT, OTHER, WORKER, Rig
@@ -308,6 +308,23 @@ def test_of_a_call_that_was_given_up_nothing_counts_that_ran_before_it_was_made_
     rig.actions.clear()
     rig.results(number, 1, code=DONE, attempt=before)
     assert rig.outputs() == []
+
+
+def test_a_call_that_is_made_anew_numbers_its_attempts_behind_all_that_were_made() -> None:
+    rig = Rig(retries=RetryPolicy(3), scaling=Scaling(max_containers=4))
+    number = rig.warm(micros=80_000)
+    rig.put(1)
+    rig.results(number, 1, code=ERROR)
+    rig.wait(2.0)  # it is tried again
+    tried = max(max(run.batch.attempt) for run in rig.get(Run))
+    rig.dispatcher.caller_gone(rig.now, CLIENT)
+    rig.wait(61.0)
+    rig.dispatcher.caller_back(rig.now, CLIENT)
+    rig.open(resumed=True)
+    rig.put(1)
+    rig.ended(number, "stopped")
+    rig.start_all()
+    assert [list(run.batch.attempt) for run in rig.get(Run)] == [[tried + 1]]
 
 
 def test_the_room_of_a_container_that_nobody_knows_is_free_once_it_has_ended() -> None:
