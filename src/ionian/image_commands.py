@@ -74,7 +74,7 @@ class CommandSteps(Chain):
         return then(self, "workdir", lambda: Step("WORKDIR", (text("path", os.fspath(path)),)))
 
     def entrypoint(self, entrypoint_commands: list[str]) -> Image:
-        """A program that programs of this image are started by. It is kept with the image; functions start without it."""
+        """A program that containers of this image are started by, which must end with `exec "$@"`."""
         return then(
             self,
             "entrypoint",

@@ -33,7 +33,7 @@ HIDE = RING + "/"
 def main() -> None:
     """Runs the container until its worker has no more inputs for it."""
     side = opened()
-    begin = Begin(**first(side)[1])
+    begin = begun(side, __name__)
     become(begin)
     marks.install()
     link.connect_by(lambda: link_of(side, begin))
@@ -73,6 +73,25 @@ def first(side: Messages) -> tuple[str, dict[str, Any]]:
         os._exit(0)
     name, _, body = json.loads(entry[1])
     return name, body
+
+
+passed: Begin | None = None
+"""What this process was told before the entrypoint of its image took it and started it again (entrypoint.py)."""
+
+before: dict[str, str] | None = None
+"""The environment of user code then."""
+
+
+def begun(side: Messages, module: str) -> Begin:
+    """What the worker tells first. An entrypoint of the image takes the process and starts the module again."""
+    if passed is not None:
+        return passed
+    begin = Begin(**first(side)[1])
+    if begin.entrypoint:
+        from .entrypoint import enter
+
+        enter(side, begin, module)
+    return begin
 
 
 def become(begin: Begin) -> None:

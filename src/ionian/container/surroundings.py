@@ -9,8 +9,9 @@ import signal
 class Surroundings:
     """Made in a template before user code runs; `look` when it has run; `become` in each fork."""
 
-    def __init__(self) -> None:
-        self._env = dict(os.environ)
+    def __init__(self, env: dict[str, str] | None = None) -> None:
+        """`env`: what it was before the image's entrypoint, which is user code."""
+        self._env = dict(os.environ) if env is None else env
         self._changed: dict[str, str] = {}
         self._removed: set[str] = set()
         self._folder = os.getcwd()

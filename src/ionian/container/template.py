@@ -29,6 +29,7 @@ from .volume_reads import VolumeReads
 from .wire import Messages
 from .written import marks
 
+ENTRYPOINT = "the entrypoint of its image"
 IMPORT = "its import"
 ENTER = "its @enter(snap=True)"
 
@@ -55,7 +56,7 @@ def run(forks: Forking) -> None:
     """The same, with what forks."""
     forks.guard()
     side = agent.opened()
-    Template(side, Begin(**agent.first(side)[1]), forks).load()
+    Template(side, agent.begun(side, __name__), forks).load()
 
 
 class Template:
@@ -74,7 +75,7 @@ class Template:
         agent.become(self._begin)
         marks.install()
         self._pools = Pools()
-        self._surroundings = Surroundings()
+        self._surroundings = Surroundings(agent.before)
         self._reseed = Reseed()
         self._bars = ProgressBars()
         after_import(
@@ -88,6 +89,10 @@ class Template:
         )
         link.connect_by(self._asked)
         self._reads = VolumeReads([] if self._begin.snapshot else self._begin.volumes)
+        if agent.passed is not None:
+            self._at = ENTRYPOINT
+            self._check()
+            self._at = IMPORT
         self._started = time.monotonic()
         agent.load(self._side, self._begin, self._go_on)
 

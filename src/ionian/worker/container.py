@@ -541,7 +541,10 @@ class Container:
             return self._why or "start", self._detail
         if self._leaving and exited.code == 0:
             return "stopped", "it has run what it was made for"
-        return "signal" if exited.signal is not None else "exit", f"its process {_ended(exited)}"
+        hint = ""
+        if not self.ready and self._built is not None and self._built.entrypoint:
+            hint = f' (the image\'s entrypoint {self._built.entrypoint} must end with exec "$@")'
+        return "signal" if exited.signal is not None else "exit", f"its process {_ended(exited)}{hint}"
 
     async def _usage(self) -> Usage:
         if self._sandbox is None:

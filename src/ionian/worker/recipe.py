@@ -122,6 +122,7 @@ def begin_of(worker: Worker, ask: StartContainer, image: BuiltImage) -> Begin:
         has_gpu=bool(ask.devices),
         volumes=[volume.path for volume in function.volumes],
         web=asdict(function.web) if function.web is not None else None,
+        entrypoint=image.entrypoint,
     )
 
 
