@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 OURS = __name__.partition(".")[0]
 THEIRS = "modal"
 
-RENAMED = {"functions": "function", "_partial_function": "partial_function", "_functions": "function"}
+RENAMED = {
+    "environments": "environment",
+    "_partial_function": "partial_function",
+    "_functions": "functions",
+}
 """Submodules of Modal that have another name here."""
 
 VARIABLE = "IONIAN_AS_MODAL"

@@ -44,7 +44,7 @@ def get(name: str, profile: str | None = None) -> str:
             return os.environ[variable]
     if not is_local():
         return default
-    return str(_profile(profile).get(name, default))
+    return str(_values(profile).get(name, default))
 
 
 def path() -> Path:
@@ -103,9 +103,33 @@ def active_profile() -> str:
     return active[0] if active else "default"
 
 
-def _profile(name: str | None) -> dict[str, Any]:
+def _values(name: str | None) -> dict[str, Any]:
     wanted = name or active_profile()
     found = profiles()
     if wanted not in found and (name or os.environ.get("IONIAN_PROFILE")):
         raise InvalidError(f"no profile {wanted!r} in {path()}; it has {', '.join(found) or 'none'}")
     return found.get(wanted, {})
+
+
+class Config:
+    """The settings as Modal's programs read them: `modal.config.config["environment"]`."""
+
+    def get(self, key: str, *, profile: str | None = None) -> str | None:
+        """A setting; None where nobody has set it. Raises KeyError for a name that is none.
+
+        `profile`: the one to read it from, else the active one.
+        """
+        return get(key, profile) or None
+
+    def __getitem__(self, key: str) -> str | None:
+        return self.get(key)
+
+    def to_dict(self) -> dict[str, str | None]:
+        """All settings but tokens."""
+        return {name: self.get(name) for name in DEFAULTS if not name.startswith("token")}
+
+    def __repr__(self) -> str:
+        return repr(self.to_dict())
+
+
+config = Config()

@@ -32,9 +32,12 @@ def test_modal_and_its_submodules_are_those_of_ionian() -> None:
     program = """
 import ionian; ionian.install_alias(); ionian.install_alias()
 import modal, modal.exception, modal.functions, modal.gpu as gpu, sys
+from modal.environments import Environment
+from modal.functions import Function, FunctionCall
 from modal.volume import Volume
+assert (Environment, Function, FunctionCall) == (ionian.Environment, ionian.Function, ionian.FunctionCall)
 assert modal is ionian and sys.modules["modal"] is ionian
-assert modal.exception is ionian.exception and gpu is ionian.gpu and modal.functions is ionian.function
+assert modal.exception is ionian.exception and gpu is ionian.gpu and modal.functions is ionian.functions
 assert Volume is ionian.Volume
 assert ionian.__spec__.name == ionian.__name__ == "ionian" and modal.exception.__spec__.name == "ionian.exception"
 print(modal.__version__)

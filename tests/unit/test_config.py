@@ -68,3 +68,13 @@ def test_a_profile_that_is_not_there_is_an_error(file: Path) -> None:
     file.write_text(TWO)
     with pytest.raises(InvalidError, match="it has home, work"):
         config.get("token", profile="other")
+
+
+def test_programs_read_settings_as_modals_do(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODAL_ENVIRONMENT", "staging")
+    monkeypatch.setenv("IONIAN_TOKEN", "ti-1.secret")
+    assert config.config["environment"] == config.config.get("environment") == "staging"
+    assert config.config.get("server_url") is None
+    assert "secret" not in repr(config.config)
+    with pytest.raises(KeyError):
+        config.config["workspaces"]
