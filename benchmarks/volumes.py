@@ -101,6 +101,8 @@ def main() -> None:
                 with large.open("wb") as file:
                     for _ in range(options.mib):  # content that the server has not yet
                         file.write(os.urandom(CHUNK))
+                    file.flush()
+                    os.fsync(file.fileno())  # else who writes next to this disk waits for it
                 for into, (written, read) in (
                     (bare, sequential(str(folder), options.mib)),
                     (ours, in_container.remote(options.mib)),

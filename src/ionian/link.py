@@ -68,8 +68,24 @@ class Link(Protocol):
         """Keeps content too large for a message; returns its digest."""
         ...
 
+    def offering(self) -> Offering | None:
+        """A way to give open files to a server on this machine; None: it is on another, or not to be reached from here so."""
+        ...
+
     def read_blob(self, digest: str, at: int, size: int) -> bytes:
         """A part of a blob: `size` bytes, or fewer, from `at` on."""
+        ...
+
+
+class Offering(Protocol):
+    """Gives open files to the server."""
+
+    def offer(self, descriptor: int) -> str:
+        """Offers an open file; returns the key under which messages speak of it. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """What has no place by now is dropped."""
         ...
 
 

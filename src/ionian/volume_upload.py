@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -14,6 +15,7 @@ from .arguments import flag, wrong
 from .exception import ExecutionError, InvalidError
 from .steps import Blocking, Steps, run, run_async
 from .volume_files import path_of
+from .volume_offers import Large, NotOffered, OfferedUpload
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -132,6 +134,7 @@ class _Sender:
         self._volume_id = volume_id
         self._force = force
         self._observer = observer
+        self._offering: link.Offering | None = None
 
     def send(self, files: dict[str, tuple[Path | IO[bytes], int | None]]) -> None:
         from concurrent.futures import ThreadPoolExecutor
@@ -140,10 +143,15 @@ class _Sender:
             self._refuse_existing(list(files))
         if self._observer is not None:
             self._observer.expect(len(files), sum(_size_of(source) for source, _ in files.values()))
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            items = list(files.items())
-            for at in range(0, len(items), ASKED_AT_ONCE):
-                self._send_some(items[at : at + ASKED_AT_ONCE], pool)
+        self._offering = link.current().offering()
+        try:
+            with ThreadPoolExecutor(TOGETHER) as pool:
+                items = list(files.items())
+                for at in range(0, len(items), ASKED_AT_ONCE):
+                    self._send_some(items[at : at + ASKED_AT_ONCE], pool)
+        finally:
+            if self._offering is not None:
+                self._offering.close()
 
     def _refuse_existing(self, paths: list[str]) -> None:
         from .protocol.volumes import FindExisting
@@ -157,32 +165,45 @@ class _Sender:
                 )
 
     def _send_some(self, items: Sequence[tuple[str, tuple[Path | IO[bytes], int | None]]], pool: Any) -> None:
-        """Small files travel with their names, several in one message; large ones go before as blobs."""
-        from .protocol.messages import FindBlobs
+        """Small files travel with their names, several in one message; large ones go before."""
         from .protocol.volumes import AT_ONCE, INLINE_MAX
 
         small: list[tuple[NewFile, bytes]] = []
-        large: list[NewFile] = []
-        sources: dict[str, Path | IO[bytes]] = {}
+        large: list[Large] = []
         for file, content, source in pool.map(_looked_at, items):
             if file.size <= INLINE_MAX:
                 small.append((file, content))
             else:
-                large.append(file)
-                sources[file.digest] = source
+                large.append(Large(file, source))
         if large:
-            missing, _ = link.current().request(FindBlobs(list(sources)))
-            sizes = {file.digest: file.size for file in large}
-            digests: list[str] = missing.digests
-            self._moved(0, sum(file.size for file in large) - sum(sizes[digest] for digest in digests))
-            sending = [pool.submit(self._send_blob, sources[of], of, sizes[of]) for of in digests]
-            for each in sending:
-                each.result()
-        batches = [
-            *([(file, b"") for file in large[at : at + AT_ONCE]] for at in range(0, len(large), AT_ONCE)),
-            *_batches(small, AT_ONCE),
-        ]
-        list(pool.map(self._put, batches))
+            self._send_large(large, pool)
+        list(pool.map(self._put, _batches(small, AT_ONCE)))
+
+    def _send_large(self, large: list[Large], pool: Any) -> None:
+        """To a server on this machine by descriptor; to another by their content, named by its digest."""
+        if self._offering is not None:
+            offered = OfferedUpload(self._volume_id, self._force, self._offering, self._moved)
+            try:
+                offered.send(large, pool)
+                return
+            except NotOffered:
+                self._offering.close()
+                self._offering = None
+        self._send_blobs(list(pool.map(_with_digest, large)), pool)
+
+    def _send_blobs(self, large: list[Large], pool: Any) -> None:
+        from .protocol.messages import FindBlobs
+        from .protocol.volumes import AT_ONCE
+
+        named = {each.file.digest: each for each in large}
+        missing, _ = link.current().request(FindBlobs(list(named)))
+        digests: list[str] = missing.digests
+        there = sum(each.file.size for each in large) - sum(named[digest].file.size for digest in digests)
+        self._moved(0, there)
+        for each in [pool.submit(self._send_blob, named[digest]) for digest in digests]:
+            each.result()
+        files = [(each.file, b"") for each in large]
+        list(pool.map(self._put, (files[at : at + AT_ONCE] for at in range(0, len(files), AT_ONCE))))
 
     def _put(self, batch: Sequence[tuple[NewFile, bytes]]) -> None:
         from .protocol.volumes import PutFiles
@@ -192,28 +213,38 @@ class _Sender:
         link.current().request(message, payload)
         self._moved(len(batch), len(payload))
 
-    def _send_blob(self, source: Path | IO[bytes], digest: str, size: int) -> None:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                self._send_content(file, str(source), digest, size)
+    def _send_blob(self, large: Large) -> None:
+        if isinstance(large.source, Path):
+            with large.source.open("rb") as file:
+                self._send_content(file, str(large.source), large.file)
         else:
-            source.seek(0)
-            self._send_content(source, "an open file", digest, size)
+            large.source.seek(0)
+            self._send_content(large.source, "an open file", large.file)
 
-    def _send_content(self, file: BinaryIO | IO[bytes], name: str, digest: str, size: int) -> None:
-        """In chunks; it is read a second time here, so a change since it was hashed shows."""
+    def _send_content(self, content: BinaryIO | IO[bytes], name: str, file: NewFile) -> None:
+        """In chunks. A server that was started again lacks those before. It hashes what came: a change since it was hashed here
+        shows there.
+        """
         from .protocol.messages import Blob
 
-        at, hashed = 0, hashlib.sha256()
-        while at < size:
-            chunk = file.read(CHUNK)
-            hashed.update(chunk)
-            last = at + len(chunk) >= size
-            if not chunk or (last and hashed.hexdigest() != digest):
-                raise ExecutionError(f"{name} changed while it was sent; send it again when it is complete")
-            link.current().request(Blob(digest, size, at), chunk)
-            at += len(chunk)
-            self._moved(0, len(chunk))
+        for last in (False, False, True):
+            at = 0
+            content.seek(0)
+            try:
+                while at < file.size:
+                    chunk = content.read(min(CHUNK, file.size - at))
+                    if not chunk:
+                        raise ExecutionError(
+                            f"{name} changed while it was sent; send it again when it is complete"
+                        )
+                    link.current().request(Blob(file.digest, file.size, at), chunk)
+                    at += len(chunk)
+                    self._moved(0, len(chunk))
+                return
+            except InvalidError as error:
+                self._moved(0, -at)
+                if last:
+                    raise ExecutionError(f"{name}: {error}") from None
 
     def _moved(self, files: int, amount: int) -> None:
         if self._observer is not None:
@@ -243,26 +274,33 @@ def _batches(files: Iterable[tuple[NewFile, bytes]], count: int) -> Iterator[Seq
 def _looked_at(
     item: tuple[str, tuple[Path | IO[bytes], int | None]],
 ) -> tuple[NewFile, bytes, Path | IO[bytes]]:
-    """A file with its size; its content where that is small, else its digest."""
+    """A file with its size; its content, too, where that is small."""
     from .protocol.volumes import INLINE_MAX, NewFile
 
     path, (source, mode) = item
     if not isinstance(source, Path):
-        size, content, digest = _hashed(source, INLINE_MAX)
-        return NewFile(path, size, digest, 0o644 if mode is None else mode), content, source
+        size, content = _read(source, INLINE_MAX)
+        return NewFile(path, size, "", 0o644 if mode is None else mode), content, source
     with source.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode & 0o777 if mode is None else mode
-        size, content, digest = _hashed(file, INLINE_MAX)
-    return NewFile(path, size, digest, mode), content, source
+        size, content = _read(file, INLINE_MAX)
+    return NewFile(path, size, "", mode), content, source
 
 
-def _hashed(file: BinaryIO | IO[bytes], inline: int) -> tuple[int, bytes, str]:
+def _read(file: BinaryIO | IO[bytes], inline: int) -> tuple[int, bytes]:
     file.seek(0)
     content = file.read(inline + 1)
-    if len(content) <= inline:
-        return len(content), content, ""
-    hashed, size = hashlib.sha256(content), len(content)
-    while chunk := file.read(CHUNK):
-        hashed.update(chunk)
-        size += len(chunk)
-    return size, b"", hashed.hexdigest()
+    return (len(content), content) if len(content) <= inline else (file.seek(0, os.SEEK_END), b"")
+
+
+def _with_digest(large: Large) -> Large:
+    from .protocol.volumes import NewFile
+
+    file, source = large
+    with source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as content:
+        content.seek(0)
+        hashed, size = hashlib.sha256(), 0
+        while chunk := content.read(CHUNK):
+            hashed.update(chunk)
+            size += len(chunk)
+    return Large(NewFile(file.path, size, hashed.hexdigest(), file.mode), source)

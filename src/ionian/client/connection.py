@@ -32,6 +32,7 @@ from ..protocol.wire import OUTPUTS
 from ..version import VERSION
 from .asking import Asking
 from .lane import Lane, Lanes
+from .offering import Offering
 
 log = logging.getLogger("ionian.client")
 
@@ -184,6 +185,9 @@ class Connection:
 
     def store_blob(self, content: bytes) -> str:
         return self._submit(self._store_blob(content)).result()
+
+    def offering(self) -> Offering | None:
+        return Offering(self._url) if self._url.startswith(LOCAL) else None
 
     def read_blob(self, digest: str, at: int, size: int) -> bytes:
         return self._submit(self._read_blob(digest, at, size)).result()

@@ -124,6 +124,9 @@ class ContainerLink:
                 if server == self._servers:
                     raise  # else it is another server, which lacks the chunks before
 
+    def offering(self) -> None:
+        return None
+
     def read_blob(self, digest: str, at: int, size: int) -> bytes:
         return self.request(ReadBlob(digest, at, size))[1]
 

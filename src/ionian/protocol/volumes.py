@@ -83,6 +83,58 @@ class PutFiles:
     force: bool = False
 
 
+OFFERS_SOCKET = "files.sock"
+"""The socket on which files are offered, beside that of the server's streams."""
+
+KEY_BYTES = 32
+"""Characters of the key under which a file is offered: as hard to guess as a token."""
+
+
+@dataclass
+class CopyOffered:
+    """Copies a file of this machine that its client has offered by descriptor, under a key, into a draft: the part from `offset` on.
+    Answered by Copied."""
+
+    volume_id: str
+    path: str
+    key: str
+    offset: int = 0
+
+
+@dataclass
+class Copied:
+    """The answer to CopyOffered: the draft has the first `offset` bytes of `size`."""
+
+    known: bool  # False: to this start of the server nothing was offered under that key
+    offset: int = 0
+    size: int = 0
+
+
+@dataclass
+class OfferedFile:
+    """A file to be written: what was copied under this key."""
+
+    path: str
+    key: str
+    mode: int = 0o644
+
+
+@dataclass
+class PlaceFiles:
+    """PutFiles for what was copied by CopyOffered. Answered by Placed."""
+
+    volume_id: str
+    files: list[OfferedFile] = field(default_factory=list[OfferedFile])
+    force: bool = False
+
+
+@dataclass
+class Placed:
+    """The answer to PlaceFiles: the keys of which there is no complete copy; where there are any, nothing was placed."""
+
+    missing: list[str] = field(default_factory=list[str])
+
+
 @dataclass
 class FindExisting:
     """Asks which of these paths are taken. Answered by ExistingFiles."""

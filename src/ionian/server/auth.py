@@ -95,7 +95,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "UpdateEnvironment",
                 "DeleteEnvironment",
             ),
-            "FindVolumeUsers",
+            *("FindVolumeUsers", "CopyOffered", "PlaceFiles"),
             *("PutNamedSecret", "FindSecret", "ListSecrets", "RotateMasterKey"),
             *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),

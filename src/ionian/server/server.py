@@ -18,6 +18,7 @@ from ..machine.state import StateFolder
 from ..protocol.apps import ContainerInfo
 from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused, listen, listen_local
+from ..protocol.volumes import OFFERS_SOCKET
 from ..protocol.workers import ContainerState
 from ..version import VERSION
 from .auth import Actor, admit_token, local_token
@@ -138,6 +139,7 @@ class Server:
         self._local_listener, self.local_url = await listen_local(
             self._accept, self.state.runtime / "server.sock"
         )
+        self.context.offers.listen(self.state.runtime / OFFERS_SOCKET)
         self.keeper.start()
         self._collector = asyncio.ensure_future(self._collect())
         self._sweep()
@@ -164,6 +166,7 @@ class Server:
         await self.keeper.stop()
         for session in list(self.sessions):
             session.disconnect()
+        self.context.offers.stop()
         self.scheduler.stop()
         self.retention.stop()
         await self.web.stop()

@@ -39,6 +39,15 @@ class Content:
     source: bytes | Path
 
 
+@dataclass
+class Draft:
+    """A file beside the volume, all of whose content is there."""
+
+    path: str
+    mode: int
+    file: Path
+
+
 class VolumeFiles:
     """The files below `root`. What is written lies in `drafts`, on the same disk, until it is complete.
 
@@ -107,6 +116,19 @@ class VolumeFiles:
             _sync([draft for draft, _ in written])
             return self._place(root, written, owner, force=force)
 
+    def place(self, drafts: Sequence[Draft], *, force: bool) -> list[str]:
+        """The same with drafts that hold their content already."""
+        with self._open() as root:
+            status = os.fstat(root)
+            owner = (status.st_uid, status.st_gid)
+            for draft in drafts:
+                _below(draft.path)
+                with _about(draft.path):
+                    _finish(draft, owner)
+            with _about(drafts[0].path):
+                _sync([draft.file for draft in drafts])
+            return self._place(root, [(draft.file, draft.path) for draft in drafts], owner, force=force)
+
     def _place(
         self, root: int, drafts: Sequence[tuple[Path, str]], owner: tuple[int, int], *, force: bool
     ) -> list[str]:
@@ -128,9 +150,13 @@ class VolumeFiles:
                 os.fsync(at)
         return replaced
 
+    def new_draft(self) -> Path:
+        """Where a draft may lie."""
+        return self._drafts / ulid()
+
     def _draft(self, fill: Callable[[int], None], owner: tuple[int, int]) -> Path:
         """A file with all its content, which is not yet on the disk."""
-        draft = self._drafts / ulid()
+        draft = self.new_draft()
         file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fill(file)
@@ -335,6 +361,15 @@ def _fill(file: int, content: Content) -> None:
         _copied(source, file, content.mode)
     finally:
         os.close(source)
+
+
+def _finish(draft: Draft, owner: tuple[int, int]) -> None:
+    file = os.open(draft.file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fchmod(file, draft.mode)
+        give(file, owner)
+    finally:
+        os.close(file)
 
 
 def _copied(source: int, file: int, mode: int) -> None:

@@ -15,6 +15,7 @@ from ionian.protocol.spec import FunctionSpec, Resources
 from ...machine.state import StateFolder
 from ..blobs import BlobStore
 from ..logbook import LogBook
+from ..offers import Offers
 from ..secrets import Secrets
 from ..store import Store
 from ..store.schema import App
@@ -113,6 +114,7 @@ class Context:
     secrets: Secrets
     engine: Engine
     uploads: Uploads = field(default_factory=Uploads)
+    offers: Offers = field(default_factory=Offers)
     logbook: LogBook = field(init=False)
     durable: Durable = field(init=False)  # set by the server
     desk: Desk = field(init=False)  # likewise

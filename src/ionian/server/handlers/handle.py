@@ -57,9 +57,11 @@ from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
 from ionian.protocol.volumes import (
     CopyFiles,
+    CopyOffered,
     FindExisting,
     FindVolumeUsers,
     ListFiles,
+    PlaceFiles,
     PutFiles,
     ReadFile,
     RemoveFile,
@@ -100,10 +102,12 @@ from .secrets import find_secret, list_secrets, put_named_secret, put_secret, ro
 from .tokens import create_token, describe_token, list_tokens, revoke_token
 from .volumes import (
     copy_files,
+    copy_offered,
     find_existing,
     find_volume,
     find_volume_users,
     list_files,
+    place_files,
     put_files,
     read_file,
     remove_file,
@@ -136,6 +140,8 @@ HANDLED: dict[type, Handler] = {
     FindExisting: find_existing,
     FindVolumeUsers: find_volume_users,
     PutFiles: put_files,
+    CopyOffered: copy_offered,
+    PlaceFiles: place_files,
     RemoveFile: remove_file,
     CopyFiles: copy_files,
     FindObject: find_object,

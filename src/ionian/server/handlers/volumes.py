@@ -14,7 +14,9 @@ from ionian.protocol.objects import FindObject
 from ionian.protocol.stream import Refused
 from ionian.protocol.volumes import (
     AT_ONCE,
+    Copied,
     CopyFiles,
+    CopyOffered,
     ExistingFiles,
     FileList,
     FilePart,
@@ -22,6 +24,8 @@ from ionian.protocol.volumes import (
     FindVolumeUsers,
     ListFiles,
     NewFile,
+    Placed,
+    PlaceFiles,
     PutFiles,
     ReadFile,
     RemoveFile,
@@ -30,7 +34,8 @@ from ionian.protocol.volumes import (
 
 from ..auth import Actor, PermissionDenied, Target, authorise
 from ..blobs import FULL, BlobError
-from ..volume_files import Content, VolumeFiles
+from ..offers import Changed
+from ..volume_files import Content, Draft, VolumeFiles
 from .context import Context, in_thread
 from .objects import find_object, name_of, object_of
 
@@ -89,8 +94,7 @@ async def find_volume_users(
 async def put_files(actor: Actor, message: PutFiles, payload: bytes, context: Context) -> tuple[Done, bytes]:
     """Writes files to a volume: of blobs that were sent before, and of the payload."""
     files = await _files(actor, "PutFiles", message.volume_id, context)
-    if len(message.files) > AT_ONCE:
-        raise Refused("InvalidError", f"expected up to {AT_ONCE} files at once, got {len(message.files):,}")
+    _check_number(len(message.files))
     digests = {file.digest for file in message.files if file.digest}
     if actor.kind == "container":  # a guessed digest would show it what others have
         lacking = digests - await in_thread(context.store.blob_grants.allowed, actor.app_id, digests)
@@ -99,12 +103,57 @@ async def put_files(actor: Actor, message: PutFiles, payload: bytes, context: Co
     replaced = await _asked(
         lambda: files.put(_contents(message.files, payload, context), force=message.force)
     )
-    if replaced:  # of two writers of one file the last wins: who misses the other's work finds it here
-        who = await name_of(actor, context)
-        log.info(
-            "volume=%s files=%d replaced by %s, one is %r", message.volume_id, len(replaced), who, replaced[0]
-        )
+    await _log_replaced(replaced, message.volume_id, actor, context)
     return Done(), b""
+
+
+async def copy_offered(
+    actor: Actor, message: CopyOffered, _: bytes, context: Context
+) -> tuple[Copied, bytes]:
+    """Copies a part of a file that its client, on this machine, has offered."""
+    files = await _files(actor, "CopyOffered", message.volume_id, context)
+    offer = context.offers.find(message.key)
+    if offer is None:
+        return Copied(False), b""
+    try:
+        await context.offers.in_thread(offer.copy, files.new_draft(), message.offset)
+    except Changed as error:
+        raise Refused("ExecutionError", f"{message.path[:200]}: {error}") from None
+    except OSError as error:
+        raise _refusal(OSError(error.errno, f"{message.path[:200]}: {error.strerror}")) from None
+    return Copied(True, offer.copied, offer.size), b""
+
+
+async def place_files(actor: Actor, message: PlaceFiles, _: bytes, context: Context) -> tuple[Placed, bytes]:
+    """Writes files to a volume whose content was copied before."""
+    files = await _files(actor, "PlaceFiles", message.volume_id, context)
+    _check_number(len(message.files))
+    drafts: list[Draft] = []
+    missing: list[str] = []
+    for file in message.files:
+        offer = context.offers.find(file.key)
+        if offer is None or not offer.complete or offer.draft is None:
+            missing.append(file.key)
+        else:
+            drafts.append(Draft(file.path, file.mode & 0o777, offer.draft))
+    if not missing and drafts:
+        replaced = await _asked(lambda: files.place(drafts, force=message.force))
+        for file in message.files:
+            context.offers.forget(file.key)
+        await _log_replaced(replaced, message.volume_id, actor, context)
+    return Placed(missing), b""
+
+
+def _check_number(count: int) -> None:
+    if count > AT_ONCE:
+        raise Refused("InvalidError", f"expected up to {AT_ONCE} files at once, got {count:,}")
+
+
+async def _log_replaced(replaced: list[str], volume_id: str, actor: Actor, context: Context) -> None:
+    """Of two writers of one file the last wins: who misses the other's work finds it here."""
+    if replaced:
+        who = await name_of(actor, context)
+        log.info("volume=%s files=%d replaced by %s, one is %r", volume_id, len(replaced), who, replaced[0])
 
 
 def _contents(files: list[NewFile], payload: bytes, context: Context) -> list[Content]:
@@ -153,10 +202,13 @@ async def _asked(work: Callable[[], R]) -> R:
     except (BadPath, BlobError) as error:
         raise Refused("InvalidError", str(error)) from None
     except OSError as error:
-        text = error.strerror or str(error)
-        if error.errno in FULL:
-            raise Refused("ResourceExhaustedError", f"{text}; free some space and try again") from None
-        kind = next((told.__name__ for told in TOLD if isinstance(error, told)), "InvalidError")
-        raise Refused(kind, text) from None
+        raise _refusal(error) from None
     except RecursionError:
         raise Refused("InvalidError", "the folders are nested too deeply") from None
+
+
+def _refusal(error: OSError) -> Refused:
+    text = error.strerror or str(error)
+    if error.errno in FULL:
+        return Refused("ResourceExhaustedError", f"{text}; free some space and try again")
+    return Refused(next((told.__name__ for told in TOLD if isinstance(error, told)), "InvalidError"), text)

@@ -70,6 +70,7 @@ class Desk:
         self._unconfirmed = dict.fromkeys(unconfirmed, (until, ""))
         self._carrier = Carrier(self._store.items, self._committed)
         await self._purge.keep_all()
+        await self._purge.drop_drafts()
         self._purge.start()
         self._look()
 

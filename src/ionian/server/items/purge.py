@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..blobs import STALE_WRITE_S
@@ -30,6 +32,10 @@ class Purge(Sweeper):
         """Who needs an ephemeral object could not say so while the server was down: they all have some more time."""
         await asyncio.to_thread(self._store.objects.keep_all, KEEP_S)
 
+    async def drop_drafts(self) -> None:
+        """What a server before this one was writing to volumes when it was killed; nothing is under way yet in this one."""
+        await asyncio.to_thread(self._sweep_drafts, math.inf)
+
     async def sweep(self, now: float) -> None:
         """Deletes everything that is due at a moment."""
         rows = self._store.old_items
@@ -48,5 +54,6 @@ class Purge(Sweeper):
     def _sweep_drafts(self, now: float) -> None:
         """What a killed server left of files that it was writing to volumes."""
         for draft in self._context.state.volume_drafts.iterdir():
-            if now - draft.stat().st_mtime > STALE_WRITE_S:
-                draft.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it has its place by now
+                if now - draft.stat().st_mtime > STALE_WRITE_S:
+                    draft.unlink()
