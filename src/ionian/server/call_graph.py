@@ -10,7 +10,7 @@ from ..protocol.calls import CallGraph, InputNode, InputStatus
 from ..protocol.ids import input_id
 from .call_records import Record, status_of, statuses
 from .store.call_reads import CallReads
-from .store.schema import Call
+from .store.call_rows import CallRow
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -21,7 +21,7 @@ MOST_NODES = 5000
 MOST_OF_CALL = 1000
 
 
-async def call_graph(root: Call, engine: Engine, reads: CallReads) -> CallGraph:
+async def call_graph(root: CallRow, engine: Engine, reads: CallReads) -> CallGraph:
     """The graph of a spawned call, parents before children."""
     graph = CallGraph()
     level: list[Record] = [await _record(root, engine, reads)]
@@ -44,7 +44,7 @@ def _count(record: Record) -> int:
     return min(record.inputs, MOST_OF_CALL)
 
 
-async def _record(call: Call, engine: Engine, reads: CallReads) -> Record:
+async def _record(call: CallRow, engine: Engine, reads: CallReads) -> Record:
     """What the store has of a call."""
     spec = engine.specs.get(call.function_id)
     module = spec[0].module if spec is not None else ""

@@ -35,7 +35,7 @@ class Groups(ABC, Generic[W]):
         self._most = most
         self._committed = committed
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[W] = deque()
+        self._waiting: deque[tuple[W, int, int]] = deque()  # each with its size
         self.waiting_bytes = 0
         self._there = threading.Condition()
         self.ending = False
@@ -44,12 +44,12 @@ class Groups(ABC, Generic[W]):
 
     def put(self, *writes: W) -> None:
         """Has something written."""
-        size = sum([self.size(write)[0] for write in writes])
+        sized = [(write, *self.size(write)) for write in writes]
         with self._there:
             if not self._waiting:
                 self._there.notify()
-            self._waiting.extend(writes)
-            self.waiting_bytes += size
+            self._waiting.extend(sized)
+            self.waiting_bytes += sum([one[1] for one in sized])
 
     async def stop(self) -> None:
         """Writes what was put, and ends the thread."""
@@ -81,8 +81,7 @@ class Groups(ABC, Generic[W]):
                     return None
                 self._there.wait()
             while self._waiting and size < GROUP_BYTES and number < self._most:
-                one = self._waiting.popleft()
-                taken, operations = self.size(one)
+                one, taken, operations = self._waiting.popleft()
                 size, number = size + taken, number + operations
                 group.append(one)
             self.waiting_bytes -= size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...core.ledger import ENDED, Ledger, ranges
 from ...protocol.batch import Batch
 from ..store.call_reads import Span
+from ..store.call_rows import CallRow
 from ..store.calls import NewInputs
-from ..store.schema import Call
 
 STORE = "store"
 """Who calls, as the dispatcher sees it, when a call is a spawned one."""
@@ -21,7 +21,7 @@ class Kept:
         "parent", "recorded", "spans", "stored", "tag", "total", "under_way",
     )  # fmt: skip
 
-    def __init__(self, call: Call | NewInputs, total: int, complete: bool) -> None:
+    def __init__(self, call: CallRow | NewInputs, total: int, complete: bool) -> None:
         self.call_id = call.call_id
         self.function_id = call.function_id
         self.app_id = call.app_id

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...core.ledger import ENDED
 from ...protocol.batch import Batch
 from ..store.call_reads import Results
-from ..store.schema import Call
+from ..store.call_rows import CallRow
 from .together import Together
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class Outputs:
         self._calls = Together(durable.reads.find_each)
         self._results = Together(partial(durable.reads.results_each, max_bytes=LOOK_BYTES))
 
-    async def find(self, call_id: str) -> Call | Kept | None:
+    async def find(self, call_id: str) -> CallRow | Kept | None:
         """A call by its id."""
         return self._durable.windows.calls.get(call_id) or await self._calls.ask(call_id)
 
-    async def get(self, call: Call | Kept, start: int, limit: int, wait_s: float) -> Results | None:
+    async def get(self, call: CallRow | Kept, start: int, limit: int, wait_s: float) -> Results | None:
         """Results from input `start` on; waits for the first of them. None where the call is not there any more."""
         until = time.monotonic() + min(max(wait_s, 0.0), LONGEST_WAIT_S)
         while True:
@@ -105,7 +105,7 @@ class Outputs:
                 if same and not waiter.future.done():
                     waiter.future.set_result(None)
 
-    def _wait(self, call: Call | Kept, start: int) -> Waiter:
+    def _wait(self, call: CallRow | Kept, start: int) -> Waiter:
         future: asyncio.Future[Results | None] = asyncio.get_running_loop().create_future()
         waiter = Waiter(start, call.app_id, call.function_id, future)
         self._waiters.setdefault(call.call_id, []).append(waiter)
@@ -131,13 +131,13 @@ class Outputs:
         return None if row is None else Results(row, None)
 
 
-def _is_over(call: Call, start: int) -> bool:
+def _is_over(call: CallRow, start: int) -> bool:
     return call.complete and start >= call.total
 
 
-def _as_call(kept: Kept) -> Call:
+def _as_call(kept: Kept) -> CallRow:
     """What the store has of a call that is under way."""
-    return Call(
+    return CallRow(
         kept.call_id,
         kept.app_id,
         kept.environment,

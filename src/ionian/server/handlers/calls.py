@@ -31,7 +31,7 @@ from ..call_graph import call_graph
 from ..containers import THE_SERVER, digests
 from ..durable import Kept
 from ..retention import KEEP_RESULTS_S
-from ..store.schema import Call
+from ..store.call_rows import CallRow
 from .apps import app_of
 from .context import Context, in_thread
 from .names import environment_of
@@ -47,7 +47,7 @@ async def get_outputs(actor: Actor, message: GetOutputs, _: bytes, context: Cont
     """Results, as soon as the first of them is there."""
     call = await _call(actor, message.call_id, context, "GetOutputs")
     start, limit = max(0, message.start), max(1, min(message.limit, MOST_ROWS))
-    if isinstance(call, Call) and _is_expired(call):
+    if isinstance(call, CallRow) and _is_expired(call):
         return Outputs(call.call_id, call.total, call.done, expired=True), b""
     found = await context.durable.outputs.get(call, start, limit, message.wait_s)
     if found is None:
@@ -78,7 +78,7 @@ async def get_call_info(
         call.total,
         _done(call),
         is_generator=spec is not None and spec[0].is_generator,
-        cancelled=isinstance(call, Call) and call.cancelled,
+        cancelled=isinstance(call, CallRow) and call.cancelled,
         created_at=call.created_at,
     )
     return info, b""
@@ -162,12 +162,12 @@ async def explain_call(
     return answer, b""
 
 
-def _of_store(call: Call | Kept) -> list[InputReason]:
+def _of_store(call: CallRow | Kept) -> list[InputReason]:
     """What the dispatcher does not know of a call: what is done, and what waits in the store."""
     done, reasons = _done(call), list[InputReason]()
     under_way = call.under_way if isinstance(call, Kept) else 0
     waiting = call.total - done - under_way
-    if isinstance(call, Call) and call.finished_at is not None:
+    if isinstance(call, CallRow) and call.finished_at is not None:
         waiting = 0
     if waiting > 0:
         why = (
@@ -181,17 +181,17 @@ def _of_store(call: Call | Kept) -> list[InputReason]:
     return reasons
 
 
-def _done(call: Call | Kept) -> int:
+def _done(call: CallRow | Kept) -> int:
     if isinstance(call, Kept):
         return call.recorded
     return call.done if call.finished_at is None else call.total
 
 
-def _is_expired(call: Call) -> bool:
+def _is_expired(call: CallRow) -> bool:
     return call.finished_at is not None and call.finished_at + KEEP_RESULTS_S < time.time()
 
 
-async def _call(actor: Actor, call_id: str, context: Context, action: str) -> Call | Kept:
+async def _call(actor: Actor, call_id: str, context: Context, action: str) -> CallRow | Kept:
     """The call that a message names, if the actor may know of it."""
     authorise(actor, action, Target())
     found = await context.durable.outputs.find(call_id)

@@ -11,7 +11,8 @@ from ionian.protocol.tags import method_service_tag, service_tag
 
 from ..auth import Actor, Target, authorise
 from ..logfiles import Position, Query
-from ..store.schema import App, Call
+from ..store.call_rows import CallRow
+from ..store.schema import App
 from .apps import app_of, function_of
 from .containers import no_container
 from .context import Context, in_thread
@@ -104,7 +105,7 @@ async def _goes_on(call_id: str, context: Context) -> bool:
     if context.engine.app_of_call(call_id):
         return True
     found = await context.durable.outputs.find(call_id)
-    return found is not None and (not isinstance(found, Call) or found.finished_at is None)
+    return found is not None and (not isinstance(found, CallRow) or found.finished_at is None)
 
 
 async def _app_of_call(actor: Actor, call_id: str, context: Context) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, exists, func, select
 
 from ionian.protocol.batch import LOST, Batch
 
-from .calls import CHUNK, REST, SPAN
+from .call_rows import CHUNK, COLUMNS, CallRow, calls_after, calls_by_id
+from .calls import REST, SPAN
 from .database import Database
+from .rows import marks, read
 from .schema import Call, CallInputs, CallResults
 from .single_results import single_results
 
@@ -29,7 +30,7 @@ class Span(NamedTuple):
 class Waiting:
     """An unfinished call; `ended` are the columns of its results."""
 
-    call: Call
+    call: CallRow
     ended: list[Batch]
     spans: list[Span]  # the first of its inputs, at most `SPANS`
 
@@ -49,12 +50,15 @@ class UnsentCall:
 SPANS = 256
 """Descriptions of kept inputs that are read at a time."""
 
+_SIZES = "SELECT call_id, start, stop, length(payload) FROM call_inputs"
+_INPUTS = "SELECT call_id, start, columns, payload FROM call_inputs"
+
 
 @dataclass(slots=True)
 class Results:
     """Results of a call in the order of its inputs, without a gap. `expired`: they were kept and are gone."""
 
-    call: Call
+    call: CallRow
     batch: Batch | None
     expired: bool = False
 
@@ -65,14 +69,14 @@ class CallReads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, call_id: str) -> Call | None:
+    def find(self, call_id: str) -> CallRow | None:
         """A call by its id."""
         return self.find_each([call_id])[0]
 
-    def find_each(self, call_ids: Sequence[str]) -> list[Call | None]:
+    def find_each(self, call_ids: Sequence[str]) -> list[CallRow | None]:
         """Calls by their ids."""
-        with self._database.read() as session:
-            found = _calls(session, call_ids)
+        with self._database.transaction(writes=False) as connection:
+            found = calls_by_id(connection, call_ids)
         return [found.get(call_id) for call_id in call_ids]
 
     def newest(self) -> float:
@@ -82,10 +86,10 @@ class CallReads:
 
     def newest_calls(
         self, environment: str, app_id: str, function: str, status: str, limit: int
-    ) -> Sequence[Call]:
+    ) -> list[CallRow]:
         """Calls of an environment, newest first: of one app, of one function or class, that are pending, done or
         cancelled, where these are given."""
-        query = select(Call).where(Call.environment == environment)
+        query = select(*COLUMNS).where(Call.environment == environment)
         if app_id:
             query = query.where(Call.app_id == app_id)
         if function:
@@ -97,7 +101,8 @@ class CallReads:
         if status == "done":
             query = query.where(Call.finished_at.is_not(None))
         with self._database.read() as session:
-            return session.scalars(query.order_by(Call.created_at.desc()).limit(limit)).all()
+            rows = session.execute(query.order_by(Call.created_at.desc()).limit(limit))
+            return [CallRow(*row) for row in rows]
 
     def unfinished_functions(self) -> list[tuple[str, str]]:
         """The functions, with their apps, that have unfinished calls."""
@@ -134,26 +139,19 @@ class CallReads:
 
     def waiting(self, function_id: str, after: float, limit: int) -> list[Waiting]:
         """The unfinished calls of a function that were made after a moment, oldest first."""
-        query = select(Call).where(
-            Call.function_id == function_id, Call.finished_at.is_(None), Call.created_at > after
-        )
-        with self._database.read() as session:
-            return _waiting(session, session.scalars(query.order_by(Call.created_at).limit(limit)).all())
+        with self._database.transaction(writes=False) as connection:
+            return _waiting(connection, calls_after(connection, function_id, after, limit))
 
     def unfinished(self, call_ids: Sequence[str]) -> list[Waiting]:
         """Those of these that are unfinished spawned calls."""
-        found: list[Waiting] = []
-        with self._database.read() as session:
-            for at in range(0, len(call_ids), CHUNK):
-                part = Call.call_id.in_(call_ids[at : at + CHUNK])
-                query = select(Call).where(part, Call.finished_at.is_(None))
-                found += _waiting(session, session.scalars(query).all())
-        return found
+        with self._database.transaction(writes=False) as connection:
+            found = calls_by_id(connection, call_ids, unfinished=True)
+            return _waiting(connection, list(found.values()))
 
     def spans(self, call_id: str, after: int) -> list[Span]:
         """The next kept inputs of a call that begin after an index: at most `SPANS`."""
-        with self._database.read() as session:
-            return _spans(session, call_id, after)
+        with self._database.transaction(writes=False) as connection:
+            return _spans(connection, call_id, after)
 
     def inputs(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Batch]:
         """Kept inputs by their calls and first indexes."""
@@ -162,30 +160,33 @@ class CallReads:
             starts.setdefault(call_id, []).append(start)
         firsts = [call_id for call_id, of_call in starts.items() if of_call == [0]]
         found: dict[tuple[str, int], Batch] = {}
-        with self._database.read() as session:
+        with self._database.transaction(writes=False) as connection:
             for at in range(0, len(firsts), CHUNK):
-                part = CallInputs.call_id.in_(firsts[at : at + CHUNK])
-                _take(session, found, part, CallInputs.start == 0)
+                part = firsts[at : at + CHUNK]
+                _take(connection, found, f"start = 0 AND call_id IN ({marks(len(part))})", part)
             for call_id, of_call in starts.items():
-                if of_call != [0]:
-                    _take(session, found, CallInputs.call_id == call_id, CallInputs.start.in_(of_call))
+                for at in range(0, len(of_call) if of_call != [0] else 0, CHUNK):
+                    part = of_call[at : at + CHUNK]
+                    _take(
+                        connection, found, f"call_id = ? AND start IN ({marks(len(part))})", [call_id, *part]
+                    )
         return found
 
     # --- what became of them
 
     def results(self, call_id: str, start: int, limit: int, max_bytes: int) -> Results | None:
         """Results from input `start` on; None where there is no such call."""
-        with self._database.read() as session:
-            call = session.get(Call, call_id)
-            return None if call is None else _results(session, call, start, limit, max_bytes)
+        with self._database.transaction(writes=False) as connection:
+            call = calls_by_id(connection, [call_id]).get(call_id)
+            return None if call is None else _results(connection, call, start, limit, max_bytes)
 
     def results_each(self, inputs: Sequence[tuple[str, int]], max_bytes: int) -> list[Results | None]:
         """The result of each of these inputs, by call and index: as many of the first ones as have about so many bytes
         together."""
-        with self._database.read() as session:
-            calls = _calls(session, [call_id for call_id, _ in inputs])
+        with self._database.transaction(writes=False) as connection:
+            calls = calls_by_id(connection, [call_id for call_id, _ in inputs])
             single = [call_id for call_id, call in calls.items() if call.total == 1]
-            batches = single_results(session, single, max_bytes)
+            batches = single_results(connection, single, max_bytes)
             found: list[Results | None] = []
             size = 0
             for call_id, index in inputs:
@@ -194,7 +195,7 @@ class CallReads:
                     found.append(None)
                     continue
                 if call.total != 1 or index:
-                    one = _results(session, call, index, 1, max_bytes)
+                    one = _results(connection, call, index, 1, max_bytes)
                 elif call_id in batches:
                     one = _as_results(call, batches[call_id], index)
                 else:
@@ -222,27 +223,19 @@ class CallReads:
             rest = select(CallResults.payload).where(CallResults.call_id == call_id, CallResults.low == REST)
             return found, session.scalar(rest)
 
-    def children(self, parents: Sequence[str], limit: int) -> list[Call]:
+    def children(self, parents: Sequence[str], limit: int) -> list[CallRow]:
         """The calls that were made in these inputs, oldest first."""
-        found: list[Call] = []
+        found: list[CallRow] = []
         with self._database.read() as session:
             for at in range(0, len(parents), CHUNK):
-                query = select(Call).where(Call.parent.in_(parents[at : at + CHUNK]))
-                found += session.scalars(query.order_by(Call.created_at).limit(limit)).all()
+                query = select(*COLUMNS).where(Call.parent.in_(parents[at : at + CHUNK]))
+                rows = session.execute(query.order_by(Call.created_at).limit(limit))
+                found += [CallRow(*row) for row in rows]
         return found[:limit]
 
 
-def _calls(session: Session, call_ids: Sequence[str]) -> dict[str, Call]:
-    """In the order of their first mention."""
-    found: dict[str, Call] = {}
-    for at in range(0, len(call_ids), CHUNK):
-        for call in session.scalars(select(Call).where(Call.call_id.in_(call_ids[at : at + CHUNK]))):
-            found[call.call_id] = call
-    return {call_id: found[call_id] for call_id in call_ids if call_id in found}
-
-
-def _results(session: Session, call: Call, start: int, limit: int, max_bytes: int) -> Results:
-    rows = session.execute(
+def _results(connection: Connection, call: CallRow, start: int, limit: int, max_bytes: int) -> Results:
+    rows = connection.execute(
         select(CallResults.number, CallResults.columns).where(
             CallResults.call_id == call.call_id,
             CallResults.low.between(start - SPAN + 1, start + limit - 1),
@@ -250,54 +243,54 @@ def _results(session: Session, call: Call, start: int, limit: int, max_bytes: in
         )
     )
     stored = [(number, columns) for number, columns in rows]
-    return _as_results(call, _in_order(session, call, stored, start, limit, max_bytes), start)
+    return _as_results(call, _in_order(connection, call, stored, start, limit, max_bytes), start)
 
 
-def _as_results(call: Call, batch: Batch | None, start: int) -> Results:
+def _as_results(call: CallRow, batch: Batch | None, start: int) -> Results:
     return Results(call, batch, batch is None and call.finished_at is not None and call.total > start)
 
 
-def _waiting(session: Session, calls: Sequence[Call]) -> list[Waiting]:
+def _waiting(connection: Connection, calls: Sequence[CallRow]) -> list[Waiting]:
     """Single inputs, of which there may be many, are looked up together."""
     singles = [call.call_id for call in calls if call.total == 1]
     sizes: dict[str, Span] = {}
-    columns = (CallInputs.call_id, CallInputs.start, CallInputs.stop, func.length(CallInputs.payload))
     for at in range(0, len(singles), CHUNK):
-        query = select(*columns).where(CallInputs.call_id.in_(singles[at : at + CHUNK]))
-        for call_id, start, stop, size in session.execute(query):
-            sizes[call_id] = Span(start, stop, size)
+        part = singles[at : at + CHUNK]
+        for call_id, *span in read(connection, f"{_SIZES} WHERE call_id IN ({marks(len(part))})", *part):
+            sizes[call_id] = Span(*span)
     found: list[Waiting] = []
     for call in calls:
         span = sizes.get(call.call_id)
-        spans = _spans(session, call.call_id, -1) if span is None else [span]
-        found.append(Waiting(call, _ended(session, call) if call.done else [], spans))
+        spans = _spans(connection, call.call_id, -1) if span is None else [span]
+        found.append(Waiting(call, _ended(connection, call) if call.done else [], spans))
     return found
 
 
-def _ended(session: Session, call: Call) -> list[Batch]:
+def _ended(connection: Connection, call: CallRow) -> list[Batch]:
     query = select(CallResults.columns).where(CallResults.call_id == call.call_id, CallResults.low >= 0)
-    return [Batch.unpack_header(memoryview(columns)) for columns in session.scalars(query)]
+    return [Batch.unpack_header(memoryview(columns)) for columns in connection.scalars(query)]
 
 
-def _spans(session: Session, call_id: str, after: int) -> list[Span]:
+def _spans(connection: Connection, call_id: str, after: int) -> list[Span]:
     query = (
         select(CallInputs.start, CallInputs.stop, func.length(CallInputs.payload))
         .where(CallInputs.call_id == call_id, CallInputs.start > after)
         .order_by(CallInputs.start)
         .limit(SPANS)
     )
-    return [Span(start, stop, size) for start, stop, size in session.execute(query)]
+    return [Span(start, stop, size) for start, stop, size in connection.execute(query)]
 
 
-def _take(session: Session, found: dict[tuple[str, int], Batch], *where: object) -> None:
-    columns = (CallInputs.call_id, CallInputs.start, CallInputs.columns, CallInputs.payload)
-    for call_id, start, header, payload in session.execute(select(*columns).where(*where)):  # type: ignore[arg-type]
+def _take(
+    connection: Connection, found: dict[tuple[str, int], Batch], where: str, values: Sequence[str | int]
+) -> None:
+    for call_id, start, header, payload in read(connection, f"{_INPUTS} WHERE {where}", *values):
         found[call_id, start] = Batch.unpack(memoryview(header), payload)
 
 
 def _in_order(
-    session: Session,
-    call: Call,
+    connection: Connection,
+    call: CallRow,
     rows: Sequence[tuple[int, bytes]],
     start: int,
     limit: int,
@@ -311,7 +304,7 @@ def _in_order(
         for row, index in enumerate(header.index):
             if start <= index < start + limit:
                 at[index] = (number, row)
-    rest = _rest(session, call, start, limit, at)
+    rest = _rest(connection, call, start, limit, at)
     wanted: list[int] = []
     size = 0
     for index in range(start, min(start + limit, call.total)):
@@ -327,21 +320,25 @@ def _in_order(
         wanted.append(index)
     if not wanted:
         return None
-    return _gather(session, call.call_id, wanted, at, rest)
+    return _gather(connection, call.call_id, wanted, at, rest)
 
 
 def _rest(
-    session: Session, call: Call, start: int, limit: int, at: dict[int, tuple[int, int]]
+    connection: Connection, call: CallRow, start: int, limit: int, at: dict[int, tuple[int, int]]
 ) -> bytes | None:
     """How the inputs of an ended call end that have no result of their own."""
     if call.finished_at is None or len(at) == min(start + limit, call.total) - start:
         return None
     query = select(CallResults.payload).where(CallResults.call_id == call.call_id, CallResults.low == REST)
-    return session.scalar(query)
+    return connection.scalar(query)
 
 
 def _gather(
-    session: Session, call_id: str, wanted: list[int], at: dict[int, tuple[int, int]], rest: bytes | None
+    connection: Connection,
+    call_id: str,
+    wanted: list[int],
+    at: dict[int, tuple[int, int]],
+    rest: bytes | None,
 ) -> Batch:
     numbers = sorted({at[index][0] for index in wanted if index in at})
     stored: dict[int, tuple[Batch, list[bytes]]] = {}
@@ -349,7 +346,7 @@ def _gather(
         query = select(CallResults.number, CallResults.columns, CallResults.payload).where(
             CallResults.number.in_(numbers[first : first + CHUNK])
         )
-        for number, columns, payload in session.execute(query):
+        for number, columns, payload in connection.execute(query):
             batch = Batch.unpack(memoryview(columns), payload)
             stored[number] = (batch, batch.payloads())
     parts: list[tuple[int, int, int, bytes]] = []  # code, micros, attempt, payload

@@ -23,14 +23,12 @@ from sqlalchemy import (
 
 from ionian.protocol.batch import BLOB, Batch
 
+from .call_rows import CHUNK
 from .call_tries import NewTry, write_tries
 from .database import Database
 from .many import execute_many
 from .rows import marks, read
 from .schema import Call, CallInputs, CallResults
-
-CHUNK = 500
-"""Ids in one statement: a database takes a limited number of parameters."""
 
 END_STEP = 1000
 """Calls that one transaction ends, so that results of others are not kept waiting."""

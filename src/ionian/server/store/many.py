@@ -6,8 +6,9 @@ That work is half of what a spawned input costs the database's thread. SQLite's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Insert, Update
@@ -21,12 +22,15 @@ def execute_many(
     if connection.dialect.paramstyle != "qmark":
         connection.execute(statement, rows)
         return
-    text, names = _compiled(statement)
-    connection.exec_driver_sql(text, [tuple([row[name] for name in names]) for row in rows])
+    text, values = _compiled(statement)
+    connection.exec_driver_sql(text, list(map(values, rows)))
 
 
 @cache
-def _compiled(statement: Insert | Update | Delete) -> tuple[str, tuple[str, ...]]:
-    """The text of a statement, and the names of its values in the order in which it has them."""
+def _compiled(
+    statement: Insert | Update | Delete,
+) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """The text of a statement, and what takes its values from a row in the order in which it has them."""
     compiled = statement.compile(dialect=sqlite(paramstyle="qmark"))
-    return str(compiled), tuple(compiled.positiontup or ())
+    names = compiled.positiontup or []
+    return str(compiled), itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from ionian.protocol.batch import LOST, Batch
 
-from .calls import CHUNK, REST
-from .schema import CallResults
+from .call_rows import CHUNK
+from .calls import REST
+from .rows import marks, read
 
 
 class _Kept(NamedTuple):
@@ -21,10 +21,12 @@ class _Kept(NamedTuple):
     size: int
 
 
-def single_results(session: Session, call_ids: Sequence[str], max_bytes: int) -> dict[str, Batch | None]:
+def single_results(
+    connection: Connection, call_ids: Sequence[str], max_bytes: int
+) -> dict[str, Batch | None]:
     """The result of each call, None of one that has none yet: of as many of the first calls as have about so many bytes
     together."""
-    kept = _kept(session, call_ids)
+    kept = _kept(connection, call_ids)
     chosen: list[str] = []
     size = 0
     for call_id in call_ids:
@@ -32,7 +34,7 @@ def single_results(session: Session, call_ids: Sequence[str], max_bytes: int) ->
         if chosen and size > max_bytes:
             break
         chosen.append(call_id)
-    payloads = _payloads(session, [kept[call_id].number for call_id in chosen if call_id in kept])
+    payloads = _payloads(connection, [kept[call_id].number for call_id in chosen if call_id in kept])
     found: dict[str, Batch | None] = dict.fromkeys(chosen)
     for call_id in chosen:
         if (row := kept.get(call_id)) is not None and row.number in payloads:
@@ -40,25 +42,26 @@ def single_results(session: Session, call_ids: Sequence[str], max_bytes: int) ->
     return found
 
 
-def _kept(session: Session, call_ids: Sequence[str]) -> dict[str, _Kept]:
-    r = CallResults
-    query = select(r.call_id, r.number, r.low, r.columns, func.length(r.payload))
+_RESULTS = "SELECT call_id, number, low, columns, length(payload) FROM call_results"
+_PAYLOADS = "SELECT number, payload FROM call_results"
+
+
+def _kept(connection: Connection, call_ids: Sequence[str]) -> dict[str, _Kept]:
     found: dict[str, _Kept] = {}
     for at in range(0, len(call_ids), CHUNK):
-        rows = session.execute(query.where(r.call_id.in_(call_ids[at : at + CHUNK])))
-        for call_id, number, low, columns, size in rows:
-            if low != REST or call_id not in found:  # its own comes before that of all without one
-                found[call_id] = _Kept(number, low, columns, size)
+        part = call_ids[at : at + CHUNK]
+        for call_id, *kept in read(connection, f"{_RESULTS} WHERE call_id IN ({marks(len(part))})", *part):
+            row = _Kept(*kept)
+            if row.low != REST or call_id not in found:  # its own comes before that of all without one
+                found[call_id] = row
     return found
 
 
-def _payloads(session: Session, numbers: Sequence[int]) -> dict[int, bytes]:
+def _payloads(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for at in range(0, len(numbers), CHUNK):
-        query = select(CallResults.number, CallResults.payload).where(
-            CallResults.number.in_(numbers[at : at + CHUNK])
-        )
-        found.update((number, payload) for number, payload in session.execute(query))
+        part = numbers[at : at + CHUNK]
+        found.update(read(connection, f"{_PAYLOADS} WHERE number IN ({marks(len(part))})", *part))  # type: ignore[arg-type]
     return found
 
 
