@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import later
 from .arguments import app_version, environment, object_name, wrong
 from .class_definition import ClassDefinition, check, is_generator
+from .dashboard_link import OnDashboard
 from .exception import InvalidError
 from .execution import is_local
 from .function import Function, handle
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @later.fill
-class Cls:
+class Cls(OnDashboard):
     """A class whose methods run in containers. Called, it gives the handle of an object with those parameters:
 
     ```python

@@ -10,6 +10,7 @@ from . import later
 from .arguments import environment, flag, object_name, wrong
 from .arguments import tags as checked_tags
 from .blocking import Blocking, BlockingMethod
+from .dashboard_link import OnDashboard
 from .exception import ExecutionError, InvalidError, NotFoundError
 from .execution import is_importing, is_local, stop_import
 
@@ -66,7 +67,7 @@ def _lookup(
     return app
 
 
-class Deployable:
+class Deployable(OnDashboard):
     """The part of an App that is about deploys."""
 
     if TYPE_CHECKING:
@@ -157,6 +158,9 @@ class Deployable:
         from .logs import LogsManager
 
         return LogsManager(lambda: _id(self))
+
+    def _shown_id(self) -> str:
+        return _id(self)
 
     @BlockingMethod
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import config, later
 from .arguments import environment_name, flag, integer
+from .dashboard_link import OnDashboard
 from .exception import ExecutionError, InvalidError, NotFoundError, UnimplementedError
 from .execution import is_local
 from .steps import Steps, StepsMethod
@@ -60,7 +61,7 @@ class Environments:
 
 
 @later.fill
-class Environment:
+class Environment(OnDashboard):
     """A name space of apps, volumes, secrets and so on.
 
     ```python

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, ca
 
 from . import later
 from .blocking import BlockingMethod
+from .dashboard_link import OnDashboard
 from .exception import ExecutionError, InvalidError, SerializationError
 from .execution import is_local
 from .methods import ForEach, Map, Remote, RemoteGenerator, Spawn, SpawnMap, Starmap
@@ -43,7 +44,7 @@ GENERATOR = 0x20 | 0x200
 
 
 @later.fill
-class Function(Generic[P, R, L]):
+class Function(OnDashboard, Generic[P, R, L]):
     """A function that runs in containers. P are its parameters, R what a call returns, L what `.local` returns (R,
     or a coroutine for `async def`).
 

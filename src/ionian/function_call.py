@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from . import later
 from .arguments import flag, integer, number, wrong
+from .dashboard_link import OnDashboard
 from .exception import InvalidError, OutputExpiredError, TimeoutError
 from .steps import Steps, StepsMethod, run_async
 
@@ -32,7 +33,7 @@ GATHERED_AT_ONCE = 512
 
 
 @later.fill
-class FunctionCall(Generic[R]):
+class FunctionCall(OnDashboard, Generic[R]):
     """A call that the server keeps, and its results for 7 days: whoever has its id can ask for them, from any machine.
 
     ```python
@@ -68,6 +69,9 @@ class FunctionCall(Generic[R]):
     @property
     def object_id(self) -> str:
         """The call's id, `fc-…`."""
+        return self._call_id
+
+    def _shown_id(self) -> str:
         return self._call_id
 
     @StepsMethod

@@ -16,10 +16,7 @@ NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
         "web endpoints": ("sessioned forward Tunnel Server App.server"),
-        "the dashboard": (
-            "App.get_dashboard_url FunctionCall.get_dashboard_url Cls.get_dashboard_url Function.get_dashboard_url Image.get_dashboard_url Volume.get_dashboard_url "
-            "Secret.get_dashboard_url Environment.get_dashboard_url Dict.get_dashboard_url Queue.get_dashboard_url"
-        ),
+        "the dashboard": "Image.get_dashboard_url",
         "logs and statistics by call": (
             "App.stats App.info Function.stats Function.info Function.metrics Image.logs types"
         ),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from . import config, later
 from .arguments import environment, flag, integer, object_name, wrong
+from .dashboard_link import OnDashboard
 from .exception import Error, ExecutionError, InvalidError, NotFoundError, UnimplementedError
 from .execution import is_local
 from .steps import Steps, StepsMethod, run, run_async
@@ -37,7 +38,7 @@ class ObjectDetails(NamedTuple):
     created_by: str | None
 
 
-class NamedObject:
+class NamedObject(OnDashboard):
     """An object of the server, found by its name, or by its id."""
 
     _kind: ClassVar[protocol.ObjectKind]

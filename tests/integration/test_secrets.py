@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.dashboards import Visitor
 from tests.homes import Home, new_home
 from tests.integration.processes import running, server_of
 from tests.integration.test_command_line import write
@@ -310,6 +311,7 @@ def test_a_value_is_in_no_file_log_list_answer_or_command_line(tmp_path: Path) -
             assert plain.encode() in environments  # what looks would see it: of the client, which has it
             assert named.encode() not in environments  # it came by the socket
             shown += home.python("answers.py", "running", cwd=tmp_path).stdout
+            shown += "".join(Visitor.of(home).all_pages().values())
             container = json.loads(home.ionian("container", "list", "--json").stdout)[0]["Container ID"]
             home.ionian("container", "exec", container, "--", "touch", "/tmp/done")
             assert run.end() == 1
@@ -324,6 +326,7 @@ def test_a_value_is_in_no_file_log_list_answer_or_command_line(tmp_path: Path) -
         ):
             shown += home.ionian(*arguments).stdout
         shown += home.python("answers.py", cwd=tmp_path).stdout
+        shown += "".join(Visitor.of(home).all_pages().values())
         assert "required_keys" not in shown
         assert "'hiding'" in shown
         assert not any(value.decode() in shown for value in values)

@@ -21,6 +21,7 @@ from ..protocol.apps import (
     StopApp,
 )
 from . import logs as log_lines
+from .dashboard import open_page
 from .lists import ask, confirm, env_option, find_app, json_option, moment, show_table
 
 STATES = {"initializing": "starting", "detached": "ephemeral (detached)"}
@@ -85,6 +86,14 @@ def logs(app_identifier: str, function: str, container: str, environment: str, *
     """Shows what the containers of an app printed: the last 100 lines, or what the options ask for."""
     app = find_app(app_identifier, environment)
     log_lines.show(app_id=app.app_id, function=function, container_id=container, **options)
+
+
+@command.command("dashboard", short_help="Open an app's page in a browser.")
+@click.argument("app_identifier", metavar="APP")
+@env_option
+def dashboard(app_identifier: str, environment: str) -> None:
+    """Opens the page of an app in a browser, and prints a link that lets one browser in."""
+    open_page(f"/id/{find_app(app_identifier, environment).app_id}")
 
 
 @command.command("stop", short_help="Stop an app for good.")

@@ -31,6 +31,7 @@ COMMANDS = {
     "dict": "See and change dicts that the server keeps.",
     "queue": "See and change queues that the server keeps.",
     "volume": "See and change volumes and their files: ls, put, get, rm, cp.",
+    "dashboard": "Open the dashboard in a browser.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
@@ -42,7 +43,6 @@ LATER = {
         "workspaces and usage": "billing workspace",
         "more ways to build an image": "image",
         "buckets as volumes": "nfs",
-        "the dashboard": "dashboard",
         "web endpoints": "curl",
     }.items()
     for name in names.split()

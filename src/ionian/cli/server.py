@@ -34,6 +34,14 @@ STOP_S = 30.0
     "--web-port", default=0, help="The port of web endpoints; 0 takes one that is free, and keeps it."
 )
 @click.option("--domain", default="", help="Web endpoints are at LABEL hosts of it, behind a proxy of yours.")
+@click.option(
+    "--dashboard-port", default=0, help="The port of the dashboard; 0 takes one that is free, and keeps it."
+)
+@click.option(
+    "--dashboard-url",
+    default="",
+    help="Where a proxy of yours shows the dashboard: https://host, with no path.",
+)
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--delegated", is_flag=True, hidden=True)  # in a systemd unit with Delegate=yes
 @click.pass_context
@@ -46,6 +54,8 @@ def command(
     no_gpu: bool,
     web_port: int,
     domain: str,
+    dashboard_port: int,
+    dashboard_url: str,
     insecure: bool,
     delegated: bool,
 ) -> None:
@@ -66,6 +76,8 @@ def command(
         port=port,
         web_port=web_port,
         domain=domain,
+        dashboard_port=dashboard_port,
+        dashboard_url=dashboard_url,
         database=database,
         local=not no_worker,
         worker_options=["--no-gpu"] if no_gpu else [],

@@ -16,6 +16,7 @@ from ..client.output.words import count, size
 from ..exception import Error
 from ..protocol.volumes import FindVolumeUsers
 from ..volume import FileEntry, FileEntryType, Volume
+from .dashboard import open_page
 from .lists import confirm, env_option, json_option, show_table
 from .named import add_commands, said
 from .transfer import Transfer
@@ -55,6 +56,16 @@ command.commands["create"].params.append(
         help="1 or 2, as Modal has them; here they are one thing.",
     )
 )
+
+
+@command.command("dashboard", short_help="Open a volume's page in a browser.")
+@click.argument("volume_name")
+@env_option
+def dashboard(volume_name: str, environment: str) -> None:
+    """Opens the page of a volume in a browser, and prints a link that lets one browser in."""
+    with said():
+        volume = Volume.from_name(volume_name, environment_name=environment or None).hydrate()
+    open_page(f"/id/{volume.object_id}")
 
 
 @command.command("ls", short_help="List what a folder of a volume holds.")

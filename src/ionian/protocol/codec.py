@@ -8,7 +8,20 @@ from typing import Any
 
 import msgspec
 
-from . import apps, calls, environments, items, messages, objects, secrets, tokens, volumes, web, workers
+from . import (
+    apps,
+    calls,
+    dashboard,
+    environments,
+    items,
+    messages,
+    objects,
+    secrets,
+    tokens,
+    volumes,
+    web,
+    workers,
+)
 from .wire import CONTROL, pack_entry
 
 
@@ -22,7 +35,7 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
 
 
 MESSAGES = _classes(
-    messages, calls, apps, objects, items, environments, secrets, tokens, volumes, web, workers
+    messages, calls, apps, dashboard, objects, items, environments, secrets, tokens, volumes, web, workers
 )
 """Every message that may cross a stream, by the name it has there."""
 

@@ -19,6 +19,7 @@ from ..machine.state import StateFolder
 
 if TYPE_CHECKING:
     from .store import Store  # not at run time: a client makes its local token without a database library
+    from .store.schema import Token
 
 Kind = Literal["client", "worker", "container", "nobody"]
 
@@ -99,6 +100,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("PutNamedSecret", "FindSecret", "ListSecrets", "RotateMasterKey"),
             *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),
+            *("FindDashboard", "OpenDashboard"),
         }
     ),
     "worker": frozenset(
@@ -126,7 +128,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *OBJECTS,
             *VOLUMES,
             *("FindBlobs", "Blob", "ReadBlob"),
-            *("TakePart", "AwaitTaken", "FindEndpoints"),
+            *("TakePart", "AwaitTaken", "FindEndpoints", "FindDashboard"),
         }
     ),
 }
@@ -227,10 +229,7 @@ def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
         raise Refused(
             "AuthError", "the server does not know this token; check IONIAN_TOKEN, or ask for a new one"
         )
-    if row.revoked_at is not None:
-        raise Refused("AuthError", f"token {token_id} was revoked; ask for a new one")
-    if row.expires_at is not None and row.expires_at <= time.time():
-        raise Refused("AuthError", f"token {token_id} has expired; ask for a new one")
+    _check_good(row)
     kind: Kind = "worker" if row.kind == "worker" else "client"
     if role not in (kind, "blobs"):
         raise Refused("AuthError", f"expected a token for a {role}, got one for a {kind}")
@@ -238,6 +237,22 @@ def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
     if not peer_id.startswith(prefix):
         raise Refused("AuthError", f"expected the id of a {kind} ({prefix}…), got {peer_id[:40]!r}")
     return Actor(kind, peer_id, row.environment, "", token_id, next(_streams))
+
+
+def readmit(store: Store, token_id: str, peer_id: str) -> Actor:
+    """The actor of a client whose token was seen before, if it is still good. Raises Refused (AuthError)."""
+    row = store.tokens.find(token_id)
+    if row is None or row.kind != "client":
+        raise Refused("AuthError", "the server does not know this token; ask for a new one")
+    _check_good(row)
+    return Actor("client", peer_id, row.environment, "", token_id, next(_streams))
+
+
+def _check_good(row: Token) -> None:
+    if row.revoked_at is not None:
+        raise Refused("AuthError", f"token {row.token_id} was revoked; ask for a new one")
+    if row.expires_at is not None and row.expires_at <= time.time():
+        raise Refused("AuthError", f"token {row.token_id} has expired; ask for a new one")
 
 
 def container_actor(container_id: str, *, environment: str, app_id: str, restricted: bool = False) -> Actor:

@@ -40,6 +40,8 @@ class Options:
     port: int = 0  # 0: one that is free
     web_port: int = 0  # of web endpoints; 0: the one of before, or one that is free
     domain: str = ""  # their hosts are in it
+    dashboard_port: int = 0  # likewise
+    dashboard_url: str = ""  # where a proxy shows it; empty: at its own address
     database: str = ""  # a SQLAlchemy URL; empty: SQLite in the state folder
     local: bool = True  # with a worker on this machine
     idle_s: float = 0.0  # end when idle for so long; 0: never
@@ -79,6 +81,8 @@ async def _serve(options: Options) -> None:
             web_host=options.host,
             web_port=options.web_port,
             domain=options.domain,
+            dashboard_port=options.dashboard_port,
+            dashboard_url=options.dashboard_url,
         )
     except (StoreError, StateError, SecretError) as error:
         raise CannotServe(str(error)) from error
@@ -87,12 +91,17 @@ async def _serve(options: Options) -> None:
     except OSError as error:
         await server.stop()
         reason = os.strerror(error.errno) if error.errno else str(error)
+        port, option = (
+            (options.port, "--port")
+            if server.dashboard.is_open
+            else (options.dashboard_port, "--dashboard-port")
+        )
         raise CannotServe(
-            f"can't listen on {options.host}:{options.port}: {reason}; choose another --port, or end what uses it"
+            f"can't listen on {options.host}:{port}: {reason}; choose another {option}, or end what uses it"
         ) from None
     (options.state.runtime / STAY).unlink(missing_ok=True)  # of one that was killed
     announce(options.state, url, server.local_url)
-    print(f"Ionian server at {url}", flush=True)
+    print(f"Ionian server at {url}\nDashboard at {server.dashboard.url}", flush=True)
     if not options.local:
         print(
             f"A worker joins with: ionian worker --server {url} --token {local_token(options.state, 'worker')}",

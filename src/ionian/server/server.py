@@ -25,6 +25,7 @@ from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
 from .builds import WORKER_WAIT_S, Builds
 from .containers import Container
+from .dashboard import Dashboard
 from .durable import Durable
 from .engine import Engine
 from .garbage import collect_garbage
@@ -84,6 +85,8 @@ class Server:
         web_host: str = "127.0.0.1",
         web_port: int = 0,
         domain: str = "",
+        dashboard_port: int = 0,
+        dashboard_url: str = "",
     ) -> None:
         self.state = state
         self.machine = machine_id()
@@ -98,6 +101,9 @@ class Server:
         self.durable = self.context.durable = Durable(self)
         self.desk = self.context.desk = Desk(self)
         self.web = self.context.web = Web(self, host=web_host, port=web_port, domain=domain)
+        self.dashboard = self.context.dashboard = Dashboard(
+            self, host=web_host, port=dashboard_port, url=dashboard_url
+        )
         self.retention = Retention(self.store)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
@@ -135,6 +141,7 @@ class Server:
         self.retention.start()
         self.engine.counts.start()
         self.scheduler.start()
+        self.dashboard.start()
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
             self._accept, self.state.runtime / "server.sock"
@@ -170,6 +177,7 @@ class Server:
         self.scheduler.stop()
         self.retention.stop()
         await self.web.stop()
+        await self.dashboard.stop()
         await self.durable.stop()
         await self.desk.stop()
         await self.engine.replays.flush()
@@ -410,7 +418,7 @@ class Server:
     @property
     def busy(self) -> bool:
         """Whether anybody needs this server now."""
-        return bool(self.engine.clients) or bool(self.engine.specs)
+        return bool(self.engine.clients) or bool(self.engine.specs) or self.dashboard.watched
 
 
 def announce(state: StateFolder, url: str, local_url: str) -> None:

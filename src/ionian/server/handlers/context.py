@@ -22,6 +22,7 @@ from ..store.schema import App
 from .uploads import Uploads
 
 if TYPE_CHECKING:
+    from ..dashboard import Dashboard
     from ..durable import Durable
     from ..items import Desk
     from ..web import Web
@@ -119,6 +120,7 @@ class Context:
     durable: Durable = field(init=False)  # set by the server
     desk: Desk = field(init=False)  # likewise
     web: Web = field(init=False)  # likewise
+    dashboard: Dashboard = field(init=False)  # likewise
     on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
     """Called with the id of an object that is there for nobody any more."""
     unheard: set[str] = field(default_factory=set[str])

@@ -75,10 +75,11 @@ async def list_apps(actor: Actor, message: ListApps, _: bytes, context: Context)
     environment = await environment_of(actor, message.environment, context)
     apps = await in_thread(context.store.apps.listed, environment, stopped=message.stopped)
     times = await in_thread(context.store.schedules.next_of, [app.app_id for app in apps])
-    return AppList([_info(app, times.get(app.app_id, 0.0), context) for app in apps]), b""
+    return AppList([info(app, times.get(app.app_id, 0.0), context) for app in apps]), b""
 
 
-def _info(app: App, next_run_at: float, context: Context) -> AppInfo:
+def info(app: App, next_run_at: float, context: Context) -> AppInfo:
+    """An app as lists have it."""
     return AppInfo(
         app.app_id,
         app.name,

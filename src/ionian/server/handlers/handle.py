@@ -34,6 +34,7 @@ from ionian.protocol.calls import (
     ListCalls,
     UpdateAutoscaler,
 )
+from ionian.protocol.dashboard import FindDashboard, OpenDashboard
 from ionian.protocol.environments import (
     CreateEnvironment,
     DeleteEnvironment,
@@ -77,6 +78,7 @@ from .blobs import find_blobs, read_blob, write_blob
 from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get_outputs, list_calls
 from .containers import end_container, list_containers
 from .context import Context
+from .dashboard import find_dashboard, open_dashboard
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
 from .environments import (
     create_environment,
@@ -180,6 +182,8 @@ HANDLED: dict[type, Handler] = {
     TakePart: take_part,
     AwaitTaken: await_taken,
     FindEndpoints: find_endpoints,
+    FindDashboard: find_dashboard,
+    OpenDashboard: open_dashboard,
 }
 """The messages that are answered from here. Each handler authorises its actor itself: it knows the target."""
 

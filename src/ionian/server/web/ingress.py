@@ -24,6 +24,9 @@ MOST_WAITING = 1000
 
 RETRY_AFTER_S = 1
 
+COOKIES = b"ionian_dashboard_"
+"""With this the names of the dashboard's cookies begin."""
+
 CLOSE_S = 10.0
 """For so long a WebSocket's function may go on behind its client's end: then it is interrupted."""
 
@@ -218,7 +221,7 @@ def _input(scope: dict[str, Any], root: str, route: Route, body: bytes, more: bo
         "raw_path": (scope.get("raw_path") or b"").decode("latin-1"),
         "query_string": scope["query_string"].decode("latin-1"),
         "root_path": root,
-        "headers": pack_headers(scope["headers"]),
+        "headers": pack_headers(for_apps(scope["headers"])),
         "client": scope.get("client"),
         "server": scope.get("server"),
     }
@@ -227,6 +230,21 @@ def _input(scope: dict[str, Any], root: str, route: Route, body: bytes, more: bo
     args = (json.dumps(packed), body, more)
     given: tuple[Any, ...] = (args, {}, route.method) if route.method else (args, {})
     return pickle.dumps(given, protocol=4)
+
+
+def for_apps(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers without the cookies of the dashboard: browsers send them to every port of its host, and apps have one."""
+    if not any(name == b"cookie" and COOKIES in value for name, value in headers):
+        return headers
+    found: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if name == b"cookie":
+            kept = [part for part in value.split(b";") if not part.strip().startswith(COOKIES)]
+            if not kept:
+                continue
+            value = b";".join(kept).strip()
+        found.append((name, value))
+    return found
 
 
 async def refuse(scope: dict[str, Any], receive: Any, send: Any, status: int, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...machine.state import StateFolder
@@ -41,10 +42,7 @@ class Listener:
 
         from .ingress import Ingress
 
-        sock = self._socket()
-        port = sock.getsockname()[1]
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{shown}:{port}"
+        sock, self.url = listening(self._host, self._port, self._state.root / "web-port")
         config = uvicorn.Config(
             Ingress(self._web),  # pyright: ignore[reportArgumentType]
             http="httptools",
@@ -60,31 +58,10 @@ class Listener:
             timeout_graceful_shutdown=GRACE_S,
             backlog=BACKLOG,
         )
-        self._server = _quiet(config)
+        self._server = quiet(config)
         serving = self._serving = asyncio.ensure_future(self._server.serve(sockets=[sock]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.005)
-
-    def _socket(self) -> socket.socket:
-        """Where it listens: the port of before, so that addresses stay, unless another has it now."""
-        kept = self._state.root / "web-port"
-        before = int(kept.read_text()) if kept.exists() else 0
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        for port in [self._port] if self._port else [before, 0]:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind((self._host, port))
-            except OSError as error:
-                sock.close()
-                if error.errno != errno.EADDRINUSE or not port or self._port:
-                    raise
-                continue
-            sock.listen(BACKLOG)
-            if not self._port:
-                kept.write_text(str(sock.getsockname()[1]))
-            return sock
-        raise OSError(errno.EADDRINUSE, "no port is free")
 
     async def stop(self) -> None:
         """Ends it, once responses have ended or their grace is over."""
@@ -94,7 +71,30 @@ class Listener:
         await asyncio.wait([self._serving], timeout=GRACE_S + 2)
 
 
-def _quiet(config: Any) -> Any:
+def listening(host: str, wanted: int, kept: Path) -> tuple[socket.socket, str]:
+    """A socket that listens, and its URL. Its port is the one that is wanted, else that of before, so that addresses stay,
+    unless another has it now. Raises OSError where the wanted one is taken."""
+    before = int(kept.read_text()) if kept.exists() else 0
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in [wanted] if wanted else [before, 0]:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            sock.close()
+            if error.errno != errno.EADDRINUSE or not port or wanted:
+                raise
+            continue
+        sock.listen(BACKLOG)
+        found: int = sock.getsockname()[1]
+        if not wanted:
+            kept.write_text(str(found))
+        return sock, f"http://{f'[{host}]' if ':' in host else host}:{found}"
+    raise OSError(errno.EADDRINUSE, "no port is free")
+
+
+def quiet(config: Any) -> Any:
     """A server of uvicorn that leaves the process's signals alone: they are ours."""
     from contextlib import nullcontext
 

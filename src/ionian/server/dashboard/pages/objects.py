@@ -1,0 +1,39 @@
+"""`/id/…`: from the id of any object to its page, for links that programs print."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from ionian.protocol.calls import GetCallInfo
+from ionian.protocol.environments import EnvironmentInfo, FindEnvironment
+from ionian.protocol.stream import Refused
+
+from ...handlers.apps import app_of, function_of
+from ...handlers.context import in_thread
+from ..visit import Visit, go, page_route
+
+
+async def object_page(visit: Visit) -> Response:
+    """The page that shows an object, or the nearest that there is."""
+    object_id = visit.word("object_id")
+    kind = object_id.partition("-")[0]
+    if kind == "ap":
+        return go(f"/apps/{(await app_of(visit.actor, 'FindApp', object_id, visit.context)).app_id}")
+    if kind in ("fu", "cs"):
+        app_id, _ = await function_of(visit.actor, "DescribeFunction", object_id, visit.context)
+        return go(f"/apps/{app_id}")
+    if kind == "fc":
+        return go(f"/apps/{(await visit.ask(GetCallInfo(object_id))).app_id}")
+    if kind == "en":
+        found: EnvironmentInfo = await visit.ask(FindEnvironment(object_id))
+        return go(f"/e/{found.name}/apps")
+    if object_id.startswith("ta-"):
+        app_id = visit.server.app_of_container(object_id)
+        return go(f"/apps/{(await app_of(visit.actor, 'FindApp', app_id, visit.context)).app_id}")
+    row = await in_thread(visit.context.store.objects.by_id, object_id)
+    if row is None or visit.actor.environment not in ("", row.environment):
+        raise Refused("NotFoundError", f"there is nothing with the id {object_id[:80]!r}")
+    return go(f"/e/{row.environment}/apps")
+
+
+routes = [page_route("/id/{object_id}", object_page)]

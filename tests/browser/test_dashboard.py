@@ -1,0 +1,132 @@
+"""The dashboard in a real Chromium: what changes by itself, the keyboard, and a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.dashboards import link_of
+from tests.homes import Home, new_home
+
+PROGRAM = Path(__file__).parents[1] / "integration" / "programs" / "dashboard.py"
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+CALL = 'import ionian as modal; print(modal.Cls.from_name("looked-at", "Model")().predict.remote(1))'
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[Home]:
+    with new_home() as home:
+        done = home.ionian("deploy", PROGRAM, timeout_s=250)
+        assert done.returncode == 0, done.stdout
+        yield home
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("chromium is not installed: script/setup --dev does it as root")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(
+    chromium: Browser, home: Home, *, width: int = 1280, height: int = 800, dark: bool = False
+) -> Generator[Page]:
+    """A page of a person who is in; at its end nothing has failed in it."""
+    page = chromium.new_page(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+    )
+    failed: list[str] = []
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
+    page.goto(link_of(home))
+    page.wait_for_url("**/e/main/apps")
+    yield page
+    page.close()
+    assert failed == []
+
+
+def test_a_container_that_starts_appears_without_a_reload(chromium: Browser, deployed: Home) -> None:
+    with visit(chromium, deployed) as page:
+        page.get_by_role("link", name="looked-at").click()
+        page.get_by_text("it has scaled to zero").wait_for()
+        page.evaluate("window.opened = true")
+        assert deployed.python("-c", CALL).stdout == "2\n"
+        page.locator("[data-key^=ta-] .badge.ready").wait_for()
+        assert page.evaluate("window.opened")
+
+
+def test_focus_and_what_is_open_outlast_a_change(chromium: Browser, deployed: Home) -> None:
+    with visit(chromium, deployed) as page:
+        page.get_by_role("link", name="looked-at").click()
+        page.get_by_role("button", name="Stop app").click()
+        question = page.get_by_text("Stop looked-at for good?")
+        question.wait_for()
+        page.evaluate("document.getElementById('live').dataset.digest = ''")  # all is sent again
+        page.locator("#live:not([data-digest=''])").wait_for()
+        assert question.is_visible()
+        page.keyboard.press("Escape")
+        question.wait_for(state="hidden")
+
+
+def test_apps_are_found_and_opened_by_the_keyboard_alone(chromium: Browser, deployed: Home) -> None:
+    with visit(chromium, deployed) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
+        page.keyboard.press("/")
+        page.keyboard.type("nothing of that name")
+        page.get_by_role("link", name="looked-at").wait_for(state="hidden")
+        for _ in range(len("nothing of that name")):
+            page.keyboard.press("Backspace")
+        page.keyboard.type("look")
+        page.get_by_role("link", name="looked-at").wait_for()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "looked-at"
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert page.evaluate(outline) == "solid"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/apps/ap-*")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_wider_than_a_phone_in_light_or_dark(
+    chromium: Browser, deployed: Home, dark: bool
+) -> None:
+    with visit(chromium, deployed, width=390, height=844, dark=dark) as page:
+        base = page.url.partition("/e/")[0]
+        for path in ("/e/main/apps", page.get_by_role("link", name="looked-at").get_attribute("href")):
+            page.goto(f"{base}{path}")
+            page.get_by_role("heading", level=1).wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        light = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (light == "rgb(15, 15, 20)") == dark
+
+
+def test_who_comes_by_a_link_of_another_site_is_in_if_the_browser_is(
+    chromium: Browser, deployed: Home
+) -> None:
+    page = chromium.new_page()
+    page.goto(link_of(deployed))
+    page.wait_for_url("**/e/main/apps")
+    address = page.url
+    elsewhere = address.replace("127.0.0.1", "localhost").partition("/e/")[0]  # another host: another site
+    page.goto(f"{elsewhere}/static/icon.svg")
+    page.evaluate(f"location.href = {address!r}")
+    page.get_by_role("heading", name="Apps").wait_for()
+    page.close()

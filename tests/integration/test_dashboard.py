@@ -1,0 +1,271 @@
+"""The dashboard by HTTP: who comes in, what its pages show of a real app, and what its forms do."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.dashboards import Visitor, link_of
+from tests.homes import Home, new_home
+
+PROGRAM = Path(__file__).with_name("programs") / "dashboard.py"
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+
+SPAWN = """
+import sys
+import ionian as modal
+print(modal.Function.from_name("looked-at", "wait").spawn(sys.argv[1]).object_id)
+"""
+
+OPEN = """
+import sys
+import ionian as modal
+with modal.Volume.from_name("gate").batch_upload(force=True) as batch:
+    batch.put_file(sys.argv[1], "/" + sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[Home]:
+    with new_home() as home:
+        for tag in ("first", "second"):
+            text = PROGRAM.read_text().replace("x + 1", f"x + {len(tag)}")
+            (home.folder / "looked_at.py").write_text(text)
+            done = home.ionian(
+                *("deploy", home.folder / "looked_at.py", "--tag", tag),
+                timeout_s=250,
+                environment={"LOGNAME": "<b>eve</b>"},
+            )
+            assert done.returncode == 0, done.stdout
+        yield home
+
+
+@pytest.fixture
+def visitor(deployed: Home) -> Visitor:
+    return Visitor.of(deployed)
+
+
+def app_of(home: Home) -> str:
+    """The id of the app that is looked at."""
+    return json.loads(home.ionian("app", "list", "--json").stdout)[0]["App ID"]
+
+
+# --- who comes in
+
+
+def test_who_is_not_in_is_asked_for_a_token(deployed: Home) -> None:
+    nobody = Visitor(link_of(deployed).partition("/enter")[0])
+    for path in ("/", "/e/main/apps", f"/apps/{app_of(deployed)}", "/id/ap-x"):
+        answer = nobody.get(path)
+        assert answer.status == 401
+        assert "looked-at" not in answer.text
+        assert 'name="token"' in answer.text
+
+
+def test_a_link_lets_one_browser_in_once(deployed: Home) -> None:
+    link = link_of(deployed)
+    first, second = (Visitor(link.partition("/enter")[0]) for _ in range(2))
+    path = link.removeprefix(first.url)
+    assert first.get(path).status == 200
+    assert first.get("/").path == "/e/main/apps"
+    refused = second.get(path)
+    assert refused.status == 401
+    assert "has been used or is older than a minute" in refused.text
+    assert second.get("/").status == 401
+
+
+def test_a_token_lets_in_and_a_wrong_one_does_not(deployed: Home) -> None:
+    token = (deployed.folder / "run" / "client.token").read_text().strip()
+    worker = (deployed.folder / "run" / "worker.token").read_text().strip()
+    person = Visitor(link_of(deployed).partition("/enter")[0])
+    for wrong in ("", "ti-x.y", f"{token}x", worker):
+        assert person.post("/enter", {"token": wrong, "to": "/"}).status == 401
+    assert person.post("/enter", {"token": token, "to": "//evil.example"}).path == "/e/main/apps"
+    cookie = next(iter(person.jar))
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert cookie.get_nonstandard_attr("SameSite", "").lower() == "strict"
+
+
+def test_who_sends_many_wrong_tokens_has_to_wait(deployed: Home) -> None:
+    done = deployed.ionian("server", "stop")  # what was counted before is forgotten
+    assert done.returncode == 0
+    person = Visitor(link_of(deployed).partition("/enter")[0])
+    statuses = [person.post("/enter", {"token": f"ti-x.{n}", "to": "/"}).status for n in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+
+
+def test_who_leaves_is_out_though_the_cookie_was_kept(deployed: Home) -> None:
+    visitor = Visitor.of(deployed)
+    kept = next(iter(visitor.jar))
+    assert visitor.press("/e/main/apps", "/leave").status == 401
+    visitor.jar.set_cookie(kept)
+    assert visitor.get("/e/main/apps").status == 401
+
+
+def test_a_browser_stays_in_over_a_restart_of_the_server(deployed: Home, visitor: Visitor) -> None:
+    deployed.ionian("server", "stop")
+    assert link_of(deployed).startswith(visitor.url)
+    assert visitor.get("/e/main/apps").status == 200
+
+
+def test_a_revoked_token_takes_its_browsers_along(deployed: Home) -> None:
+    made = deployed.ionian("token", "new", "--name", "guest").stdout
+    token_id, secret = re.search(r"--token-id (\S+) --token-secret (\S+)", made).groups()  # type: ignore[union-attr]
+    guest = Visitor(link_of(deployed).partition("/enter")[0])
+    assert guest.post("/enter", {"token": f"{token_id}.{secret}", "to": "/"}).status == 200
+    deployed.ionian("token", "revoke", token_id, "--yes")
+    assert guest.get("/e/main/apps").status == 401
+
+
+def test_a_token_of_one_environment_sees_that_one_alone(deployed: Home) -> None:
+    deployed.ionian("environment", "create", "apart")
+    made = deployed.ionian("token", "new", "--name", "apart", "--env", "apart").stdout
+    token_id, secret = re.search(r"--token-id (\S+) --token-secret (\S+)", made).groups()  # type: ignore[union-attr]
+    guest = Visitor(link_of(deployed).partition("/enter")[0])
+    entered = guest.post("/enter", {"token": f"{token_id}.{secret}", "to": "/"})
+    assert entered.path == "/e/apart/apps"
+    assert 'href="/e/main/apps"' not in entered.text
+    assert guest.get("/e/main/apps").status == 403
+    assert guest.get(f"/apps/{app_of(deployed)}").status == 403
+    assert guest.get(f"/id/{app_of(deployed)}").status == 403
+
+
+# --- what browsers are told, and what pages elsewhere may not
+
+
+def test_every_answer_forbids_scripts_and_frames_of_others(visitor: Visitor) -> None:
+    for path in ("/e/main/apps", "/static/dashboard.js", "/nothing", "/enter?code=x"):
+        headers = visitor.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+    assert visitor.get("/e/main/apps").headers["cache-control"] == "no-store"
+
+
+def test_a_form_from_elsewhere_changes_nothing(deployed: Home, visitor: Visitor) -> None:
+    app_id = app_of(deployed)
+    page = visitor.get(f"/apps/{app_id}").text
+    word = re.search(r'name="forgery" value="(\w+)"', page)
+    assert word is not None
+    stop = f"/apps/{app_id}/stop"
+    other = visitor.url.rpartition(":")[0] + ":1"
+    assert visitor.post(stop, {"forgery": word[1]}, {}).status == 403
+    assert visitor.post(stop, {"forgery": word[1]}, {"Origin": other}).status == 403
+    cross = {"Origin": visitor.url, "Sec-Fetch-Site": "same-site"}
+    assert visitor.post(stop, {"forgery": word[1]}, cross).status == 403
+    assert visitor.post(stop, {}).status == 403
+    assert visitor.post(stop, {"forgery": "x" * 64}).status == 403
+    assert visitor.get(stop).status == 405
+    assert json.loads(deployed.ionian("app", "list", "--json").stdout)[0]["State"] == "deployed"
+
+
+def test_a_name_that_was_made_to_lead_here_is_not_answered(visitor: Visitor) -> None:
+    parts = urlsplit(visitor.url)
+    assert parts.hostname
+    with closing(http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)) as connection:
+        connection.request("GET", "/e/main/apps", headers={"Host": "evil.example"})
+        answer = connection.getresponse()
+        assert (answer.status, b"expected one of the names" in answer.read()) == (421, True)
+
+
+def test_an_app_does_not_get_the_cookie_of_the_dashboard() -> None:
+    from ionian.server.web.ingress import for_apps
+
+    ours = (b"cookie", b"a=1; ionian_dashboard_4=secret; b=2")
+    assert for_apps([(b"host", b"x"), ours]) == [(b"host", b"x"), (b"cookie", b"a=1; b=2")]
+    assert for_apps([(b"cookie", b"ionian_dashboard_4=secret")]) == []
+
+
+# --- what pages show
+
+
+def test_the_apps_are_shown_with_their_states(visitor: Visitor) -> None:
+    page = visitor.get("/e/main/apps").text
+    assert "looked-at" in page
+    assert '<span class="badge deployed">deployed</span>' in page
+    assert "team=red" in page
+    assert re.search(r'<time datetime="[^"]+06:00:00', page)  # the next run
+
+
+def test_an_app_shows_functions_versions_and_addresses(deployed: Home, visitor: Visitor) -> None:
+    page = visitor.get(f"/apps/{app_of(deployed)}").text
+    for text in ("wait", "nightly", "Model", "hello", "0 to 1 containers", "0 6 * * *", "first", "second"):
+        assert text in page
+    assert "&lt;b&gt;eve&lt;/b&gt;" in page
+    assert "<b>eve" not in page
+    assert re.search(r'href="http://127\.0\.0\.1:\d+/looked-at-hello/"', page)
+
+
+def test_a_container_that_starts_is_shown_by_a_page_that_is_open(
+    deployed: Home, visitor: Visitor, tmp_path: Path
+) -> None:
+    page = f"/apps/{app_of(deployed)}"
+    for name in ("one", "two"):
+        deployed.python("-c", SPAWN, name)
+    shown = visitor.until(page, '<span class="badge ready">ready</span>', "all 1 of its containers are busy")
+    container = re.search(r"ta-[0-9A-Z]{26}", shown)
+    assert container is not None
+    assert 'class="tile wait"' in visitor.until("/e/main/apps", "input waiting")
+    assert visitor.get(f"/id/{container[0]}").path == page
+    (tmp_path / "empty").touch()
+    for name in ("one", "two"):
+        deployed.python("-c", OPEN, tmp_path / "empty", name)
+    visitor.until(page, "<b>0</b><span>inputs running")
+    ended = visitor.press(page, f"{page}/containers/{container[0]}/end")
+    assert (ended.status, ended.path) == (200, page)
+    visitor.until(page, "it has scaled to zero")
+
+
+def test_what_is_not_there_is_said(visitor: Visitor) -> None:
+    assert visitor.get("/apps/ap-none").status == 404
+    assert visitor.get("/id/vo-none").status == 404
+    assert "there is no such page" in visitor.get("/nothing").text
+
+
+def test_an_object_says_the_address_of_its_page(deployed: Home, visitor: Visitor) -> None:
+    program = """
+import ionian as modal
+app = modal.App.lookup("looked-at")
+print(app.get_dashboard_url())
+print(modal.Function.from_name("looked-at", "wait").get_dashboard_url())
+print(modal.Cls.from_name("looked-at", "Model").get_dashboard_url())
+print(modal.Volume.from_name("gate").get_dashboard_url())
+print(modal.Dict.from_name("words", create_if_missing=True).get_dashboard_url())
+print(modal.Queue.from_name("jobs", create_if_missing=True).get_dashboard_url())
+print(modal.Environment.from_name("main").get_dashboard_url())
+"""
+    done = deployed.python("-c", program)
+    assert done.returncode == 0, done.stdout
+    addresses = done.stdout.split()
+    assert len(addresses) == 7
+    for address in addresses:
+        assert address.startswith(f"{visitor.url}/id/")
+        assert visitor.get(address.removeprefix(visitor.url)).status == 200, address
+    app_id = app_of(deployed)
+    assert visitor.get(addresses[0].removeprefix(visitor.url)).path == f"/apps/{app_id}"
+    for command in (("app", "dashboard", "looked-at"), ("volume", "dashboard", "gate")):
+        assert "/enter?code=" in deployed.ionian(*command).stdout
+
+
+# --- what its forms do
+
+
+def test_an_earlier_version_is_brought_back_and_the_app_stopped(deployed: Home, visitor: Visitor) -> None:
+    app_id = app_of(deployed)
+    page = f"/apps/{app_id}"
+    rolled = visitor.press(page, f"{page}/versions/1/rollback")
+    assert (rolled.status, rolled.path) == (200, page)
+    assert "brings back v1" in rolled.text
+    stopped = visitor.press(page, f"{page}/stop")
+    assert "stopped in the dashboard" in stopped.text
+    assert "looked-at" in visitor.get("/e/main/apps").text
