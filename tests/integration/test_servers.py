@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.homes import Home
+from tests.homes import Home, new_home
 from tests.integration.messages import fails_with
 from tests.integration.processes import running
 
+from ionian.client import local
+from ionian.exception import ConnectionError
+from ionian.machine.state import StateFolder
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import PROTOCOL, Hello
 from ionian.protocol.stream import Peer, Refused, dial
@@ -78,6 +81,21 @@ def test_a_peer_of_another_protocol_hears_both_versions(home: Home) -> None:
         f"the server is Ionian {VERSION} (protocol {PROTOCOL}), this is Ionian 9.9.9 (protocol {PROTOCOL + 1}); install "
         "the same version on both sides"
     )
+
+
+def test_a_server_that_takes_long_to_start_goes_on_and_is_there_for_who_asks_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with new_home() as home:
+        monkeypatch.setattr(local, "START_S", 0.0)
+        with pytest.raises(
+            ConnectionError, match="is not ready after 0 s; try again, for it goes on starting"
+        ):
+            local.local_server(StateFolder(home.folder))
+        monkeypatch.undo()
+        url, _ = local.local_server(StateFolder(home.folder))
+        assert url == local.running(home.folder / "run")
+        assert home.ionian("server", "status").returncode == 0
 
 
 def test_a_server_that_does_not_answer_is_named(empty: Home) -> None:

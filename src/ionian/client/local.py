@@ -14,7 +14,8 @@ from .. import config, exception
 from ..machine.state import StateFolder
 from ..version import VERSION
 
-START_S = 30.0
+START_S = 90.0
+"""For so long a server that lives may start: it takes a second of processor time, and on a busy machine it may hardly get that."""
 
 
 def find_server() -> tuple[str, str]:
@@ -29,7 +30,8 @@ def find_server() -> tuple[str, str]:
 
 
 def local_server(state: StateFolder, options: tuple[str, ...] = ()) -> tuple[str, str]:
-    """The background server of this user, started if need be. Raises ConnectionError with the end of its log."""
+    """The background server of this user, started if need be. Raises ConnectionError with the end of its log, or where it
+    takes too long; it then goes on, and the next one who asks finds it."""
     runtime = state.runtime
     url = running(runtime)
     if url is None:
@@ -107,11 +109,20 @@ def _start(state: StateFolder, options: tuple[str, ...]) -> str:
         if url is not None:
             return url
         if process.poll() is not None:
-            break
+            url = _wait_for_end(state.runtime)  # one that was started before may have been slower only
+            if url is not None:
+                return url
+            raise exception.ConnectionError(
+                "the server on this machine did not start; its last words:\n" + _last_words(log, start)
+            )
         time.sleep(0.01)
+    raise exception.ConnectionError(
+        f"the server on this machine is not ready after {START_S:g} s; try again, for it goes on starting (process "
+        f"{process.pid}, log {log})"
+    )
+
+
+def _last_words(log: Path, start: int) -> str:
     with open(log, "rb") as file:
         file.seek(start)
-        tail = file.read().decode(errors="replace").strip().splitlines()[-10:]
-    raise exception.ConnectionError(
-        "the server on this machine did not start; its last words:\n" + "\n".join(tail)
-    )
+        return "\n".join(file.read().decode(errors="replace").strip().splitlines()[-10:])
