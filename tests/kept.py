@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+from ionian.image_steps import Step
 from ionian.local_files import LocalFile
-from ionian.protocol.spec import FileRef
+from ionian.protocol.images import ImageInfo
+from ionian.protocol.spec import FileRef, ImageSpec
 from ionian.secret import Secret
 from ionian.volume import Volume
 
@@ -24,6 +26,9 @@ class Kept:
 
     def content(self, content: bytes, /) -> str:
         return hashlib.sha256(content).hexdigest()
+
+    def image(self, step: Step, /) -> ImageInfo:
+        return ImageInfo(step.args[1], "main", image=ImageSpec())
 
     def secret(self, secret: Secret, /) -> str:
         return ",".join(secret.values)

@@ -13,6 +13,7 @@ from .image_commands import CommandSteps
 from .image_dockerfile import DockerfileSteps
 from .image_files import SOURCE_ROOT, FileSteps
 from .image_function import FunctionSteps
+from .image_objects import ImageObjects
 from .image_packages import PackageSteps
 from .image_registries import RegistryImages
 from .image_steps import Step, python_version
@@ -33,7 +34,9 @@ __all__ = ["SOURCE_ROOT", "Image"]
 
 
 @later.fill
-class Image(RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FunctionSteps, FileSteps):
+class Image(
+    ImageObjects, RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FunctionSteps, FileSteps
+):
     """What containers hold. Each method returns a new image that stands on this one; nothing is built before an app
     that uses it runs, and each step is built once.
 

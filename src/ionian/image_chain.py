@@ -24,6 +24,8 @@ class Chain:
 
     steps: tuple[Step, ...]
     mount_sources: tuple[LocalFile | LocalFolder, ...]
+    known_id: str  # the server's, once it is built or found; else ""
+    tried_id: str  # the same, from the begin of a build on
     import_error: Exception | None  # in a container: what failed inside `with image.imports()`
 
     def itself(self) -> Image:
@@ -43,6 +45,7 @@ def made(steps: tuple[Step, ...], mounts: tuple[LocalFile | LocalFolder, ...]) -
     image = Image.__new__(Image)
     image.steps = steps
     image.mount_sources = mounts
+    image.known_id = image.tried_id = ""
     image.import_error = None
     return image
 

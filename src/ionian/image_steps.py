@@ -12,6 +12,7 @@ from .secret import secret_list
 
 if TYPE_CHECKING:
     from .image_function import BuildFunction
+    from .protocol.images import ImageInfo
     from .protocol.spec import DockerLine, FileRef, GpuRequest, Instruction, Op
     from .secret import Secret
     from .volume import Volume
@@ -29,6 +30,10 @@ class Server(Protocol):
 
     def content(self, content: bytes, /) -> str:
         """Keeps content that is no file; its digest."""
+        ...
+
+    def image(self, step: Step, /) -> ImageInfo:
+        """The image that was built before and that this step begins with."""
         ...
 
     def secret(self, secret: Secret, /) -> str:
@@ -59,6 +64,9 @@ class Step(NamedTuple):
         """The step as the protocol says it."""
         from .protocol.spec import Instruction, Resources, VolumeMount
 
+        if self.op == "FROM" and self.args[0] in ("image", "named"):
+            known = server.image(self)
+            return Instruction("FROM", ["image", known.image_id], image=known.image)
         made = Instruction(
             op=self.op,
             args=list(self.args),

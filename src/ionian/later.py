@@ -18,21 +18,19 @@ NAMES: dict[str, str] = {
         "web endpoints": ("sessioned forward Tunnel Server App.server"),
         "the dashboard": "Image.get_dashboard_url",
         "logs and statistics by call": (
-            "App.stats App.info Function.stats Function.info Function.metrics Image.logs types"
+            "App.stats App.info Function.stats Function.info Function.metrics types"
         ),
         "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
         "buckets as volumes": "CloudBucketMount NetworkFileSystem",
         "more ways to build an image": (
-            "Image.build "
-            "Image.from_id Image.from_name Image.hydrate "
             "Image.micromamba Image.micromamba_install "
-            "Image.pip_install_private_repos Image.poetry_install_from_file Image.publish"
+            "Image.pip_install_private_repos Image.poetry_install_from_file"
         ),
         "clusters": "Cluster clustered experimental",
         "workspaces and usage": "Environment.apps Environment.billing Workspace billing",
         "roles": "Environment.members Environment.roles",
         "connections by hand": (
-            "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client Image.object_id"
+            "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client"
         ),
         "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
@@ -82,6 +80,10 @@ PARAMETERS: dict[str, str] = {
         "FunctionCall.from_id": {"connections by hand": "client"},
         "FunctionCall.hydrate": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
+        "Image.from_id": {"connections by hand": "client"},
+        "Image.from_name": {"connections by hand": "client"},
+        "Image.hydrate": {"connections by hand": "client"},
+        "Image.publish": {"experiments": "experimental_options", "connections by hand": "client"},
         "Image.from_aws_ecr": {"more ways to build an image": "add_python kwargs"},
         "Image.from_gcp_artifact_registry": {"more ways to build an image": "add_python kwargs"},
         "Image.from_registry": {"more ways to build an image": "add_python kwargs"},

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..exception import InvalidError, ResourceExhaustedError
+from ..image_objects import found
 from ..protocol.apps import (
-    BuildImage,
     CheckResources,
     Deploy,
     FindVolume,
@@ -26,7 +24,8 @@ from ..protocol.apps import (
     SecretKept,
 )
 from ..protocol.calls import AppFunctions
-from ..protocol.ids import derived_id, new_id
+from ..protocol.ids import new_id
+from ..protocol.images import image_id_of
 from ..protocol.spec import (
     Batching,
     Concurrency,
@@ -41,16 +40,20 @@ from ..protocol.spec import (
 from ..protocol.tags import shown
 from ..protocol.variants import without_minimum
 from ..secret import request_of
+from ..steps import run
 from . import no_gpu
 from .entry import import_name
-from .output.words import count, duration, size
+from .images import built
+from .output.words import count, size
 from .source import source_files
 
 if TYPE_CHECKING:
     from ..app import App
     from ..function import Function
+    from ..image_steps import Step
     from ..link import Link
     from ..local_files import LocalFile
+    from ..protocol.images import ImageInfo
     from ..secret import Secret
     from ..volume import Volume
     from .output.report import Report
@@ -92,6 +95,7 @@ class Publication:
         self._deploy = deploy
         self._sources: dict[str, list[FileRef]] = {}
         self._secrets: dict[int, str] = {}
+        self._known_images: dict[int, ImageInfo] = {}
         self._volumes: dict[tuple[str, str], str] = {}
         self._resources: dict[str, Resources] = {}
 
@@ -104,6 +108,8 @@ class Publication:
         }  # may be refused: before builds
         images = self._images(functions)
         built = self._build(dict(images.values()))
+        for function in functions:
+            function.image.known_id = function.image.tried_id
         self._check_pythons(functions, {key: built[image_id].python for key, (image_id, _) in images.items()})
         for function in functions:  # before any is pickled: they may refer to each other
             function.function_id = self._known.get(function.tag) or new_id("fu")
@@ -160,23 +166,16 @@ class Publication:
                         step.resources = None if step.op != "CALL" else without_gpus(step.resources)
                 if key[1]:  # installs nothing where the image has it, in whatever version
                     spec.instructions.append(Instruction("PIP", ["fastapi"]))
-                found[key] = (image_id(spec), spec)
+                else:
+                    function.image.tried_id = image_id_of(spec)
+                found[key] = (image_id_of(spec), spec)
         return found
 
     def _build(self, images: dict[str, ImageSpec]) -> dict[str, ImageBuilt]:
         """Sees to it that the images are there, all at once. Raises the first failure."""
-        report = self._report
 
         def build(image_id: str) -> ImageBuilt:
-            begun = time.monotonic()
-            try:
-                answer, _ = self._link.request(BuildImage(self._app_id, image_id, images[image_id]))
-            finally:
-                if report is not None:
-                    report.end_builds(image_id)
-            if report is not None and not answer.cached:
-                report.say(f"✓ Image built in {duration(time.monotonic() - begun)}")
-            return answer
+            return built(self._link, self._app_id, image_id, images[image_id], self._report)
 
         return dict(zip(images, all_at_once(build, list(images)), strict=True))
 
@@ -284,6 +283,12 @@ class Publication:
         """The same for content that is no file; its digest."""
         return self._uploader.content(content)
 
+    def image(self, step: Step, /) -> ImageInfo:
+        """The image that was built before and that a step names."""
+        if id(step) not in self._known_images:
+            self._known_images[id(step)] = run(found(step))
+        return self._known_images[id(step)]
+
     def secret(self, secret: Secret, /) -> str:
         """The id of a secret, kept with the app where it has no name."""
         if id(secret) not in self._secrets:
@@ -365,11 +370,6 @@ def less_than(asked: Resources, given: Resources) -> str:
     if given.memory_mib < asked.memory_mib:
         parts.append(f"{given.memory_mib} of {asked.memory_mib} MiB of memory")
     return " and ".join(parts)
-
-
-def image_id(spec: ImageSpec) -> str:
-    """The id of an image: equal specs have equal ids."""
-    return derived_id("im", json.dumps(asdict(spec), sort_keys=True, separators=(",", ":")))
 
 
 def pickled(function: Callable[..., Any]) -> bytes:

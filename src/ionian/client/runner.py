@@ -50,13 +50,22 @@ def run_app(
 class AppRun:
     """One run of an app."""
 
-    def __init__(self, app: App, name: str, *, detach: bool, environment: str, link: Link | None) -> None:
+    def __init__(
+        self,
+        app: App,
+        name: str,
+        *,
+        detach: bool = False,
+        environment: str,
+        link: Link | None = None,
+        quiet: bool = False,
+    ) -> None:
         self._app = app
         self._name = name
         self._detach = detach
         self._environment = environment
         self._link = link
-        self._report = output.current()
+        self._report = None if quiet else output.current()
         self._ignore: Callable[[], None] = lambda: None  # ends what the report hears
         self._app_id = ""
         self._begun = 0.0

@@ -34,6 +34,7 @@ class StateFolder:
     root/images/         a worker's layers, shared by the workers of this user
     root/workers/NAME/   what else a worker keeps
     root/applogs/AP-ID/  what containers wrote
+    root/buildlogs/ENV/  what builds of images printed
     root/logs/           what background processes print
     root/run/            locks, sockets, tokens, server.json
     ```
@@ -79,6 +80,11 @@ class StateFolder:
     def app_logs(self) -> Path:
         """What containers wrote: a folder an app."""
         return self._folder("applogs")
+
+    @property
+    def build_logs(self) -> Path:
+        """What builds of images printed: a folder an environment."""
+        return self._folder("buildlogs")
 
     @property
     def logs(self) -> Path:

@@ -407,6 +407,7 @@ class ImageBuilt:
     python: str  # "3.11", or "" where the image has no Python
     seconds: float = 0.0
     cached: bool = False
+    size: int = 0  # bytes on the disk of its layers
 
 
 @dataclass
@@ -421,6 +422,7 @@ class BuildStep:
     )
     state: Literal["start", "cached", "done", "log", "source"]
     seconds: float = 0.0
+    size: int = 0  # bytes on the disk of the layer that it made, for "done"
 
 
 @dataclass

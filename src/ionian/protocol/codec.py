@@ -13,6 +13,7 @@ from . import (
     calls,
     dashboard,
     environments,
+    images,
     items,
     messages,
     objects,
@@ -35,7 +36,19 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
 
 
 MESSAGES = _classes(
-    messages, calls, apps, dashboard, objects, items, environments, secrets, tokens, volumes, web, workers
+    messages,
+    calls,
+    apps,
+    dashboard,
+    objects,
+    items,
+    environments,
+    images,
+    secrets,
+    tokens,
+    volumes,
+    web,
+    workers,
 )
 """Every message that may cross a stream, by the name it has there."""
 

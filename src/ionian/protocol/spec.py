@@ -63,6 +63,7 @@ class Instruction:
 
     FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] (or "gcp", "ecr"), ["scratch", ""], or
     ["stage", "0"]: what an earlier FROM of the same image began. With several the image is what the last one began.
+    ["image", "im-…"]: an image that was built before; `image` says how, for a worker that lacks it.
     RUN: one shell command. COPY: args = [destination]; `files` lie below it. ENV: args = [key, value, key, value…].
     PIP: `files` are what its arguments name (requirements files), relative to the folder it runs in.
     SYNC: `files` are the project's pyproject.toml and, where it has one, uv.lock.
@@ -81,6 +82,7 @@ class Instruction:
     resources: Resources | None = None  # what it asks for, where that is more than a build has anyway
     timeout_s: float = 0.0  # 0: as long as it takes
     uv_version: str = ""  # of PIP and SYNC: the uv that resolves; "": the worker's own
+    image: ImageSpec | None = None  # of FROM image
 
 
 @dataclass

@@ -66,6 +66,14 @@ OBJECTS = frozenset(
 VOLUMES = frozenset({"ListFiles", "ReadFile", "FindExisting", "PutFiles", "RemoveFile", "CopyFiles"})
 """What concerns the files of volumes."""
 
+IMAGES = frozenset(
+    {
+        *("FindImage", "ListImages", "PublishImage", "ReadImageLogs"),
+        *("ListImageNames", "ReadImageName", "DeleteImageName"),
+    }
+)
+"""What concerns images that were built."""
+
 ALLOWED: dict[Kind, frozenset[str]] = {
     "nobody": frozenset({"Hello"}),
     "client": frozenset(
@@ -89,6 +97,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             "ExecTaken",
             *OBJECTS,
             *VOLUMES,
+            *IMAGES,
             *(
                 "FindEnvironment",
                 "ListEnvironments",

@@ -7,11 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from ..protocol.apps import BuildImage, BuildStep, ImageBuilt
-from ..protocol.spec import Resources
+from ..protocol.images import every_instruction, known_image
+from ..protocol.spec import ImageSpec, Resources
 from ..protocol.stream import ConnectionLost, Peer, Refused
 from ..protocol.workers import MakeImage, StopImage
 from . import owners
+from .build_logs import BuildLog
 from .handlers.apps import app_of
+from .handlers.images import check_images
+from .handlers.objects import name_of
 from .handlers.specs import check_secrets, check_volumes
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ class Builds:
         self._running: dict[str, asyncio.Task[ImageBuilt]] = {}
         self._listeners: dict[str, set[Session]] = {}
         self._history: dict[str, list[BuildStep]] = {}
+        self._logs: dict[str, BuildLog] = {}
 
     async def build(self, message: BuildImage, session: Session) -> ImageBuilt:
         """The image, once it is there. Raises Refused (ImageBuildError)."""
@@ -64,6 +69,8 @@ class Builds:
         if step.image_id not in self._running:
             return
         self._history.setdefault(step.image_id, []).append(step)
+        if (log := self._logs.get(step.image_id)) is not None:
+            log.heard(step)
         for session in self._listeners.get(step.image_id, ()):
             session.send(step)
 
@@ -76,14 +83,45 @@ class Builds:
     def _forget(self, image_id: str) -> None:
         self._running.pop(image_id, None)
         self._history.pop(image_id, None)
+        self._logs.pop(image_id, None)
         self._listeners.pop(image_id, None)
         self._server.engine.dispatcher.image_building(image_id, False)
 
     async def _make(self, message: BuildImage, session: Session) -> ImageBuilt:
-        started = time.monotonic()
-        app = await app_of(session.actor, "BuildImage", message.app_id, self._server.context)
-        await asyncio.to_thread(check_volumes, app, message.image, self._server.context)
+        """Has it made, and writes down what came of it."""
+        context = self._server.context
+        app = await app_of(session.actor, "BuildImage", message.app_id, context)
+        await asyncio.to_thread(check_images, message.image_id, message.image, context, session.actor)
+        await asyncio.to_thread(check_volumes, app, message.image, context)
         secrets = await self._secrets(message, app, session)
+        by = await name_of(session.actor, context)
+        log = self._logs[message.image_id] = context.build_logs.begin(app.environment, message.image)
+        images, named = context.store.images, (app.environment, message.image_id)
+        spec = known_spec(message.image)
+        try:
+            built = await self._made(message, app, secrets)
+        except Refused as refused:
+            log.failed()
+            await asyncio.to_thread(images.failed, *named, spec, app=app.name, by=by, error=refused.message)
+            raise
+        except asyncio.CancelledError:
+            log.failed()
+            raise
+        await asyncio.to_thread(
+            images.built,
+            *named,
+            spec,
+            app=app.name,
+            by=by,
+            seconds=built.seconds,
+            python=built.python,
+            size=built.size,
+            cached=built.cached,
+        )
+        return built
+
+    async def _made(self, message: BuildImage, app: App, secrets: dict[str, dict[str, str]]) -> ImageBuilt:
+        started = time.monotonic()
         for _ in range(TRIES):
             worker, guest = await self._place(message)
             devices = guest.reservation.devices if guest is not None else []
@@ -109,7 +147,9 @@ class Builds:
         """The worker that builds it, and the GPUs that are held for it there meanwhile. Waits until some are free."""
         engine = self._server.engine
         worker = await engine.any_worker(WORKER_WAIT_S)
-        asked = [step.resources.gpus for step in message.image.instructions if step.resources is not None]
+        asked = [
+            step.resources.gpus for step in every_instruction(message.image) if step.resources is not None
+        ]
         asked = [gpus for gpus in asked if gpus]
         if not asked:
             return worker, None
@@ -133,7 +173,17 @@ class Builds:
 
     async def _secrets(self, message: BuildImage, app: App, session: Session) -> dict[str, dict[str, str]]:
         wanted = {secret for step in message.image.instructions for secret in step.secret_ids}
-        if not wanted:
-            return {}
-        await asyncio.to_thread(check_secrets, app, wanted, self._server.context, session.actor)
-        return await self._server.open_secrets(message.app_id, sorted(wanted))
+        opened: dict[str, dict[str, str]] = {}
+        below = {secret for step in every_instruction(message.image) for secret in step.secret_ids} - wanted
+        if below:  # of an image that is there already, most likely
+            opened = await self._server.open_build_secrets(message.app_id, sorted(below))
+        if wanted:
+            await asyncio.to_thread(check_secrets, app, wanted, self._server.context, session.actor)
+            opened |= await self._server.open_secrets(message.app_id, sorted(wanted))
+        return opened
+
+
+def known_spec(image: ImageSpec) -> ImageSpec:
+    """How an image is built: of one that is a known image and nothing else, that one's steps."""
+    below = image.instructions[0].image if known_image(image) is not None else None
+    return image if below is None else below

@@ -15,6 +15,7 @@ from ..protocol import workers
 from ..protocol.apps import ContainerNews, Log, ResourcesChecked
 from ..protocol.batch import Batch
 from ..protocol.calls import OpenCall
+from ..protocol.images import every_instruction
 from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused
 from ..protocol.tags import shown
@@ -458,4 +459,4 @@ class Engine:
 
 def build_secrets(spec: FunctionSpec) -> list[str]:
     """The secrets that the steps of a function's image have."""
-    return sorted({each for step in spec.image.instructions for each in step.secret_ids})
+    return sorted({each for step in every_instruction(spec.image) for each in step.secret_ids})

@@ -25,7 +25,8 @@ def collect_garbage(store: Store, blobs: BlobStore) -> int:
         keep=store.blob_grants.all_digests()
         | store.old_calls.blobs()
         | store.failed_inputs.blobs()
-        | store.old_items.blobs(),
+        | store.old_items.blobs()
+        | store.images.blobs(),
         budget_bytes=budget,
         max_age_s=MAX_AGE_S,
         min_age_s=MIN_AGE_S,

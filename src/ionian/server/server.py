@@ -276,6 +276,7 @@ class Server:
 
     def _purge_logs(self) -> None:
         self.context.logbook.files.purge([app.app_id for app in self.store.apps.live()])
+        self.context.build_logs.purge()
 
     def _purge_counts(self) -> None:
         while self.store.counts.purge(int(time.time() - KEEP_COUNTS_S) // 60):

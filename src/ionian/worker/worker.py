@@ -275,8 +275,9 @@ class Worker:
         except asyncio.CancelledError:
             stream.refuse(request, "ImageBuildError", "the build was stopped, for nobody waited for it")
             raise
+        size = await asyncio.to_thread(self.images.size_of, built)
         seconds = time.monotonic() - started
-        stream.reply(request, ImageBuilt(message.image_id, built.python_version, seconds, cached))
+        stream.reply(request, ImageBuilt(message.image_id, built.python_version, seconds, cached, size))
 
     # --- for its containers
 

@@ -12,8 +12,9 @@ from ionian.protocol.apps import CreateApp, PublishApp
 from ionian.protocol.batch import OK, Batch
 from ionian.protocol.calls import GetOutputs, Outputs, Spawn
 from ionian.protocol.ids import new_id
+from ionian.protocol.images import image_id_of
 from ionian.protocol.messages import Hello
-from ionian.protocol.spec import FunctionSpec, Resources, RetryPolicy, Scaling
+from ionian.protocol.spec import FunctionSpec, ImageSpec, Resources, RetryPolicy, Scaling
 from ionian.protocol.stream import Peer, dial
 from ionian.protocol.wire import INPUTS, RESULTS, RUN
 from ionian.protocol.workers import (
@@ -189,7 +190,7 @@ class World:
             "f",
             "m",
             "f",
-            image_id="im-" + "A" * 26,
+            image_id=image_id_of(ImageSpec()),
             resources=Resources(cpu_milli=1000),
             scaling=Scaling(max_containers=max_containers),
             retries=retries,

@@ -15,8 +15,9 @@ from ionian.protocol.batch import Batch
 from ionian.protocol.calls import CloseCalls, FindFunction, OpenCall
 from ionian.protocol.codec import encode
 from ionian.protocol.ids import new_id
+from ionian.protocol.images import image_id_of
 from ionian.protocol.messages import Hello
-from ionian.protocol.spec import FunctionSpec, Resources, Scaling
+from ionian.protocol.spec import FunctionSpec, ImageSpec, Resources, Scaling
 from ionian.protocol.stream import Peer, Refused, dial
 from ionian.protocol.wire import INPUTS, pack_entry
 from ionian.protocol.workers import (
@@ -110,7 +111,7 @@ class World:
             "f",
             "m",
             "f",
-            image_id="im-" + "A" * 26,
+            image_id=image_id_of(ImageSpec()),
             resources=resources,
             scaling=Scaling(max_containers=1),
         )

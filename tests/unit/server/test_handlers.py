@@ -10,11 +10,13 @@ from tests.unit.server.answering import Server
 from ionian.protocol.apps import CreateApp, FindVolume, PublishApp, PutSecret, StopApp
 from ionian.protocol.calls import FindFunction
 from ionian.protocol.ids import new_id
+from ionian.protocol.images import image_id_of
 from ionian.protocol.messages import Blob
 from ionian.protocol.spec import (
     FileRef,
     FunctionSpec,
     GpuRequest,
+    ImageSpec,
     Instruction,
     Resources,
     Scaling,
@@ -29,7 +31,9 @@ from ionian.server.store.schema import App
 
 
 def function(tag: str = "f", **fields: Any) -> FunctionSpec:
-    return replace(FunctionSpec(new_id("fu"), tag, "module", tag, image_id="im-" + "A" * 26), **fields)
+    return replace(
+        FunctionSpec(new_id("fu"), tag, "module", tag, image_id=image_id_of(ImageSpec())), **fields
+    )
 
 
 def refused(server: Server, message: Any, text: str, *, actor: Actor | None = None) -> str:

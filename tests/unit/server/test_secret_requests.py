@@ -11,6 +11,7 @@ from tests.unit.server.answering import Server
 from ionian.protocol.apps import PublishApp
 from ionian.protocol.environments import CreateEnvironment, DeleteEnvironment, UpdateEnvironment
 from ionian.protocol.ids import new_id
+from ionian.protocol.images import image_id_of
 from ionian.protocol.objects import (
     CreateEphemeral,
     CreateObject,
@@ -27,14 +28,14 @@ from ionian.protocol.secrets import (
     RotateMasterKey,
     SecretInfo,
 )
-from ionian.protocol.spec import FunctionSpec
+from ionian.protocol.spec import FunctionSpec, ImageSpec
 from ionian.protocol.stream import Refused
 from ionian.server.auth import Actor
 from ionian.server.master_key import KeyRing, MasterKey, SecretError
 from ionian.server.secrets import Secrets
 
 OF_DEV = Actor("client", new_id("cl"), "dev", stream=2)
-IMAGE = "im-01JDZX0000000000000000000Z"
+IMAGE = image_id_of(ImageSpec())
 
 
 def put(server: Server, name: str = "s", how: Any = "create", where: str = "", **values: str) -> ObjectInfo:

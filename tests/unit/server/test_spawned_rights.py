@@ -12,8 +12,9 @@ from ionian.protocol.apps import CreateApp, Deploy, PublishApp
 from ionian.protocol.batch import BLOB, LOST, Batch
 from ionian.protocol.calls import CancelCall, ExplainCall, GetCallGraph, GetCallInfo, GetOutputs, Spawn
 from ionian.protocol.ids import new_id
+from ionian.protocol.images import image_id_of
 from ionian.protocol.messages import Hello
-from ionian.protocol.spec import FunctionSpec, Resources, Scaling
+from ionian.protocol.spec import FunctionSpec, ImageSpec, Resources, Scaling
 from ionian.protocol.stream import Refused, dial
 from ionian.protocol.wire import INPUTS
 from ionian.server.auth import Actor, admit_token
@@ -26,7 +27,7 @@ def spec(tag: str) -> FunctionSpec:
         tag,
         "m",
         tag,
-        image_id="im-" + "A" * 26,
+        image_id=image_id_of(ImageSpec()),
         resources=Resources(cpu_milli=1000),
         scaling=Scaling(max_containers=1),
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ionian import faults
 from ionian.protocol.apps import AppCreated, AppUsage, CreateApp, Deploy, PublishApp, StopApp
 from ionian.protocol.calls import AppFunctions
-from ionian.protocol.spec import FunctionSpec
+from ionian.protocol.spec import FunctionSpec, ImageSpec
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
@@ -18,6 +18,7 @@ from ..store.functions import AppIsOver, FunctionIdTaken
 from ..store.schema import App
 from ..store.versions import digests_of
 from .context import Context, in_thread
+from .images import check_images
 from .names import check_id, check_name, check_tags, check_version_tag, check_word, environment_of
 from .specs import check_references, check_specs
 
@@ -95,6 +96,11 @@ def _check(app: App, specs: Sequence[FunctionSpec], context: Context, actor: Act
     """Refuses functions that can't be. Blocks: an app may have ten thousand, and a schedule takes milliseconds."""
     check_specs(specs)
     check_references(app, specs, context, actor)
+    checked: dict[str, ImageSpec] = {}
+    for spec in specs:
+        if checked.get(spec.image_id) != spec.image:
+            check_images(spec.image_id, spec.image, context, actor)
+            checked[spec.image_id] = spec.image
 
 
 async def _deploy(

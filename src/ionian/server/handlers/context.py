@@ -14,6 +14,7 @@ from ionian.protocol.spec import FunctionSpec, Resources
 
 from ...machine.state import StateFolder
 from ..blobs import BlobStore
+from ..build_logs import BuildLogs
 from ..logbook import LogBook
 from ..offers import Offers
 from ..secrets import Secrets
@@ -117,6 +118,7 @@ class Context:
     uploads: Uploads = field(default_factory=Uploads)
     offers: Offers = field(default_factory=Offers)
     logbook: LogBook = field(init=False)
+    build_logs: BuildLogs = field(init=False)
     durable: Durable = field(init=False)  # set by the server
     desk: Desk = field(init=False)  # likewise
     web: Web = field(init=False)  # likewise
@@ -132,6 +134,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.logbook = LogBook(self.state.app_logs)
+        self.build_logs = BuildLogs(self.state.build_logs)
 
     @contextmanager
     def telling(self, app_id: str) -> Generator[None]:

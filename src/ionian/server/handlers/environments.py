@@ -139,6 +139,7 @@ async def delete_all_of(name: str, context: Context) -> None:
             faults.reach("environment.stopped")
         volumes = await in_thread(context.store.volumes.ids_of, name)
         await in_thread(_remove_folders, context, volumes, [app.app_id for app in apps])
+        await in_thread(remove_folder, context.state.build_logs / name)
         for object_id in await in_thread(context.store.objects.ids_of, name):
             await delete_content(object_id, context)
         if faults.ARMED:

@@ -42,6 +42,15 @@ from ionian.protocol.environments import (
     ListEnvironments,
     UpdateEnvironment,
 )
+from ionian.protocol.images import (
+    DeleteImageName,
+    FindImage,
+    ListImageNames,
+    ListImages,
+    PublishImage,
+    ReadImageLogs,
+    ReadImageName,
+)
 from ionian.protocol.items import MeasureQueue, PeekQueue, ReadDict
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.objects import (
@@ -88,6 +97,15 @@ from .environments import (
     update_environment,
 )
 from .functions import bind_function, describe_function, find_function
+from .images import (
+    delete_image_name,
+    find_image,
+    list_image_names,
+    list_images,
+    publish_image,
+    read_image_logs,
+    read_image_name,
+)
 from .items import measure_queue, peek_queue, read_dict
 from .logs import read_logs
 from .objects import (
@@ -153,6 +171,13 @@ HANDLED: dict[type, Handler] = {
     ListObjects: list_objects,
     DeleteObject: delete_object,
     RenameObject: rename_object,
+    FindImage: find_image,
+    ListImages: list_images,
+    PublishImage: publish_image,
+    ListImageNames: list_image_names,
+    ReadImageName: read_image_name,
+    DeleteImageName: delete_image_name,
+    ReadImageLogs: read_image_logs,
     ReadDict: read_dict,
     PeekQueue: peek_queue,
     MeasureQueue: measure_queue,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from posixpath import normpath
 
 from ionian.machine.beneath import BadPath, parts_of
+from ionian.protocol.images import every_instruction
 from ionian.protocol.spec import FunctionSpec, ImageSpec
 from ionian.protocol.stream import Refused
 
@@ -182,7 +183,7 @@ def check_references(
 
 def check_volumes(app: App, image: ImageSpec, context: Context) -> None:
     """Refuses an image with steps that no worker may carry out: volumes of another environment, absurd paths. Blocks."""
-    for step in image.instructions:
+    for step in every_instruction(image):
         for mount in step.volumes:
             if not _absolute(mount.path) or mount.path == "/":
                 raise Refused(

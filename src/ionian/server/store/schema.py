@@ -281,6 +281,39 @@ class SealedKey(Row):
     wrapped_key: Mapped[bytes]
 
 
+class Image(Row):
+    """An image that was built for an environment, or whose last build failed; `spec` is its protocol.spec.ImageSpec as JSON."""
+
+    __tablename__ = "images"
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    image_id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # one of protocol.images.ImageState
+    spec: Mapped[str] = mapped_column(Text)
+    app: Mapped[str]  # the name of the app for which it was built first
+    built_by: Mapped[str]
+    built_at: Mapped[float] = mapped_column(index=True)
+    used_at: Mapped[float]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    python: Mapped[str] = mapped_column(default="")
+    size: Mapped[int] = mapped_column(BigInteger, default=0)
+    error: Mapped[str] = mapped_column(Text, default="")
+
+
+class ImagePublication(Row):
+    """A name was given to an image: the newest of a name is what it means."""
+
+    __tablename__ = "image_publications"
+    __table_args__ = (Index("ix_image_publications_name", "environment", "name"),)
+    number: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, init=False
+    )
+    environment: Mapped[str]
+    name: Mapped[str]  # "tools:v2"
+    image_id: Mapped[str] = mapped_column(index=True)
+    published_at: Mapped[float]
+    published_by: Mapped[str]
+
+
 class BlobGrant(Row):
     """An app's containers may read this blob."""
 

@@ -17,6 +17,7 @@ from .database import Database, StoreError, sqlite_folder
 from .environments import Environments
 from .failed_inputs import FailedInputs
 from .functions import Functions
+from .images import Images
 from .item_reads import ItemReads
 from .items import Items
 from .migrate import migrate
@@ -55,6 +56,7 @@ class Store:
         self.versions = Versions(database)
         self.volumes = Volumes(database)
         self.objects = Objects(database)
+        self.images = Images(database)
         self.items = Items(database)
         self.item_reads = ItemReads(database)
         self.old_items = OldItems(database)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets as random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ionian.protocol.apps import BuildStep
 from ionian.protocol.spec import Instruction
 
 from ..devices import Edits
@@ -74,10 +75,34 @@ class Stages:
                 record = await self._tasks[f"stage {instruction.args[1]}"]
                 news.cached()
                 continue
+            if instruction.op == "FROM" and instruction.args[0] == "image":
+                record = await self._known(instruction, news)
+                continue
             sources = {name: await self._tasks[name] for name in named(instruction)}
             order, values = self.order, self._values(instruction, news)
             builder = Builder(self.store, order.host, order.environment, values, order.cards, news)
             record = await self.store.step(builder, record, instruction, forced, sources)
+        return record
+
+    async def _known(self, instruction: Instruction, news: News) -> Record:
+        """An image that was built before; built now where this worker lacks it."""
+        image_id = instruction.args[1]
+        record = self.store.record_of(image_id)
+        if record is not None:
+            news.cached()
+            return record
+        if instruction.image is None:
+            raise ImageError(f"{news.text}: this worker lacks it, and it was not said how it is built")
+        news.start()
+
+        def report(step: BuildStep) -> None:
+            if step.state in ("log", "source"):
+                news.log(step.text)
+
+        below = replace(self.order, image_id=image_id, steps=instruction.image.instructions, report=report)
+        record = await Stages(self.store, below).build()
+        self.store.remember(image_id, record)
+        news.done(self.store.size_above(record, Record("")))
         return record
 
     def _values(self, instruction: Instruction, news: News) -> dict[str, str]:

@@ -28,6 +28,7 @@ from .locks import locked
 from .overlay import Owner
 from .records import DEFAULT_PATH, BuiltImage, ImageError, Record, write_whole
 from .registry import OutOfReach
+from .sizes import Sizes
 from .stages import Order, Stages
 
 Report = Callable[[BuildStep], None]
@@ -57,6 +58,7 @@ class ImageStore:
         self.owner = Owner(ids.host_uid, ids.host_gid)
         self.files = Files(root, self.owner, fetch)
         self.out_of_reach = OutOfReach()
+        self.sizes = Sizes(root)
         self._swept = False
         for name in ("l", "k", "i", "tmp", "locks"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -86,17 +88,33 @@ class ImageStore:
         host = await asyncio.to_thread(HostSettings.read)
         order = Order(image_id, steps, secrets, host, environment, cards or Edits(), report)
         record = await Stages(self, order).build()
-        write_whole(self.root / "i" / _safe(image_id), record.key.encode())
+        self.remember(image_id, record)
         return self.built(image_id, record)
 
     def find(self, image_id: str) -> BuiltImage | None:
         """An image that was built before; None where there is none, or where a part of it is gone."""
+        record = self.record_of(image_id)
+        return None if record is None else self.built(image_id, record)
+
+    def record_of(self, image_id: str) -> Record | None:
+        """What is known of an image that was built before; None where there is none, or where a part of it is gone."""
         try:
             key = (self.root / "i" / _safe(image_id)).read_text()
         except OSError:
             return None
-        record = self.load(key)
-        return None if record is None else self.built(image_id, record)
+        return self.load(key)
+
+    def remember(self, image_id: str, record: Record) -> None:
+        """From now on this is the image of that id."""
+        write_whole(self.root / "i" / _safe(image_id), record.key.encode())
+
+    def size_of(self, built: BuiltImage) -> int:
+        """The bytes on the disk of an image's layers. Blocks."""
+        return sum(self.sizes.of(layer.name) for layer in built.layers)
+
+    def size_above(self, record: Record, below: Record) -> int:
+        """The bytes on the disk of the layers that an image has beyond another's. Blocks."""
+        return sum(self.sizes.of(name) for name in record.layers if name not in below.layers)
 
     async def mount_layer(self, files: list[FileRef]) -> Path:
         """A layer that holds these files at their absolute paths, to be put over an image's. Made once."""
@@ -202,7 +220,7 @@ class ImageStore:
         news = builder.news
         if instruction.op == "FROM":
             record = await builder.begin(instruction, forced)
-            news.done()
+            news.done(await asyncio.to_thread(self.size_above, record, below) if news.said else 0)
             return record
         resolved = Resolved(instruction)
         if instruction.docker is not None:
@@ -222,7 +240,7 @@ class ImageStore:
             if len(record.layers) > MOST_LAYERS:
                 record = await self._flatten(record)
             self.save(record)
-        news.done()
+        news.done(await asyncio.to_thread(self.size_above, record, below))
         return record
 
     async def _flatten(self, record: Record) -> Record:
@@ -271,10 +289,10 @@ class News:
         self._ids = (image_id, step, steps)
         self._report = report
         self._began = time.monotonic()
-        self._said = False
+        self.said = False
 
     def start(self) -> None:
-        self._said = True
+        self.said = True
         self._send("start", self.text)
 
     def log(self, line: str) -> None:
@@ -284,16 +302,17 @@ class News:
         self._send("source", text)
 
     def cached(self) -> None:
-        self._said = False
+        self.said = False
         self._send("cached", self.text)
 
-    def done(self) -> None:
-        if self._said:
-            self._send("done", self.text, time.monotonic() - self._began)
+    def done(self, size: int) -> None:
+        """It is made; `size`: the bytes of its layer."""
+        if self.said:
+            self._send("done", self.text, time.monotonic() - self._began, size)
 
-    def _send(self, state: str, text: str, seconds: float = 0.0) -> None:
+    def _send(self, state: str, text: str, seconds: float = 0.0, size: int = 0) -> None:
         image_id, step, steps = self._ids
-        self._report(BuildStep(image_id, step, steps, text, state, seconds))  # pyright: ignore[reportArgumentType]
+        self._report(BuildStep(image_id, step, steps, text, state, seconds, size))  # pyright: ignore[reportArgumentType]
 
 
 def describe(instruction: Instruction) -> str:
@@ -301,6 +320,8 @@ def describe(instruction: Instruction) -> str:
     args = instruction.args
     if instruction.op == "ENV":
         args = args[::2]
+    if instruction.op == "FROM" and args[:1] == ["image"]:
+        args = args[1:]
     if instruction.op == "ARG":
         args = args[:1]
     elif instruction.docker is not None and instruction.op != "ENV":
