@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import later
 from .arguments import strings, text, variables
 from .execution import is_local
 from .file_pattern_matcher import FilePatternMatcher, matcher
 from .image_chain import Chain, made, then
+from .image_steps import added_python
 from .local_files import existing_file, existing_folder
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class DockerfileSteps(Chain):
         add_python: str | None = None,
     ) -> Image:
         """The image of a Dockerfile. Its COPY takes files of `context_dir` (None: the folder where you are), and one of
-        several stages is built only if the last one needs it. `env` and `secrets` are there while its RUN runs.
+        several stages is built only if the last one needs it. `env`, `secrets` and `gpu` are there while its RUN runs. `add_python`
+        puts a Python of that version into it.
 
         Raises InvalidError, with the line, for what Ionian does not carry out.
         """
-        later.refuse("Image.from_dockerfile", gpu=gpu, add_python=add_python)
         if not is_local():
             return made((), ())
         from .client.dockerfile_steps import Dockerfile
@@ -67,7 +67,8 @@ class DockerfileSteps(Chain):
         context = _context(context_dir, ignore, file)
         source = file.read_text(encoding="utf-8-sig")
         steps = Dockerfile(source, file.name, context, variables("build_args", build_args)).image()
-        return made(tuple(_given(steps, force_build, env, secrets, registry_secret)), ())
+        given = _given(steps, force_build, env, secrets, registry_secret, gpu)
+        return made((*given, *added_python(add_python)), ())
 
     def dockerfile_commands(
         self,
@@ -85,7 +86,6 @@ class DockerfileSteps(Chain):
 
         `context_files` gives single files: their path for COPY → the file here.
         """
-        later.refuse("Image.dockerfile_commands", gpu=gpu)
 
         def steps() -> list[Step]:
             from .client.dockerfile_steps import Dockerfile
@@ -98,7 +98,7 @@ class DockerfileSteps(Chain):
             }
             given = variables("build_args", build_args)
             read = Dockerfile("\n".join(lines), "dockerfile_commands", context._replace(files=files), given)
-            return _given(read.commands(), force_build, env, secrets, None)
+            return _given(read.commands(), force_build, env, secrets, None, gpu)
 
         return then(self, "dockerfile_commands", steps)
 
@@ -119,7 +119,7 @@ def _context(context_dir: Any, ignore: Any, file: Path | None) -> Context:
 
 
 def _given(
-    steps: list[Step], force_build: Any, env: Any, secrets: Any, registry_secret: Secret | None
+    steps: list[Step], force_build: Any, env: Any, secrets: Any, registry_secret: Secret | None, gpu: Any
 ) -> list[Step]:
     """The steps with what the method was given: variables for what runs, a secret for what is pulled."""
     out: list[Step] = []
@@ -127,7 +127,7 @@ def _given(
         if step.op == "FROM" and step.args[0] == "registry" and registry_secret is not None:
             step = step.given(False, None, [registry_secret])
         elif step.op == "RUN":
-            step = step.given(False, env, secrets)
+            step = step.given(False, env, secrets, gpu=gpu)
         out.append(step)
     if out and force_build:
         out = [step._replace(force=step.force or step.op == "FROM") for step in out]

@@ -117,6 +117,15 @@ def python_version(value: Any) -> str:
     return value
 
 
+def added_python(value: Any) -> list[Step]:
+    """The argument `add_python`: a step, or none."""
+    if value is None:
+        return []
+    if value not in PYTHONS:
+        raise wrong("add_python", f"one of {', '.join(PYTHONS)} as a string", value)
+    return [Step("PYTHON", (value,))]
+
+
 def package_names(method: str, packages: tuple[Any, ...]) -> list[str]:
     """The packages of an install method. Options among them are refused: they have arguments of their own."""
     names = strings(method, packages)

@@ -84,11 +84,6 @@ PARAMETERS: dict[str, str] = {
         "Image.from_name": {"connections by hand": "client"},
         "Image.hydrate": {"connections by hand": "client"},
         "Image.publish": {"experiments": "experimental_options", "connections by hand": "client"},
-        "Image.from_aws_ecr": {"more ways to build an image": "add_python kwargs"},
-        "Image.from_gcp_artifact_registry": {"more ways to build an image": "add_python kwargs"},
-        "Image.from_registry": {"more ways to build an image": "add_python kwargs"},
-        "Image.dockerfile_commands": {"GPUs in builds": "gpu"},
-        "Image.from_dockerfile": {"GPUs in builds": "gpu", "more ways to build an image": "add_python"},
         "Image.run_function": {
             "placement": "cloud region",
             "buckets as volumes": "network_file_systems",

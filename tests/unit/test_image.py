@@ -91,6 +91,11 @@ def test_each_method_gives_a_new_image_on_the_old_one() -> None:
     assert [step.args for step in steps(second)[1:]] == [["a"], ["b"], ["c"]]
 
 
+def test_what_runs_of_a_dockerfile_has_the_gpu_that_it_asks_for() -> None:
+    _, copied, ran = steps(SLIM.dockerfile_commands("ENV A=1", "RUN nvidia-smi", gpu="H100"))
+    assert (copied.resources, ran.resources) == (None, Resources(gpus=[GpuRequest("H100")]))
+
+
 def test_installing_nothing_is_no_step() -> None:
     assert SLIM.pip_install() is SLIM
     assert SLIM.apt_install([]) is SLIM

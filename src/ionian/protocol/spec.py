@@ -53,13 +53,14 @@ Op = Literal[
     "USER",
     "CALL",
     "SYNC",
+    "PYTHON",
 ]
 
 
 @dataclass
 class Instruction:
-    """One step of an image. Dockerfile words, and four of ours: PIP (arguments of `uv pip install`), SYNC (arguments of
-    `uv sync`), APT (packages) and CALL (a Python function).
+    """One step of an image. Dockerfile words, and five of ours: PIP (arguments of `uv pip install`), SYNC (arguments of
+    `uv sync`), APT (packages), PYTHON (a version, "3.12") and CALL (a Python function).
 
     FROM: args = [source, name]: ["debian_slim", "3.11"], ["registry", "python:3.12-slim"] (or "gcp", "ecr"), ["scratch", ""], or
     ["stage", "0"]: what an earlier FROM of the same image began. With several the image is what the last one began.

@@ -28,6 +28,7 @@ from .records import DEFAULT_PATH, ImageError, Python, Record
 from .registry import RegistryError, Unreachable, login_of
 from .ring import inner_ring
 from .sources import Sources
+from .standalone import added
 from .step import Command, failed, ran
 from .sync import synced
 from .uvs import choose
@@ -115,12 +116,12 @@ class Builder:
             self.news.cached()
             return known
         self.news.start()
-        bases = self._bases()
+        bases = self.bases()
         reasons: list[str] = []
         for base in await bases.slim(version, self.store.out_of_reach):
             self.news.source(f"{self.news.text}: from {base.source}")
             try:
-                record = await self._make_base(base, forced)
+                record = await self.make_base(base, forced)
             except (ImageError, RegistryError) as error:
                 reasons.append(f"from {base.source}: {error}")
                 self.news.log(reasons[-1])
@@ -139,12 +140,12 @@ class Builder:
         known = None if forced else self._pinned(pin)
         try:
             login = await asyncio.to_thread(self._login, kind, name)
-            base = await self._bases().from_registry(name, self.store.out_of_reach, login)
+            base = await self.bases().from_registry(name, self.store.out_of_reach, login)
             key = self._base_key(base, forced)
             if known is None or known.key != key:
                 self.news.start()
                 self.news.source(f"{self.news.text}: from {base.source}")
-                known = await self._make_base(base, forced)
+                known = await self.make_base(base, forced)
                 pin.write_text(known.key)
             else:
                 self.news.cached()
@@ -168,13 +169,15 @@ class Builder:
         except OSError:
             return None
 
-    def _bases(self) -> Bases:
+    def bases(self) -> Bases:
+        """Where images begin on this machine."""
         return Bases(self.store.owner, self.store.ids.count, self.host, self.news.log)
 
     def _base_key(self, base: Base, forced: str) -> str:
         return _hash(["base", base.identity, architecture(), forced])
 
-    async def _make_base(self, base: Base, forced: str) -> Record:
+    async def make_base(self, base: Base, forced: str) -> Record:
+        """The record of a base, made where it is not here. Raises ImageError, RegistryError."""
         key = self._base_key(base, forced)
         async with self.store.layer(key, "base") as draft:
             if draft is not None:
@@ -214,6 +217,8 @@ class Builder:
             case "PIP":
                 self.python_of(below)
                 return await self._packages(below, split_args(args), instruction, below.key)
+            case "PYTHON":
+                return await added(self, below, args[0])
             case "SYNC":
                 return await synced(self, below, instruction)
             case "CALL":
@@ -390,7 +395,7 @@ class Builder:
 
     def give(self, path: Path, uid: int, gid: int) -> None:
         """Gives a file to a user as the image numbers them."""
-        self._bases().give(path, uid, gid)
+        self.bases().give(path, uid, gid)
 
     async def with_python(self, record: Record) -> Record:
         """The record with the Python that its layers have now."""

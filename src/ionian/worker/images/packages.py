@@ -113,9 +113,9 @@ class Uv:
         return [Template(arg).safe_substitute(self.given) if "$" in arg else arg for arg in args]
 
     async def run(
-        self, args: Sequence[str], context: Path, log: Callable[[str], None]
+        self, args: Sequence[str], context: Path, log: Callable[[str], None], *, downloads: bool = False
     ) -> tuple[int, list[str]]:
-        """Runs uv: its exit code and last lines."""
+        """Runs uv: its exit code and last lines. `downloads`: of a Python that is asked for."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         process: asyncio.subprocess.Process | None = None
@@ -123,7 +123,7 @@ class Uv:
             process = await asyncio.create_subprocess_exec(
                 *(find_uv(), "--no-progress", "--color", "never", *args),
                 cwd=context,
-                env=self.environment(),
+                env=self.environment() | ({"UV_PYTHON_DOWNLOADS": "manual"} if downloads else {}),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
