@@ -415,6 +415,7 @@ class App(Deployable):
     def _settings(self, given: dict[str, Any], decorator: str = "App.function") -> options.FunctionOptions:
         """The checked arguments of `function` or `cls`, with what the app adds."""
         _take_retired(given)
+        given["experimental_options"] = options.experiments(given["experimental_options"])
         refused = [name for name in _refused(decorator) if given[name]]
         if refused:
             later.refuse(decorator, **{refused[0]: True})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .arguments import flag, integer, number, object_name, variables, wrong
 from .exception import InvalidError
@@ -125,6 +126,21 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
     if given["name"] is not None:
         object_name("name", given["name"])
     return options
+
+
+def experiments(given: Any) -> dict[str, Any]:
+    """The experiments of Modal's that are asked for and not here. A snapshot of a GPU's memory changes nothing but the time
+    of a start, so who asks for it is told that there is none, and runs."""
+    if given is not None and not isinstance(given, Mapping):
+        raise wrong("experimental_options", "a dictionary of names and values", given)
+    rest = dict(cast("Mapping[str, Any]", given or {}))
+    if rest.pop("enable_gpu_snapshot", False):
+        warnings.warn(
+            "experimental_options: enable_gpu_snapshot is not in this version of Ionian; "
+            "containers with a GPU run their imports and @enter hooks when they start",
+            stacklevel=4,
+        )
+    return rest
 
 
 def image(value: Any) -> Image | None:

@@ -125,6 +125,7 @@ OF_CONTAINERS: list[tuple[str, Any, str]] = [
     ("i6pn", True, "(i6pn=…) is not in"),
     ("network_file_systems", {"/a": 1}, "(network_file_systems=…) is not in"),
     ("experimental_options", {"a": 1}, "(experimental_options=…) is not in"),
+    ("experimental_options", "a", "experimental_options: expected a dictionary of names and values, got 'a'"),
     ("max_inputs", 2, "max_inputs: expected 1, the retired way to say single_use_containers=True"),
     ("keep_warm", -1, "keep_warm: expected a whole number, 0 or more"),
     ("concurrency_limit", 0, "concurrency_limit: expected a whole number, 1 or more"),
@@ -426,6 +427,17 @@ def test_what_single_use_containers_make_useless_is_said() -> None:
             UserWarning, match="single_use_containers=True gives each input a container of its own"
         ):
             m.App().function(serialized=True, single_use_containers=True)(mark(of_self))
+
+
+def test_of_a_snapshot_of_gpu_memory_is_said_that_there_is_none_and_the_function_is_made() -> None:
+    app = modal.App("a")
+    with pytest.warns(UserWarning, match="enable_gpu_snapshot is not in this version") as said:
+
+        @app.function(gpu="A100", serialized=True, experimental_options={"enable_gpu_snapshot": True})
+        def f() -> None: ...
+
+    assert said[0].filename == __file__
+    assert len(app.registered_functions) == 1
 
 
 def test_what_is_right_at_the_edge_is_taken() -> None:
