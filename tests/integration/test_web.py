@@ -222,6 +222,36 @@ def test_an_address_of_nothing_is_a_404_that_says_so(site: Site) -> None:
         assert (response.status, response.read()) == (404, b"there is no web endpoint at this address\n")
 
 
+def test_a_request_of_two_hosts_or_of_too_large_a_body_reaches_no_app(site: Site) -> None:
+    label = urlsplit(site.by_path["pages"]).path
+    asked = f"POST {label} HTTP/1.1\r\nHost: a\r\n"
+    assert raw(site, f"{asked}Host: local--doubled.localhost\r\n\r\n").startswith("HTTP/1.1 400 ")
+    large = raw(site, f"{asked}Content-Length: {5 << 30}\r\n\r\n")
+    assert large.startswith("HTTP/1.1 413 ")
+    assert "connection: close" in large
+
+
+def test_no_path_leads_out_of_its_app(site: Site) -> None:
+    """The first part of a path says whose it is, before anything of it is decoded twice or resolved."""
+    label = urlsplit(site.by_path["pages"]).path
+    for path in (f"{label}../doubled/?x=4", f"{label}%2e%2e/doubled/?x=4", f"{label}..%2fdoubled/?x=4"):
+        said = raw(site, f"POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert said.startswith(("HTTP/1.1 404 ", "HTTP/1.1 405 ")), said
+        assert "doubled" not in said
+    for path in (f"/{label}", "/%2fdoubled/?x=4", "/./doubled/?x=4", "//", "/%00"):
+        said = raw(site, f"POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert "there is no web endpoint at this address" in said, said
+
+
+def raw(site: Site, request: str) -> str:
+    """What a server says to these very bytes, until it ends the connection."""
+    connection, _ = site.connection("pages")
+    with closing(connection):
+        connection.connect()
+        connection.sock.sendall(request.encode())
+        return b"".join(iter(partial(connection.sock.recv, 65536), b"")).decode()
+
+
 def test_many_requests_at_once_are_all_answered(site: Site) -> None:
     with ThreadPoolExecutor(50) as threads:
         queries = [f"?x={n}" for n in range(300)]

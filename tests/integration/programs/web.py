@@ -19,7 +19,7 @@ def double(x: int) -> dict[str, int]:
     return {"doubled": 2 * x}
 
 
-@app.function(image=plain, timeout=2)
+@app.function(image=plain, timeout=2, startup_timeout=60)
 @modal.fastapi_endpoint(requires_proxy_auth=True)
 async def guarded(seconds: float = 0) -> str:
     await asyncio.sleep(seconds)

@@ -131,6 +131,8 @@ def _environ(scope: dict[str, Any], body: _Exchange) -> dict[str, Any]:
         "wsgi.input_terminated": True,
     }
     for raw_name, raw_value in scope["headers"]:
+        if b"_" in raw_name:
+            continue  # X_Forwarded_For would come as X-Forwarded-For, which a proxy vouches for
         name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
         key = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value

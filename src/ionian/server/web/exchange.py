@@ -66,6 +66,14 @@ class Exchange:
                 self._events.append(Ended())
             else:
                 self._events.append(failure(kind, payload))
+        self._tell()
+
+    def end(self, status: int, problem: str) -> None:
+        """The server itself ends the request."""
+        self._events.append(Ended(status, problem))
+        self._tell()
+
+    def _tell(self) -> None:
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)

@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 import pickle
+import time
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.stream import Refused
 from ...protocol.web import INLINE_BODY, PART, Part, pack_headers, unpack_headers
 from ..auth import authenticate
+from .attempts import Attempts
 from .exchange import Ended, Exchange
 
 if TYPE_CHECKING:
@@ -27,6 +29,18 @@ RETRY_AFTER_S = 1
 COOKIES = b"ionian_dashboard_"
 """With this the names of the dashboard's cookies begin."""
 
+MOST_BODY = 4 << 30
+"""Bytes, as Modal has it."""
+
+TOO_LARGE = f"a body may have {MOST_BODY >> 30} GiB"
+
+UNTOLD = -1
+
+BODY_S = 20.0
+BODY_PACE = 500
+"""The first 256 KiB of a body, before which no container is asked for, may take 20 s and a second more for each 500 bytes,
+the defaults of Apache's mod_reqtimeout."""
+
 CLOSE_S = 10.0
 """For so long a WebSocket's function may go on behind its client's end: then it is interrupted."""
 
@@ -36,11 +50,16 @@ class Ingress:
 
     def __init__(self, web: Web) -> None:
         self._web = web
+        self._attempts = Attempts(time.monotonic)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
             return
-        route, root = self._route(scope)
+        length, host, problem = looked_at(scope["headers"])
+        if problem is not None:
+            await refuse(scope, receive, send, *problem)
+            return
+        route, root = self._route(scope, host)
         if route is None:
             await refuse(scope, receive, send, 404, "there is no web endpoint at this address")
             return
@@ -51,10 +70,9 @@ class Ingress:
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send, route, root)
         else:
-            await self._request(scope, receive, send, route, root)
+            await self._request(scope, receive, send, route, root, length)
 
-    def _route(self, scope: dict[str, Any]) -> tuple[Route | None, str]:
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    def _route(self, scope: dict[str, Any], host: str) -> tuple[Route | None, str]:
         route = self._web.addresses.by_host(host)
         if route is not None:
             return route, ""
@@ -63,36 +81,48 @@ class Ingress:
 
     async def _may(self, scope: dict[str, Any], route: Route) -> tuple[int, str] | None:
         """Why a request is not passed on, if it is not."""
-        if route.web.requires_proxy_auth and not await self._authenticated(scope):
-            return 401, "expected a token in the headers Modal-Key (ti-...) and Modal-Secret"
+        if route.web.requires_proxy_auth and (problem := await self._unknown(scope)) is not None:
+            return problem
         if self._web.waiting(route.function_id) >= MOST_WAITING:
             return 503, f"{MOST_WAITING} requests wait for a container of {route.tag} already; try again"
         return None
 
-    async def _authenticated(self, scope: dict[str, Any]) -> bool:
+    async def _unknown(self, scope: dict[str, Any]) -> tuple[int, str] | None:
+        """Why a client may not ask, where a token is wanted."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         token = f"{headers.get(b'modal-key', '')}.{headers.get(b'modal-secret', '')}"
+        address = (scope.get("client") or ("",))[0]
+        if wait_s := self._attempts.wait_s(address, token):
+            return 429, f"too many wrong tokens came from {address}; try again in {wait_s} s"
         try:
             await asyncio.to_thread(authenticate, self._web.store, token, role="client", peer_id="cl-web")
         except Refused:
-            return False
-        return True
+            self._attempts.wrong(address)
+            return 401, "expected a token in the headers Modal-Key (ti-...) and Modal-Secret"
+        self._attempts.right(token)
+        return None
 
     # --- HTTP
 
-    async def _request(self, scope: dict[str, Any], receive: Any, send: Any, route: Route, root: str) -> None:
-        body, more = await _beginning(receive)
+    async def _request(
+        self, scope: dict[str, Any], receive: Any, send: Any, route: Route, root: str, length: int
+    ) -> None:
+        try:
+            body, more = await (beginning(receive) if length else _whole(receive))
+        except TimeoutError:
+            await refuse(scope, receive, send, 408, "the body came too slowly")
+            return
         if body is None:
             return  # the client has gone already
         exchange = self._web.open(route, _input(scope, root, route, body, more))
-        incoming = asyncio.ensure_future(self._pass_in(exchange, receive, more))
+        incoming = asyncio.ensure_future(self._pass_in(exchange, receive, more, len(body)))
         try:
             await self._pass_out(exchange, scope, send, route)
         finally:
             incoming.cancel()
             self._web.close(exchange)
 
-    async def _pass_in(self, exchange: Exchange, receive: Any, more: bool) -> None:
+    async def _pass_in(self, exchange: Exchange, receive: Any, more: bool, size: int) -> None:
         """The rest of the body; and the client's end, with which the input ends."""
         while True:
             event = await receive()
@@ -102,6 +132,10 @@ class Ingress:
             if more:
                 more = event.get("more_body", False)
                 body = event.get("body", b"")
+                size += len(body)
+                if size > MOST_BODY:
+                    exchange.end(413, TOO_LARGE)
+                    return
                 for at in range(0, max(len(body), 1), PART):
                     last = at + PART >= len(body)
                     await exchange.put(Part("body", more or not last), body[at : at + PART])
@@ -190,23 +224,52 @@ class BrokenOff(Exception):
     """A response can't be ended as it was begun."""
 
 
-async def _beginning(receive: Any) -> tuple[bytes | None, bool]:
-    """The first part of a body, and whether there is more of it. None: the client has gone."""
+def looked_at(headers: list[tuple[bytes, bytes]]) -> tuple[int, str, tuple[int, str] | None]:
+    """The length of a request's body (UNTOLD where it says none, 0 where there is none), its host, and why it is refused.
+
+    Lengths that contradict each other, or the encoding, the parser has refused (RFC 9112, 6.3).
+    """
+    length = 0
+    hosts: list[str] = []
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value.decode("latin-1"))
+        elif name == b"content-length":
+            length = int(value)
+        elif name == b"transfer-encoding":
+            length = UNTOLD
+    if length > MOST_BODY:
+        return length, "", (413, TOO_LARGE)
+    if len(hosts) > 1:
+        return length, "", (400, "expected one Host header, got several")
+    return length, hosts[0] if hosts else "", None
+
+
+async def _whole(receive: Any) -> tuple[bytes | None, bool]:
+    """The body of a request that has none."""
     event = await receive()
-    if event["type"] != "http.request":
-        return None, False
-    body, more = event.get("body", b""), event.get("more_body", False)
-    if not more:
-        return body, False
-    parts = [body]
-    size = len(body)
-    while more and size < INLINE_BODY:
-        event = await receive()
-        if event["type"] != "http.request":
-            return None, False
-        more = event.get("more_body", False)
-        parts.append(event.get("body", b""))
-        size += len(parts[-1])
+    return (b"", False) if event["type"] == "http.request" else (None, False)
+
+
+async def beginning(
+    receive: Any, *, patience_s: float = BODY_S, pace: int = BODY_PACE
+) -> tuple[bytes | None, bool]:
+    """The first part of a body, and whether there is more of it. None: the client has gone.
+
+    Raises TimeoutError where it comes too slowly: no container waits for it yet, so no `timeout` ends it.
+    """
+    begun = asyncio.get_running_loop().time()
+    parts: list[bytes] = []
+    size, more = 0, True
+    async with asyncio.timeout_at(begun + patience_s) as limit:
+        while more and size < INLINE_BODY:
+            event = await receive()
+            if event["type"] != "http.request":
+                return None, False
+            more = event.get("more_body", False)
+            parts.append(event.get("body", b""))
+            size += len(parts[-1])
+            limit.reschedule(begun + patience_s + size / pace)
     return b"".join(parts), more
 
 
@@ -258,8 +321,13 @@ async def refuse(scope: dict[str, Any], receive: Any, send: Any, status: int, te
 
 async def _plain(send: Any, status: int, text: str) -> None:
     body = f"{text}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+    ]
     if status == 503:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    elif status in (408, 413):
+        headers.append((b"connection", b"close"))  # what comes of the body is not read
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

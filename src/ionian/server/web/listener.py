@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,27 +39,12 @@ class Listener:
         """Listens, if it does not yet. Raises OSError where a port that was asked for is taken."""
         if self._server is not None:
             return
-        import uvicorn
-
+        from .guard import make_room
         from .ingress import Ingress
 
+        make_room()
         sock, self.url = listening(self._host, self._port, self._state.root / "web-port")
-        config = uvicorn.Config(
-            Ingress(self._web),  # pyright: ignore[reportArgumentType]
-            http="httptools",
-            ws="wsproto",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            proxy_headers=True,
-            forwarded_allow_ips="127.0.0.1,::1",
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-            backlog=BACKLOG,
-        )
-        self._server = quiet(config)
+        self._server = quiet(config_of(Ingress(self._web)))
         serving = self._serving = asyncio.ensure_future(self._server.serve(sockets=[sock]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.005)
@@ -92,6 +78,32 @@ def listening(host: str, wanted: int, kept: Path) -> tuple[socket.socket, str]:
             kept.write_text(str(found))
         return sock, f"http://{f'[{host}]' if ':' in host else host}:{found}"
     raise OSError(errno.EADDRINUSE, "no port is free")
+
+
+def config_of(app: Any) -> Any:
+    """How uvicorn serves an ASGI app here."""
+    import uvicorn
+
+    from .guard import Guarded
+
+    # What is no HTTP is its sender's concern, and a line for each would be theirs to write.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        http=Guarded,
+        ws="wsproto",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )
 
 
 def quiet(config: Any) -> Any:
