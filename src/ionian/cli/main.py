@@ -32,6 +32,7 @@ COMMANDS = {
     "queue": "See and change queues that the server keeps.",
     "volume": "See and change volumes and their files: ls, put, get, rm, cp.",
     "dashboard": "Open the dashboard in a browser.",
+    "image": "See what images there are and how they were built; build, pull, name.",
     "server": "Start, stop or look at a server.",
     "worker": "Lend this machine to a server.",
     "doctor": "See what this machine can do, and what to do about the rest.",
@@ -41,7 +42,6 @@ LATER = {
     name: reason
     for reason, names in {
         "workspaces and usage": "billing workspace",
-        "more ways to build an image": "image",
         "buckets as volumes": "nfs",
         "web endpoints": "curl",
     }.items()

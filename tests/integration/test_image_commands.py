@@ -1,0 +1,94 @@
+"""The commands about images: what is built, seen and named by them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.homes import Home
+from tests.integration.messages import fails_with, said
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+
+DOCKERFILE = "FROM scratch\nCOPY {mark} /mark\nENV MARK={mark}\n"
+
+
+def built(home: Home, folder: Path, name: str) -> str:
+    """The id of an image that a Dockerfile of its own makes."""
+    folder.mkdir(exist_ok=True)
+    mark = f"m{secrets.token_hex(8)}"  # images outlive test runs
+    (folder / mark).write_text(mark)
+    (folder / "Dockerfile").write_text(DOCKERFILE.format(mark=mark))
+    done = home.ionian("image", "build", str(folder), "-t", name)
+    assert done.returncode == 0, done.stdout
+    assert "image-build" not in done.stdout
+    return next(line for line in done.stdout.splitlines() if line.startswith("✓ Image im-")).split()[2]
+
+
+def printed(home: Home, *arguments: str) -> Any:
+    done = home.ionian("image", *arguments, "--json")
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+def test_an_image_is_built_listed_and_named_by_commands(home: Home, tmp_path: Path) -> None:
+    name = f"made-{secrets.token_hex(4)}"
+    first = built(home, tmp_path / "a", f"{name}:v1")
+    second = built(home, tmp_path / "b", f"main/{name}:v1")
+    assert first != second
+    rows = {row["Image ID"]: row for row in printed(home, "list")}
+    assert (rows[first]["Names"], rows[second]["Names"]) == ("", f"{name}:v1")
+    assert (rows[second]["State"], rows[second]["App"], rows[second]["Python"]) == (
+        "built",
+        "image-build",
+        "",
+    )
+    assert rows[second]["Size"]
+    assert [row["Image ID"] for row in printed(home, "names", "list", "--prefix", name)] == [second]
+    assert [row["Image ID"] for row in printed(home, "names", "history", f"{name}:v1")] == [second, first]
+    steps = printed(home, "history", f"{name}:v1")
+    assert [step["Instruction"].split()[0] for step in steps] == ["FROM", "COPY", "ENV"]
+    assert steps[1]["State"] == "done"
+    assert steps[1]["Size"]
+
+    gone = home.ionian("image", "names", "delete", f"{name}:v1", "--yes")
+    assert f"✓ The name {name}:v1 is gone." in gone.stdout
+    fails_with(home.ionian("image", "history", f"{name}:v1"), f"there is no image '{name}:v1'")
+    assert [step["Instruction"] for step in printed(home, "history", second)] == [
+        step["Instruction"] for step in steps
+    ]
+
+
+def test_what_a_build_printed_is_shown_also_where_it_failed(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM python:3.11-slim\nRUN echo first\nRUN echo second {tmp_path.name}; exit 3\n"
+    )
+    done = home.ionian("image", "build", str(tmp_path), "--name", "broken")
+    assert done.returncode == 1, done.stdout
+    failed = next(row for row in printed(home, "list") if row["State"] == "failed")
+    assert home.ionian("image", "logs", failed["Image ID"]).stdout == f"second {tmp_path.name}\n"
+    every = home.ionian("image", "logs", failed["Image ID"], "--all").stdout
+    assert every.splitlines()[-1] == f"second {tmp_path.name}"
+    fails_with(home.ionian("image", "logs", "broken"), "there is no image 'broken:latest'")
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("logs im-nothing", "expected a name such as"),
+        ("logs tools --layers 2 --all", "expected one of --layers and --all, got both of them"),
+        ("history im-01JDZX00000000000000000000", "there is no image 'im-01JDZX00000000000000000000'"),
+        ("names delete tools", "expected a name with its tag, such as tools:latest"),
+        ("names history dev/tools --env main", "dev/tools names another environment than --env main"),
+        ("build . -t tools", "there is no Dockerfile; name the Dockerfile by --file"),
+    ],
+)
+def test_what_a_command_can_t_do_is_one_sentence(
+    home: Home, command: str, sentence: str, tmp_path: Path
+) -> None:
+    done = home.ionian("image", *command.split(), cwd=tmp_path)
+    assert done.returncode in (1, 2), done.stdout
+    assert sentence in said(done)
