@@ -22,7 +22,19 @@ from .wire import Messages, pack_message
 
 M = TypeVar("M")
 BLOB_CHUNK = 1 << 20
-MODULES = ("messages", "calls", "apps", "objects", "items", "environments", "secrets", "volumes", "web")
+MODULES = (
+    "messages",
+    "calls",
+    "apps",
+    "objects",
+    "items",
+    "environments",
+    "secrets",
+    "volumes",
+    "web",
+    "dashboard",
+)
+"""Where the messages are that a container sends, and their answers."""
 
 
 Reply = tuple[Any, bytes]
