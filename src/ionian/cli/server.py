@@ -33,6 +33,11 @@ STOP_S = 30.0
 @click.option(
     "--web-port", default=0, help="The port of web endpoints; 0 takes one that is free, and keeps it."
 )
+@click.option("--web-host", default="", help="The address of web endpoints; that of the server unless given.")
+@click.option(
+    "--web-cert", default="", help="Web endpoints by TLS: the PEM file of a certificate and its chain."
+)
+@click.option("--web-key", default="", help="The PEM file of the certificate's key.")
 @click.option("--domain", default="", help="Web endpoints are at LABEL hosts of it, behind a proxy of yours.")
 @click.option(
     "--dashboard-port", default=0, help="The port of the dashboard; 0 takes one that is free, and keeps it."
@@ -53,6 +58,9 @@ def command(
     no_worker: bool,
     no_gpu: bool,
     web_port: int,
+    web_host: str,
+    web_cert: str,
+    web_key: str,
     domain: str,
     dashboard_port: int,
     dashboard_url: str,
@@ -75,6 +83,9 @@ def command(
         host=host,
         port=port,
         web_port=web_port,
+        web_host=web_host,
+        web_cert=web_cert,
+        web_key=web_key,
         domain=domain,
         dashboard_port=dashboard_port,
         dashboard_url=dashboard_url,

@@ -21,6 +21,7 @@ from .auth import local_token
 from .master_key import SecretError
 from .server import Server, announce
 from .store import StoreError
+from .web.certificate import Certificate, CertificateError
 
 log = logging.getLogger("ionian.server")
 
@@ -40,6 +41,9 @@ class Options:
     port: int = 0  # 0: one that is free
     web_port: int = 0  # of web endpoints; 0: the one of before, or one that is free
     domain: str = ""  # their hosts are in it
+    web_host: str = ""  # the address at which they are; empty: that of the server
+    web_cert: str = ""  # the files of their certificate and its key; empty: plain HTTP
+    web_key: str = ""
     dashboard_port: int = 0  # likewise
     dashboard_url: str = ""  # where a proxy shows it; empty: at its own address
     database: str = ""  # a SQLAlchemy URL; empty: SQLite in the state folder
@@ -55,19 +59,43 @@ class CannotServe(Exception):
 
 def serve(options: Options) -> None:
     """Runs a server until it is told to stop. Raises CannotServe."""
-    if options.host not in ("127.0.0.1", "::1", "localhost") and not options.insecure:
+    if not _is_loopback(options.host) and not options.insecure:
         raise CannotServe(
             f"expected a loopback address, got {options.host}: tokens and data would cross the network in the clear. Put a "
             "TLS proxy in front of it, or say --insecure for a network that you trust"
         )
+    certificate = _certificate(options)
     lock = _lock(options.state.runtime / "server.lock")
     try:
-        uvloop.run(_serve(options))
+        uvloop.run(_serve(options, certificate))
     finally:
         os.close(lock)
 
 
-async def _serve(options: Options) -> None:
+def _certificate(options: Options) -> Certificate | None:
+    """What web endpoints are encrypted with. Raises CannotServe."""
+    if bool(options.web_cert) != bool(options.web_key):
+        lacks = "--web-key" if options.web_cert else "--web-cert"
+        raise CannotServe(f"expected --web-cert and --web-key together; {lacks} is missing")
+    if not options.web_cert:
+        if options.web_host and not _is_loopback(options.web_host) and not options.insecure:
+            raise CannotServe(
+                f"expected --web-cert and --web-key with --web-host {options.web_host}: without them what endpoints are asked, "
+                "and answer, crosses the network in the clear. Put a TLS proxy in front, or say --insecure for a network that "
+                "you trust"
+            )
+        return None
+    try:
+        return Certificate(Path(options.web_cert), Path(options.web_key))
+    except CertificateError as error:
+        raise CannotServe(f"--web-cert, --web-key: {error}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("127.0.0.1", "::1", "localhost")
+
+
+async def _serve(options: Options, certificate: Certificate | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -78,7 +106,8 @@ async def _serve(options: Options) -> None:
             database=options.database,
             local=options.local,
             worker_options=options.worker_options,
-            web_host=options.host,
+            web_host=options.web_host or options.host,
+            certificate=certificate,
             web_port=options.web_port,
             domain=options.domain,
             dashboard_port=options.dashboard_port,

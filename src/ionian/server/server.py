@@ -55,6 +55,7 @@ from .store.usage import Used
 from .sweeping import BETWEEN_S
 from .web import Web
 from .web.addresses import endpoints
+from .web.certificate import Certificate
 
 log = logging.getLogger("ionian.server")
 
@@ -85,6 +86,7 @@ class Server:
         web_host: str = "127.0.0.1",
         web_port: int = 0,
         domain: str = "",
+        certificate: Certificate | None = None,
         dashboard_port: int = 0,
         dashboard_url: str = "",
     ) -> None:
@@ -100,7 +102,9 @@ class Server:
         self.engine = Engine(self, self.epoch, known)
         self.durable = self.context.durable = Durable(self)
         self.desk = self.context.desk = Desk(self)
-        self.web = self.context.web = Web(self, host=web_host, port=web_port, domain=domain)
+        self.web = self.context.web = Web(
+            self, host=web_host, port=web_port, domain=domain, certificate=certificate
+        )
         self.dashboard = self.context.dashboard = Dashboard(
             self, host=web_host, port=dashboard_port, url=dashboard_url
         )

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ...machine.state import StateFolder
 
 if TYPE_CHECKING:
+    from .certificate import Certificate
     from .web import Web
 
 BACKLOG = 2048
 
 KEEP_ALIVE_S = 60
 """An idle connection of a client ends after a minute."""
+
+REFRESH_S = 60.0
+"""How often it is looked whether the certificate was renewed."""
 
 GRACE_S = 5
 """For so long responses may go on at the server's end."""
@@ -26,11 +30,15 @@ GRACE_S = 5
 class Listener:
     """Runs uvicorn in the server's loop, from the first web endpoint on."""
 
-    def __init__(self, web: Web, state: StateFolder, host: str, port: int) -> None:
+    def __init__(
+        self, web: Web, state: StateFolder, host: str, port: int, certificate: Certificate | None = None
+    ) -> None:
         self._web = web
         self._state = state
         self._host = host
         self._port = port
+        self.certificate = certificate
+        self._refreshing: asyncio.TimerHandle | None = None
         self._serving: asyncio.Task[None] | None = None
         self._server: Any = None
         self.url = ""
@@ -44,15 +52,28 @@ class Listener:
 
         make_room()
         sock, self.url = listening(self._host, self._port, self._state.root / "web-port")
-        self._server = quiet(config_of(Ingress(self._web)))
+        config = config_of(Ingress(self._web))
+        if self.certificate is not None:
+            self.url = self.url.replace("http", "https", 1)
+            config.load()
+            config.ssl = self.certificate.context
+            self._refresh(self.certificate)
+        self._server = quiet(config)
         serving = self._serving = asyncio.ensure_future(self._server.serve(sockets=[sock]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.005)
+
+    def _refresh(self, certificate: Certificate) -> None:
+        certificate.refresh()
+        loop = asyncio.get_running_loop()
+        self._refreshing = loop.call_later(REFRESH_S, self._refresh, certificate)
 
     async def stop(self) -> None:
         """Ends it, once responses have ended or their grace is over."""
         if self._serving is None:
             return
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         self._server.should_exit = True
         await asyncio.wait([self._serving], timeout=GRACE_S + 2)
 

@@ -12,6 +12,7 @@ from ...protocol.spec import FunctionSpec
 from ...protocol.stream import Refused
 from ..auth import Actor
 from .addresses import Addresses, Route
+from .certificate import Certificate
 from .exchange import WEB, Exchange
 from .listener import Listener
 
@@ -26,13 +27,15 @@ ACTOR = Actor("client", WEB)
 class Web:
     """Plays the caller of all web requests."""
 
-    def __init__(self, server: Server, *, host: str, port: int, domain: str) -> None:
+    def __init__(
+        self, server: Server, *, host: str, port: int, domain: str, certificate: Certificate | None = None
+    ) -> None:
         self._server = server
         self._domain = domain
         self.addresses = Addresses()
         self._exchanges: dict[str, Exchange] = {}
         self._waiting: Counter[str] = Counter()
-        self._listener = Listener(self, server.state, host, port)
+        self._listener = Listener(self, server.state, host, port, certificate)
 
     @property
     def store(self) -> Store:
@@ -54,10 +57,13 @@ class Web:
     def urls(self, route: Route) -> list[str]:
         """The addresses of one endpoint, the best first."""
         by_path = f"{self._listener.url}/{route.label}/"
-        if self._domain:
-            return [f"https://local--{route.label}.{self._domain}", by_path]
-        port = self._listener.url.rpartition(":")[2]
-        return [by_path, f"http://local--{route.label}.localhost:{port}"]
+        scheme, _, rest = self._listener.url.partition("://")
+        port = rest.rpartition(":")[2]
+        if not self._domain:
+            return [by_path, f"{scheme}://local--{route.label}.localhost:{port}"]
+        # Without a certificate of ours a proxy is in front, at the port that browsers take.
+        own = "" if self._listener.certificate is None or port == "443" else f":{port}"
+        return [f"https://local--{route.label}.{self._domain}{own}", by_path]
 
     # --- requests
 
