@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import exception, runner
 from .alias import install_alias
@@ -26,6 +26,9 @@ from .secret import Secret
 from .version import __version__
 from .volume import Volume
 from .web_endpoint import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
+
+if TYPE_CHECKING:  # loaded when it is first used
+    from . import types
 
 __all__ = [
     "App",
@@ -59,6 +62,7 @@ __all__ = [
     "method",
     "parameter",
     "runner",
+    "types",
     "web_endpoint",
     "web_server",
     "wsgi_app",
@@ -74,7 +78,7 @@ def __getattr__(name: str) -> Any:
 
         warnings.warn("modal.Stub is retired; write modal.App", exception.DeprecationError, stacklevel=2)
         return App
-    if name in {"call_graph", "config", "gpu"}:
+    if name in {"call_graph", "config", "gpu", "types"}:
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

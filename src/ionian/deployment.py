@@ -15,6 +15,7 @@ from .exception import ExecutionError, InvalidError, NotFoundError
 from .execution import is_importing, is_local, stop_import
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Literal
 
     from typing_extensions import Self
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .app import App
     from .client.deploy import Deployed
     from .logs import LogsManager
+    from .types import AppInfo, AppStats
 
     Strategy = Literal["rolling", "recreate"]
 
@@ -161,6 +163,42 @@ class Deployable(OnDashboard):
 
     def _shown_id(self) -> str:
         return _id(self)
+
+    @BlockingMethod
+    def info(self, refresh: bool = False) -> AppInfo:
+        """What it is, which functions it has, and what happened to it, of an app that runs, ran, or is deployed.
+
+        `refresh` changes nothing: it is asked for each time.
+        """
+        from . import link
+        from .protocol.statistics import DescribeApp
+        from .statistics import app_info
+
+        flag("refresh", refresh)
+        return app_info(link.current().request(DescribeApp(_id(self)))[0])
+
+    @BlockingMethod
+    def stats(self, *, since: datetime | None = None, until: datetime | None = None) -> AppStats:
+        """What its functions did between two times, by name and together, however they were called.
+
+        Args:
+            since: the begin of the time; None: an hour before `until`. A time without a zone is local.
+            until: the end of it; None: now. At most 7 days after `since`.
+
+        The time is counted in whole minutes. Raises InvalidError for a wrong argument.
+
+        ```python
+        stats = modal.App.lookup("my-app").stats()
+        print(stats.functions.total.calls.failed, stats.functions["square"].counts.containers.total)
+        ```
+        """
+        from . import link
+        from .protocol.statistics import MeasureApp
+        from .statistics import app_stats, window
+
+        since_at, until_at = window(since, until)
+        found, _ = link.current().request(MeasureApp(_id(self), since_at, until_at))
+        return app_stats(found, since_at, until_at)
 
     @BlockingMethod
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:

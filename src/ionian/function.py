@@ -17,6 +17,7 @@ from .options import FunctionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
     from typing import Literal
 
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from .logs import LogsManager
     from .protocol.spec import ClassSpec, WebSpec
     from .retries import Retries
-    from .scaling import FunctionAutoscaler, FunctionAutoscalerSettings, FunctionStats
+    from .scaling import FunctionAutoscaler, FunctionAutoscalerSettings, FunctionCurrentStats
     from .secret import Secret
+    from .types import FunctionInfo, FunctionStats
     from .volume import Volume
 
     P = ParamSpec("P")
@@ -282,15 +284,65 @@ class Function(OnDashboard, Generic[P, R, L]):
         return settings(link.current().request(message)[0].scaling)
 
     @BlockingMethod
-    def get_current_stats(self) -> FunctionStats:
+    def get_current_stats(self) -> FunctionCurrentStats:
         """How many inputs wait, and how many containers run them."""
         from . import link
         from .protocol.calls import GetFunctionStats
-        from .scaling import FunctionStats
+        from .scaling import FunctionCurrentStats
 
         message = GetFunctionStats(self.hydrate().function_id)
         answer, _ = link.current().request(message)
-        return FunctionStats(answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom)
+        return FunctionCurrentStats(
+            answer.backlog, answer.containers, answer.running_inputs, answer.input_headroom
+        )
+
+    @BlockingMethod
+    def stats(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        container: str | None = None,
+        all_variants: bool = False,
+    ) -> FunctionStats:
+        """What its inputs and containers did between two times, however they were called.
+
+        Args:
+            since: the begin of the time; None: an hour before `until`. A time without a zone is local.
+            until: the end of it; None: now. At most 7 days after `since`.
+            all_variants: what the function did with other options or parameters, too.
+
+        The time is counted in whole minutes, and durations are right to 5%. Raises InvalidError for a wrong argument.
+
+        ```python
+        stats = modal.Function.from_name("my-app", "square").stats()
+        print(stats.input_success_count, stats.input_percentile_stats["Execution time (s)"].percentiles)
+        ```
+        """
+        from . import link
+        from .arguments import flag
+        from .protocol.statistics import MeasureFunction
+        from .statistics import function_stats, window
+
+        later.refuse("Function.stats", container=container)
+        flag("all_variants", all_variants)
+        since_at, until_at = window(since, until)
+        message = MeasureFunction(self.hydrate().function_id, since_at, until_at, all_variants)
+        return function_stats(link.current().request(message)[0], since_at, until_at, all_variants)
+
+    @BlockingMethod
+    def info(self, *, refresh: bool = False) -> FunctionInfo:
+        """What its containers have, how many inputs they run, and where it answers: as it is on the server.
+
+        `refresh` changes nothing: it is asked for each time.
+        """
+        from . import link
+        from .arguments import flag
+        from .protocol.statistics import InspectFunction
+        from .statistics import function_info
+
+        flag("refresh", refresh)
+        return function_info(link.current().request(InspectFunction(self.hydrate().function_id))[0])
 
     @property
     def autoscaler(self) -> FunctionAutoscaler:

@@ -15,20 +15,33 @@ T = TypeVar("T")
 NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
-        "web endpoints": ("sessioned forward Tunnel Server App.server"),
+        "web endpoints": (
+            "sessioned forward Tunnel Server App.server types.ServerAutoscalerSettings types.ServerContainerInfo "
+            "types.ServerInfo types.ServerSessionCredentials types.ServerStats"
+        ),
         "the dashboard": "Image.get_dashboard_url",
         "logs and statistics by call": (
-            "App.stats App.info Function.stats Function.info Function.metrics types"
+            "Function.metrics "
+            "types.MetricDefinition types.MetricSeries types.MetricsSchema types.ObjectMetrics types.TimeSeriesPoint"
         ),
-        "sandboxes": "Sandbox SandboxSnapshot Probe App.sandboxes",
-        "buckets as volumes": "CloudBucketMount NetworkFileSystem",
+        "sandboxes": (
+            "Sandbox SandboxSnapshot Probe App.sandboxes types.FileInfo types.FileType types.FileWatchEvent "
+            "types.FileWatchEventType types.SandboxConnectCredentials types.SandboxGroupStats types.SandboxStats"
+        ),
+        "buckets as volumes": "CloudBucketMount NetworkFileSystem types.CloudBucketMountInfo",
         "more ways to build an image": (
             "Image.micromamba Image.micromamba_install "
             "Image.pip_install_private_repos Image.poetry_install_from_file"
         ),
         "clusters": "Cluster clustered experimental",
-        "workspaces and usage": "Environment.apps Environment.billing Workspace billing",
-        "roles": "Environment.members Environment.roles",
+        "workspaces and usage": (
+            "Environment.apps Environment.billing Workspace billing types.BillingReportItem "
+            "types.EnvironmentBillingSummary types.WorkspaceBillingSummary types.WorkspaceSettings"
+        ),
+        "roles": (
+            "Environment.members Environment.roles types.MemberTokenInfo types.ProxyTokenInfo types.ServiceUserInfo "
+            "types.TokenData types.WorkspaceMemberInfo"
+        ),
         "connections by hand": (
             "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client"
         ),
@@ -80,6 +93,7 @@ PARAMETERS: dict[str, str] = {
         "FunctionCall.from_id": {"connections by hand": "client"},
         "FunctionCall.hydrate": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
+        "Function.stats": {"statistics of one container": "container"},
         "Image.from_id": {"connections by hand": "client"},
         "Image.from_name": {"connections by hand": "client"},
         "Image.hydrate": {"connections by hand": "client"},

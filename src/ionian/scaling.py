@@ -25,7 +25,7 @@ class FunctionAutoscalerSettings(NamedTuple):
     scaledown_window: float  # seconds that an idle container waits
 
 
-class FunctionStats(NamedTuple):
+class FunctionCurrentStats(NamedTuple):
     """How a function is doing."""
 
     backlog: int  # inputs that wait

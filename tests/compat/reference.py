@@ -109,7 +109,7 @@ def public_names() -> set[str]:
             continue
         names.add(name)
         members = facts.get("members", {})
-        if facts["kind"] == "class" or name == "exception":
+        if facts["kind"] == "class" or name in ("exception", "types"):
             names.update(f"{name}.{member}" for member in members if member != "__init__")
     return names
 

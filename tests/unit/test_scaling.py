@@ -20,7 +20,7 @@ from ionian.protocol.calls import (
 )
 from ionian.protocol.spec import Scaling
 from ionian.scaling import FunctionAutoscalerSettings
-from ionian.scaling import FunctionStats as Stats
+from ionian.scaling import FunctionCurrentStats as Stats
 
 square = handle("fu-1", "square", False)
 

@@ -30,6 +30,7 @@ MODULES = (
     "items",
     "environments",
     "secrets",
+    "statistics",
     "volumes",
     "web",
     "dashboard",

@@ -63,6 +63,9 @@ OBJECTS = frozenset(
 )
 """What concerns objects by their names, and what is in them."""
 
+STATISTICS = frozenset({"DescribeApp", "MeasureApp", "InspectFunction", "MeasureFunction"})
+"""What apps and functions are, and what they did."""
+
 VOLUMES = frozenset({"ListFiles", "ReadFile", "FindExisting", "PutFiles", "RemoveFile", "CopyFiles"})
 """What concerns the files of volumes."""
 
@@ -98,6 +101,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *OBJECTS,
             *VOLUMES,
             *IMAGES,
+            *STATISTICS,
             *(
                 "FindEnvironment",
                 "ListEnvironments",
@@ -136,6 +140,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("FindEnvironment", "FindSecret", "ReadLogs"),
             *OBJECTS,
             *VOLUMES,
+            *STATISTICS,
             *("FindBlobs", "Blob", "ReadBlob"),
             *("TakePart", "AwaitTaken", "FindEndpoints", "FindDashboard"),
         }

@@ -133,14 +133,14 @@ async def _base(
 ) -> tuple[App, FunctionSpec, Overrides | None]:
     """The app and the function of an id; of a variant, the function that it varies, and how. Raises Refused."""
     varied = await in_thread(context.store.variants.find, function_id)
-    found = await in_thread(_of, function_id, varied, context)
+    found = await in_thread(of_id, function_id, varied, context)
     authorise(actor, action, Target() if found is None else Target(found[0].environment, found[0].app_id))
     if found is None or found[0].state == "stopped":
         raise gone(function_id)
     return *found, None if varied is None else varied.overrides
 
 
-def _of(function_id: str, varied: VariantOf | None, context: Context) -> tuple[App, FunctionSpec] | None:
+def of_id(function_id: str, varied: VariantOf | None, context: Context) -> tuple[App, FunctionSpec] | None:
     """The function, or what a variant varies: of the app's version, where it is of a certain one. Blocks."""
     if varied is None:
         return context.store.functions.find(function_id)
@@ -154,7 +154,7 @@ def _of(function_id: str, varied: VariantOf | None, context: Context) -> tuple[A
 
 async def _keep(app: App, base_id: str, overrides: Overrides, context: Context) -> None:
     """Looks once more, under the lock: meanwhile the app may have been stopped, or deployed anew."""
-    now = await in_thread(_of, base_id, VariantOf(base_id, app.app_id, overrides), context)
+    now = await in_thread(of_id, base_id, VariantOf(base_id, app.app_id, overrides), context)
     if now is None or now[0].state == "stopped":
         raise Refused(
             "NotFoundError", f"app {app.name} was stopped or deployed anew; look the function up again"

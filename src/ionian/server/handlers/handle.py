@@ -63,6 +63,7 @@ from ionian.protocol.objects import (
     RenameObject,
 )
 from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, RotateMasterKey
+from ionian.protocol.statistics import DescribeApp, InspectFunction, MeasureApp, MeasureFunction
 from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
 from ionian.protocol.volumes import (
@@ -119,6 +120,7 @@ from .objects import (
 )
 from .scaling import get_autoscaler, get_function_stats, update_autoscaler
 from .secrets import find_secret, list_secrets, put_named_secret, put_secret, rotate_master_key
+from .statistics import describe_app, inspect_function, measure_app, measure_function
 from .tokens import create_token, describe_token, list_tokens, revoke_token
 from .volumes import (
     copy_files,
@@ -192,6 +194,10 @@ HANDLED: dict[type, Handler] = {
     UpdateAutoscaler: update_autoscaler,
     GetAutoscaler: get_autoscaler,
     GetFunctionStats: get_function_stats,
+    DescribeApp: describe_app,
+    MeasureApp: measure_app,
+    InspectFunction: inspect_function,
+    MeasureFunction: measure_function,
     CreateEnvironment: create_environment,
     FindEnvironment: find_environment,
     ListEnvironments: list_environments,

@@ -93,6 +93,13 @@ class CountRows:
                 setattr(found[-1], name, int(number))
         return found
 
+    def roots(self, *, app_id: str) -> dict[str, str]:
+        """What varies what: the ids of an app's functions and variants that did something → the function's."""
+        table = FunctionMinute
+        query = select(table.function_id, table.root_id).where(table.app_id == app_id).distinct()
+        with self._database.read() as session:
+            return {row[0]: row[1] for row in session.execute(query)}
+
     def purge(self, before: int, most: int = 1000) -> bool:
         """Deletes some rows of minutes before one; whether there may be more."""
         table = FunctionMinute

@@ -31,6 +31,16 @@ class Used:
     worker_id: str
 
 
+@dataclass(slots=True)
+class Ended:
+    """A container that has ended, and what it used."""
+
+    function_id: str
+    wall_s: float
+    cpu_s: float
+    memory_gib_s: float
+
+
 class UsageRows:
     """One row a container."""
 
@@ -65,6 +75,15 @@ class UsageRows:
         with self._database.read() as session:
             row = session.get(ContainerUsage, container_id)
             return row.app_id if row is not None else ""
+
+    def there(self, since: float, until: float, *, app_id: str) -> list[Ended]:
+        """The containers of an app that have ended and were there at some moment between two times."""
+        table = ContainerUsage
+        query = select(table.function_id, table.wall_s, table.cpu_s, table.memory_gib_s).where(
+            table.app_id == app_id, table.ended_at >= since, table.ended_at - table.wall_s < until
+        )
+        with self._database.read() as session:
+            return [Ended(*row) for row in session.execute(query)]
 
     def of_app(self, app_id: str) -> AppUsage:
         """The sum over the containers of an app."""

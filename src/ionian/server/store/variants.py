@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ionian.protocol.spec import Overrides, Scaling
 
@@ -70,6 +70,12 @@ class Variants:
             return [
                 (row.base_id, _decoder.decode(row.overrides), _scaling(row)) for row in session.scalars(query)
             ]
+
+    def count(self, app_id: str, base_id: str) -> int:
+        """How many variants of a function there are."""
+        query = select(func.count()).where(Variant.app_id == app_id, Variant.base_id == base_id)
+        with self._database.read() as session:
+            return session.scalar(query) or 0
 
 
 def _scaling(row: Variant) -> Scaling | None:
