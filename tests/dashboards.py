@@ -90,7 +90,7 @@ class Visitor:
     def _ask(self, request: urllib.request.Request) -> Answer:
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
         try:
-            answer: Any = opener.open(request, timeout=30)
+            answer: Any = opener.open(request, timeout=100)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

@@ -257,7 +257,93 @@ print(modal.Environment.from_name("main").get_dashboard_url())
         assert "/enter?code=" in deployed.ionian(*command).stdout
 
 
+def test_calls_are_shown_with_their_inputs_results_and_tracebacks(deployed: Home, visitor: Visitor) -> None:
+    program = """
+import ionian as modal
+half, quarter = (modal.Function.from_name("looked-at", name) for name in ("half", "quarter"))
+failed = half.spawn(3, name="three")
+nested = quarter.spawn(8)
+print(failed.object_id, nested.object_id)
+print(nested.get())
+try:
+    failed.get()
+except ValueError as error:
+    print(error)
+print(failed.get_dashboard_url())
+"""
+    done = deployed.python("-c", program)
+    assert done.returncode == 0, done.stdout
+    failed, nested = done.stdout.split()[:2]
+    page = visitor.get(f"/calls/{failed}").text
+    assert "(3, name=&#39;three&#39;)" in page
+    assert '<span class="badge failure">failure</span>' in page
+    assert "ValueError: three &lt;b&gt;has&lt;/b&gt; no half" in page
+    assert "raise ValueError(" in page
+    assert "<b>has" not in page
+    page = visitor.get(f"/calls/{nested}").text
+    assert "(8)" in page
+    assert ">2.0<" in page
+    assert "What it called" in page
+    assert ">half</a>" in page
+    assert visitor.get(done.stdout.split()[-1].removeprefix(visitor.url)).path == f"/calls/{failed}"
+    listed = visitor.get(f"/e/main/calls?app={app_of(deployed)}&function=half&status=done").text
+    assert failed in listed
+    assert nested not in listed
+
+
+def test_calls_are_listed_page_by_page(deployed: Home, visitor: Visitor) -> None:
+    program = """
+import ionian as modal
+half = modal.Function.from_name("looked-at", "half")
+calls = [half.spawn(10) for _ in range(230)]
+for call in calls:
+    call.get()
+print(*[call.object_id for call in calls])
+"""
+    done = deployed.python("-c", program)
+    assert done.returncode == 0, done.stdout
+    found: list[str] = []
+    path = "/e/main/calls"
+    while path:
+        page = visitor.get(path).text
+        here = re.findall(r'href="/calls/(fc-\w+)"', page)
+        assert len(here) <= 100
+        found += here
+        older = re.search(r'rel="next" href="([^"]+)"', page)
+        path = f"/e/main/calls{older[1].replace('&amp;', '&')}" if older else ""
+    assert len(found) == len(set(found))
+    assert set(done.stdout.split()) <= set(found)
+    assert visitor.get("/e/main/calls?before=x~y").status == 400
+
+
+def test_lines_are_found_and_followed(deployed: Home, visitor: Visitor) -> None:
+    app_id = app_of(deployed)
+    call = 'import ionian as modal; modal.Function.from_name("looked-at", "half").remote({})'
+    assert deployed.python("-c", call.format(20)).returncode == 0
+    page = visitor.until(f"/e/main/logs?app={app_id}", "halving 20")
+    cursor = re.search(r'data-cursor="([^"]+)"', page)
+    assert cursor is not None
+    assert deployed.python("-c", call.format(21)).returncode == 0
+    following, at, lines = f"/e/main/logs/next?app={app_id}&cursor=", cursor[1], ""
+    while "halving 21" not in lines:
+        answer = visitor.get(following + at)
+        at, lines = answer.headers["x-cursor"], answer.text
+    assert "halving 20" not in lines
+    searched = visitor.get(f"/e/main/logs?app={app_id}&grep=halving+20&function=half").text
+    assert "halving 20" in searched
+    assert "halving 21" not in searched
+    assert "has no function or class" in visitor.get(f"/e/main/logs?app={app_id}&function=none").text
+    assert "Whose logs?" in visitor.get("/e/main/logs").text
+
+
 # --- what its forms do
+
+
+def test_a_call_is_cancelled(deployed: Home, visitor: Visitor) -> None:
+    call = deployed.python("-c", SPAWN, "never").stdout.strip()
+    cancelled = visitor.press(f"/calls/{call}", f"/calls/{call}/cancel")
+    assert (cancelled.status, cancelled.path) == (200, f"/calls/{call}")
+    visitor.until(f"/calls/{call}", '<span class="badge cancelled">cancelled</span>')
 
 
 def test_an_earlier_version_is_brought_back_and_the_app_stopped(deployed: Home, visitor: Visitor) -> None:

@@ -186,6 +186,8 @@ class ListCalls:
     function: str = ""
     status: Literal["", "pending", "done", "cancelled"] = ""
     limit: int = 100
+    before_at: float = 0.0  # those behind the last one of another list: its `created_at`,
+    before_id: str = ""  # and its id
 
 
 @dataclass

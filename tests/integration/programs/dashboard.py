@@ -33,3 +33,16 @@ class Model:
 @modal.fastapi_endpoint()
 def hello() -> str:
     return "hello"
+
+
+@app.function()
+def half(n: int, name: str = "") -> float:
+    print("halving", n)
+    if n == 3:
+        raise ValueError("three <b>has</b> no half")
+    return n / 2
+
+
+@app.function()
+def quarter(n: int) -> float:
+    return half.remote(n) / 2

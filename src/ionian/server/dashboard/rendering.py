@@ -36,11 +36,14 @@ async def page(
     section: str,
     environment: str,
     title: str,
-    status: int = 200,
     **facts: Any,
 ) -> Response:
     """A page of the dashboard: whole, or where an open one asks, its live part, if that has changed."""
-    facts |= {"visit": visit, "forgery": visit.visitor.forgery, "environment": environment}
+    facts = (
+        {"still": False}
+        | facts
+        | {"visit": visit, "forgery": visit.visitor.forgery, "environment": environment}
+    )
     inner = _templates.get_template(template).render(facts)
     digest = hashlib.sha256(inner.encode()).hexdigest()[:20]
     if visit.live is not None:
@@ -57,9 +60,13 @@ async def page(
             title=title,
             environments=[one.name for one in listed.environments],
             version=VERSION,
-        ),
-        status,
+        )
     )
+
+
+def part(template: str, headers: dict[str, str], **facts: Any) -> Response:
+    """What an open page puts into itself."""
+    return HTMLResponse(_templates.get_template(template).render(facts), headers=headers)
 
 
 def bare(template: str, status: int = 200, **facts: Any) -> Response:
@@ -78,6 +85,12 @@ def moment(at: float) -> Markup:
     return Markup('<time datetime="{}" data-at="{:.3f}">{}</time>').format(
         then.isoformat(timespec="seconds"), at, then.strftime("%Y-%m-%d %H:%M UTC")
     )
+
+
+def clock(at: float) -> Markup:
+    """The time of a line in a log, which the page itself shows as that of the person's place."""
+    then = datetime.fromtimestamp(at, timezone.utc)
+    return Markup('<time data-clock="{:.3f}">{}</time>').format(at, then.strftime("%H:%M:%S.%f")[:-3])
 
 
 def duration(seconds: float) -> str:
@@ -117,6 +130,7 @@ def some(number: int, noun: str, plural: str = "") -> str:
 
 _filters: dict[str, Any] = {
     "moment": moment,
+    "clock": clock,
     "duration": duration,
     "size": size,
     "count": count,

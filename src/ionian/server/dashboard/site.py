@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ionian.protocol.stream import Refused
 
 from .guard import Guard
-from .pages import apps, entry, objects
+from .pages import apps, calls, entry, logs, objects
 from .rendering import STATIC, bare
 from .visit import LIVE
 
@@ -41,7 +41,15 @@ def site(dashboard: Dashboard) -> Any:
     handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _not_served, Exception: _broken}
     static = Mount("/static", StaticFiles(directory=STATIC))
     app = Starlette(
-        routes=[static, *entry.routes, *apps.routes, *objects.routes], exception_handlers=handlers
+        routes=[
+            static,
+            *entry.routes,
+            *apps.routes,
+            *calls.routes,
+            *logs.routes,
+            *objects.routes,
+        ],
+        exception_handlers=handlers,
     )
     app.state.dashboard = dashboard
     return Guard(app, dashboard)

@@ -100,7 +100,12 @@ def _listed(environment: str, message: ListCalls, context: Context) -> CallList:
     names: dict[str, str] = {}
     listed = CallList()
     for call in context.store.call_reads.newest_calls(
-        environment, message.app_id, message.function, message.status, message.limit
+        environment,
+        message.app_id,
+        message.function,
+        message.status,
+        message.limit,
+        (message.before_at, message.before_id),
     ):
         if call.app_id not in names:
             app = context.store.apps.find(call.app_id)

@@ -23,7 +23,7 @@ async def object_page(visit: Visit) -> Response:
         app_id, _ = await function_of(visit.actor, "DescribeFunction", object_id, visit.context)
         return go(f"/apps/{app_id}")
     if kind == "fc":
-        return go(f"/apps/{(await visit.ask(GetCallInfo(object_id))).app_id}")
+        return go(f"/calls/{(await visit.ask(GetCallInfo(object_id))).call_id}")
     if kind == "en":
         found: EnvironmentInfo = await visit.ask(FindEnvironment(object_id))
         return go(f"/e/{found.name}/apps")

@@ -77,7 +77,7 @@ function put(parent, node, before) {
 let wait = EVERY_MS;
 
 async function look() {
-  if (document.hidden) return;
+  if (document.hidden || "still" in live.dataset) return;
   try {
     const answer = await fetch(location.href, { headers: { "X-Live": live.dataset.digest }, cache: "no-store" });
     if (answer.status === 401) return location.reload();
@@ -140,6 +140,55 @@ function tell() {
   }
 }
 
+// --- lines of logs, as they come
+
+const MOST_LINES = 5000;
+
+function clocks(from) {
+  for (const time of from.querySelectorAll("time[data-clock]")) {
+    const at = new Date(Number(time.dataset.clock) * 1000);
+    time.textContent = at.toLocaleTimeString([], { hour12: false }) + "." + String(at.getMilliseconds()).padStart(3, "0");
+    time.title = at.toLocaleString();
+  }
+}
+
+async function followLog(log) {
+  clocks(log);
+  log.scrollTop = log.scrollHeight;
+  while (!log.dataset.ended) {
+    const asked = new URLSearchParams(location.search);
+    asked.set("cursor", log.dataset.cursor);
+    const address = location.pathname.replace(/\/$/, "") + "/next?" + asked;
+    try {
+      const answer = await fetch(address, { headers: { "X-Live": "" }, cache: "no-store" });
+      if (answer.status === 401) return location.reload();
+      if (!answer.ok) throw new Error(answer.status);
+      connection.textContent = "live";
+      connection.classList.remove("bad");
+      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+      const fresh = document.createElement("ol");
+      fresh.innerHTML = await answer.text();
+      clocks(fresh);
+      log.append(...fresh.children);
+      while (log.children.length > MOST_LINES) log.firstElementChild.remove();
+      log.dataset.cursor = answer.headers.get("X-Cursor");
+      if (answer.headers.get("X-Ended")) {
+        log.dataset.ended = "1";
+        document.getElementById("following").textContent = "No more will come.";
+      }
+      if (atEnd) log.scrollTop = log.scrollHeight;
+    } catch {
+      connection.textContent = "the server is out of reach";
+      connection.classList.add("bad");
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  }
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("form[data-now] select")) event.target.form.requestSubmit();
+});
+
 // --- filters, keys, and ids that are copied
 
 function filter() {
@@ -173,3 +222,5 @@ document.addEventListener("visibilitychange", look);
 tell();
 setInterval(tell, 1000);
 follow();
+const log = document.getElementById("log");
+if (log) followLog(log);
