@@ -167,7 +167,7 @@ def function_info(found: FunctionInspected) -> FunctionInfo:
         if several
         else None,
         schedule=written_schedule(spec.schedule) if spec.schedule is not None else None,
-        restrict_modal_access=False,
+        restrict_modal_access=spec.restricted,
         block_network=spec.block_network,
         single_use_containers=spec.single_use,
         volumes={

@@ -45,6 +45,7 @@ def tries(other_by_id) -> dict:
         "with_options": lambda: other.with_options(timeout=9).remote(1),
         "autoscaler": lambda: tries.update_autoscaler(max_containers=3),
         "statistics": lambda: other.get_current_stats(),
+        "info": lambda: other.info(),
         "call by id": lambda: modal.FunctionCall.from_id("fc-" + "0" * 26).get(timeout=0),
         "dict": lambda: kept.put("a", 1),
         "dict read": lambda: kept.get("other ran"),
@@ -115,6 +116,8 @@ def main():
     assert doubled.with_options(timeout=30).remote(1) == 2
     assert Guest(size=5).was_refused.remote() == (5, True, True, 6)
 
+    assert tries.info().restrict_modal_access
+    assert not other.info().restrict_modal_access
     assert other.remote(3) == 3
     assert kept["other ran"] == 3
     print("all as expected")
