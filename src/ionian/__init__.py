@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import exception, runner
 from .alias import install_alias
 from .app import App
+from .cloud_bucket_mount import CloudBucketMount
 from .cls import Cls
 from .dict import Dict
 from .environment import Environment
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # loaded when it is first used
 
 __all__ = [
     "App",
+    "CloudBucketMount",
     "Cls",
     "Cron",
     "Dict",

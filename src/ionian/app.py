@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from . import later, options
 from .arguments import environment, flag, integer, text, wrong
 from .arguments import tags as checked_tags
+from .cloud_bucket_mount import CloudBucketMount, bucket_mounts
 from .deployment import Deployable
 from .exception import DeprecationError, InvalidError
 from .execution import is_importing, is_local, stop_import
@@ -108,7 +109,7 @@ class App(Deployable):
         tags: Mapping[str, str] | None = None,
         image: Image | None = None,
         secrets: Sequence[Secret] = [],
-        volumes: Mapping[str, Volume] = {},
+        volumes: Mapping[str, Volume | CloudBucketMount] = {},
         include_source: bool = True,
     ) -> None:
         local = is_local()
@@ -120,6 +121,7 @@ class App(Deployable):
         self.tags: dict[str, str] = checked_tags({} if tags is None else tags) if local else {}
         self.secrets: tuple[Secret, ...] = secret_list(secrets) if local else ()
         self.volumes: dict[str, Volume] = volume_mounts(volumes) if local else {}
+        self.buckets: dict[str, CloudBucketMount] = bucket_mounts(volumes) if local else {}
         self.include_source = include_source
         self.app_id: str | None = None  # of the last run or deploy; set by the client
         self.is_running = False  # set by the client
@@ -188,7 +190,7 @@ class App(Deployable):
         gpu: str | list[str] | None = None,
         serialized: bool = False,
         network_file_systems: Mapping[str, Any] = {},
-        volumes: Mapping[str, Volume] = {},
+        volumes: Mapping[str, Volume | CloudBucketMount] = {},
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         ephemeral_disk: int | None = None,
@@ -278,7 +280,7 @@ class App(Deployable):
         gpu: str | list[str] | None = None,
         serialized: bool = False,
         network_file_systems: Mapping[str, Any] = {},
-        volumes: Mapping[str, Volume] = {},
+        volumes: Mapping[str, Volume | CloudBucketMount] = {},
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         ephemeral_disk: int | None = None,
@@ -428,7 +430,9 @@ class App(Deployable):
         if given["include_source"] is None:
             settings.include_source = self.include_source
         settings.secrets = (*self.secrets, *settings.secrets)
-        settings.volumes = {**self.volumes, **settings.volumes}
+        volumes, buckets = settings.volumes, settings.buckets
+        settings.volumes = {**_others(self.volumes, buckets), **volumes}
+        settings.buckets = {**_others(self.buckets, volumes), **buckets}
         check_distinct(settings.volumes)
         return settings
 
@@ -499,3 +503,8 @@ def _take_retired(given: dict[str, Any]) -> None:
 
 def _warn(message: str) -> None:
     warnings.warn(message, DeprecationError, stacklevel=5)
+
+
+def _others(mounts: Mapping[str, T], taken: Mapping[str, Any]) -> dict[str, T]:
+    """What an app mounts, but where its function mounts something of its own."""
+    return {path: mount for path, mount in mounts.items() if path not in taken}

@@ -88,6 +88,7 @@ class Step(NamedTuple):
         self, force_build: Any, env: Any, secrets: Any, *, gpu: Any = None, volumes: Any = None
     ) -> Step:
         """The step with the arguments that all build methods have."""
+        from .cloud_bucket_mount import without_buckets
         from .gpu import parse_gpus
         from .volume import volume_mounts
 
@@ -96,7 +97,9 @@ class Step(NamedTuple):
             env=() if env is None else tuple(variables("env", env).items()),
             force=flag("force_build", force_build),
             gpus=tuple(parse_gpus(gpu)),
-            volumes=() if volumes is None else tuple(volume_mounts(volumes).items()),
+            volumes=()
+            if volumes is None
+            else tuple(volume_mounts(without_buckets("volumes", volumes)).items()),
         )
 
 

@@ -28,7 +28,7 @@ NAMES: dict[str, str] = {
             "Sandbox SandboxSnapshot Probe App.sandboxes types.FileInfo types.FileType types.FileWatchEvent "
             "types.FileWatchEventType types.SandboxConnectCredentials types.SandboxGroupStats types.SandboxStats"
         ),
-        "buckets as volumes": "CloudBucketMount NetworkFileSystem types.CloudBucketMountInfo",
+        "buckets as volumes": "NetworkFileSystem types.CloudBucketMountInfo",
         "more ways to build an image": (
             "Image.micromamba Image.micromamba_install "
             "Image.pip_install_private_repos Image.poetry_install_from_file"
@@ -68,6 +68,7 @@ PARAMETERS: dict[str, str] = {
             "buckets as volumes": "network_file_systems",
             "experiments": "experimental_options _experimental_restrict_output",
         },
+        "CloudBucketMount.__init__": {"roles": "oidc_auth_role_arn"},
         "Cls.from_name": {"connections by hand": "client"},
         "Cls.hydrate": {"connections by hand": "client"},
         "App.run": {"interactive sessions": "interactive", "connections by hand": "client"},

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from .arguments import flag, integer, number, object_name, variables, wrong
+from .cloud_bucket_mount import CloudBucketMount, bucket_mounts
 from .exception import InvalidError
 from .gpu import parse_gpus
 from .image import Image
@@ -41,6 +42,7 @@ class FunctionOptions:
         self.env: dict[str, str] = {}  # wins over secrets
         self.secrets: tuple[Secret, ...] = ()  # a later one wins
         self.volumes: dict[str, Volume] = {}
+        self.buckets: dict[str, CloudBucketMount] = {}
         self.gpus: list[GpuRequest] = []
         self.cpu_milli = 125
         self.cpu_limit_milli = 0
@@ -102,6 +104,7 @@ def checked(given: Mapping[str, Any]) -> FunctionOptions:
     options.env = {} if given["env"] is None else variables("env", given["env"])
     options.secrets = secret_list(given["secrets"])
     options.volumes = volume_mounts(given["volumes"])
+    options.buckets = bucket_mounts(given["volumes"])
     options.gpus = parse_gpus(given["gpu"])
     options.cpu_milli, options.cpu_limit_milli = cpu_milli(given["cpu"])
     options.memory_mib, options.memory_limit_mib = memory_mib(given["memory"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import config, later
+from .cloud_bucket_mount import without_buckets
 from .exception import InvalidError
 from .function import Function
 from .options import FunctionOptions, checked
@@ -91,6 +92,7 @@ def given_options(given: Mapping[str, Any]) -> Given:
     names = frozenset(name for name in (*RESOURCES, *SCALING, *OTHERS) if given[name] not in (None, {}))
     if not names:
         raise InvalidError("with_options: expected at least one option, got none")
+    without_buckets("volumes", given["volumes"])
     timeout = 300 if given["timeout"] is None else given["timeout"]
     return Given(names, checked({**UNSET, **FLAGS, **given, "timeout": timeout}))
 

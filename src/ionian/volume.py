@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from . import config, later
 from .arguments import environment, flag, mount_point, object_name, wrong
+from .cloud_bucket_mount import CloudBucketMount
 from .exception import ExecutionError, InvalidError
 from .execution import is_local
 from .named_object import Ephemeral, NamedObject, NamedObjects, no_client
@@ -251,14 +252,16 @@ def _check_version(version: int | None) -> None:
 
 
 def volume_mounts(value: Any) -> dict[str, Volume]:
-    """The argument `volumes` of functions and apps: each at a path of its own, and none at two."""
+    """The volumes in the argument `volumes` of functions and apps: each at a path of its own, and none at two."""
     if not isinstance(value, Mapping):
         raise wrong("volumes", "a dictionary from paths to modal.Volume", value)
     result: dict[str, Volume] = {}
     items: dict[Any, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
     for path, volume in items.items():
+        if isinstance(volume, CloudBucketMount):
+            continue  # see bucket_mounts
         if not isinstance(volume, Volume):
-            raise wrong("volumes", "a modal.Volume for each path", volume)
+            raise wrong("volumes", "a modal.Volume or modal.CloudBucketMount for each path", volume)
         result[mount_point("volumes", path)] = volume
     check_distinct(result)
     return result

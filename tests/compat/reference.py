@@ -64,6 +64,7 @@ def samples() -> dict[str, Any]:
 
     return {
         "App": ionian.App("sample"),
+        "CloudBucketMount": ionian.CloudBucketMount("sample"),
         "Cls": ionian.App().cls(serialized=True)(Sample),
         "Cron": ionian.Cron("0 6 * * *"),
         "Environment": ionian.Environment.from_name("dev"),

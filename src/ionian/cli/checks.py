@@ -52,6 +52,7 @@ def all_checks() -> Iterator[Check]:
         disk,
         base_images,
         gpus,
+        buckets,
     ):
         yield check()
 
@@ -282,6 +283,15 @@ def gpus() -> Check:
         )
         return Check("GPUs", "weak", f"{found}, without a CDI specification", cure)
     return Check("GPUs", "ok", f"{found}, CDI in {specs[0]}")
+
+
+def buckets() -> Check:
+    """What CloudBucketMount needs."""
+    from ..worker.buckets import lacking
+
+    if why := lacking():
+        return Check("buckets", "weak", "CloudBucketMount is refused", why)
+    return Check("buckets", "ok", "mounted by rclone")
 
 
 def find_bubblewrap() -> str | None:

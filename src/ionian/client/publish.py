@@ -28,6 +28,7 @@ from ..protocol.ids import new_id
 from ..protocol.images import image_id_of
 from ..protocol.spec import (
     Batching,
+    BucketMount,
     Concurrency,
     FileRef,
     FunctionSpec,
@@ -49,6 +50,7 @@ from .source import source_files
 
 if TYPE_CHECKING:
     from ..app import App
+    from ..cloud_bucket_mount import CloudBucketMount
     from ..function import Function
     from ..image_steps import Step
     from ..link import Link
@@ -238,6 +240,7 @@ class Publication:
             env=options.env,
             secret_ids=[self.secret(secret) for secret in options.secrets],
             volumes=self._mounted_volumes(options.volumes),
+            buckets=[self._bucket(path, bucket) for path, bucket in options.buckets.items()],
             single_use=options.single_use,
             block_network=options.block_network,
             restricted=options.restricted,
@@ -303,6 +306,18 @@ class Publication:
             VolumeMount(path, self.volume(volume), volume.is_read_only, volume.sub_path)
             for path, volume in volumes.items()
         ]
+
+    def _bucket(self, path: str, bucket: CloudBucketMount) -> BucketMount:
+        return BucketMount(
+            path,
+            bucket.bucket_name,
+            endpoint_url=bucket.bucket_endpoint_url or "",
+            prefix=bucket.key_prefix or "",
+            secret_id=self.secret(bucket.secret) if bucket.secret is not None else "",
+            read_only=bucket.read_only,
+            requester_pays=bucket.requester_pays,
+            path_style=bucket.force_path_style,
+        )
 
     def volume(self, volume: Volume, /) -> str:
         """The id of a volume, made where it is missing and asks for that."""

@@ -125,6 +125,20 @@ class Scaling:
 
 
 @dataclass
+class BucketMount:
+    """A bucket of an S3-compatible store at an absolute path of the container."""
+
+    path: str
+    bucket: str
+    endpoint_url: str = ""  # "": Amazon's
+    prefix: str = ""
+    secret_id: str = ""  # "": it is public
+    read_only: bool = False
+    requester_pays: bool = False
+    path_style: bool = False
+
+
+@dataclass
 class VolumeMount:
     """A volume, or a folder of it, at an absolute path of the container."""
 
@@ -260,6 +274,7 @@ class FunctionSpec:
     env: dict[str, str] = field(default_factory=dict[str, str])
     secret_ids: list[str] = field(default_factory=list[str])  # a later one wins
     volumes: list[VolumeMount] = field(default_factory=list[VolumeMount])
+    buckets: list[BucketMount] = field(default_factory=list[BucketMount])
     single_use: bool = False
     block_network: bool = False  # its containers have loopback alone
     restricted: bool = False  # restrict_modal_access: its containers may ask the server for nothing
@@ -278,3 +293,8 @@ class FunctionSpec:
     recreate: bool = (
         False  # that version's deploy stops containers of earlier ones at once; set by the server
     )
+
+    @property
+    def bucket_secret_ids(self) -> list[str]:
+        """The secrets with which its buckets are reached."""
+        return [bucket.secret_id for bucket in self.buckets if bucket.secret_id]

@@ -114,6 +114,9 @@ class StartContainer:
         default_factory=dict[str, dict[str, str]], repr=False
     )  # secret id → values, of the steps of its image, should the worker lack it
     shell: Shell | None = None
+    bucket_secrets: dict[str, dict[str, str]] = field(
+        default_factory=dict[str, dict[str, str]], repr=False
+    )  # secret id → values, of the buckets that its worker mounts; the container never has them
 
     @property
     def guest(self) -> Replay | Shell | None:

@@ -422,7 +422,7 @@ class Engine:
             start.devices,
             self.functions_of(app_id),
         )
-        if not spec.secret_ids and not spec.volumes and not build_secrets(spec):
+        if not spec.secret_ids and not spec.volumes and not spec.buckets and not build_secrets(spec):
             self._tell(start.worker_id, message)
             return
         task = asyncio.ensure_future(self._start_with_objects(start, message))
@@ -438,6 +438,9 @@ class Engine:
             opened = await self.server.open_secrets(message.app_id, message.function.secret_ids)
             for secret_id in message.function.secret_ids:  # a later one wins
                 message.secrets.update(opened[secret_id])
+            message.bucket_secrets = await self.server.open_secrets(
+                message.app_id, message.function.bucket_secret_ids
+            )
             message.build_secrets = await self.server.open_build_secrets(
                 message.app_id, build_secrets(message.function)
             )

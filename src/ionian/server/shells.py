@@ -13,6 +13,7 @@ from ..protocol.workers import Shell, StartContainer
 from .auth import Target, authorise
 from .builds import WORKER_WAIT_S
 from .execs import check_argv
+from .master_key import SecretError
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -53,6 +54,11 @@ async def start_guest(engine: Engine, client: Session, ask: StartContainer, exec
     Fills in which container it is. Raises Refused.
     """
     spec = ask.function
+    try:
+        if spec.buckets:
+            ask.bucket_secrets = await engine.server.open_secrets(ask.app_id, spec.bucket_secret_ids)
+    except SecretError as error:
+        raise Refused("NotFoundError", f"the secret of a bucket that {spec.tag} mounts: {error}") from None
     await engine.any_worker(WORKER_WAIT_S)
     guest = engine.dispatcher.guests.take(spec.resources, spec.image_id)
     if guest is None:

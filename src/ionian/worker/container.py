@@ -40,7 +40,7 @@ from .large_inputs import Part
 from .logs import PAUSE_S, LogPipe
 from .origin import Origin
 from .recipe import LEAVE_S, begin_of, fork_of, sandbox_of, slots_of
-from .sandbox import Exit, ForkError, IdMap, Sandbox, SandboxError, remove_folders, start
+from .sandbox import Bind, Exit, ForkError, IdMap, Sandbox, SandboxError, remove_folders, start
 from .side import Side
 from .templates import Choice, Template
 
@@ -327,7 +327,12 @@ class Container:
         return await self._plain(image, scratch)
 
     async def _plain(self, image: BuiltImage, scratch: Path) -> Exit | None:
+        async with self.worker.buckets.shown(self.ask) as buckets:
+            return await self._with(image, scratch, buckets)
+
+    async def _with(self, image: BuiltImage, scratch: Path, buckets: list[Bind]) -> Exit | None:
         spec = await sandbox_of(self.worker, self.ask, image, scratch)
+        spec.binds.extend(buckets)
         if self._hurry.is_set():
             return None
 

@@ -35,6 +35,7 @@ from ..protocol.workers import (
     ToContainer,
 )
 from .blobs import Blobs
+from .buckets import Buckets
 from .capacity import capacity
 from .container import Container
 from .devices import Devices
@@ -84,6 +85,7 @@ class Worker:
         if not ignore_gpu:
             self.devices.claim()
         self.network = Network(folder)
+        self.buckets = Buckets(folder / "buckets")
         self.execs = Execs(self)
         self.templates = Templates(self)
         self._ignore_gpu = ignore_gpu
@@ -105,6 +107,7 @@ class Worker:
         Spawner.of_this_loop().network = self.network
         self._later(self.network.start())
         await sweep(self.scratch)  # what a killed worker left
+        await self.buckets.sweep()
         self._check()
         try:
             await self.uplink.keep(patience_s)

@@ -9,7 +9,7 @@ from posixpath import normpath
 
 from ionian.machine.beneath import BadPath, parts_of
 from ionian.protocol.images import every_instruction
-from ionian.protocol.spec import FunctionSpec, ImageSpec
+from ionian.protocol.spec import BucketMount, FunctionSpec, ImageSpec
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
@@ -143,6 +143,11 @@ def _check_paths(spec: FunctionSpec) -> None:
     for file in spec.mounts:
         _expect(_absolute(file.path), spec, "files", "absolute paths without . and ..", file.path)
     seen: set[str] = set()
+    for bucket in spec.buckets:
+        good = _absolute(bucket.path) and bucket.path != "/" and bucket.path not in seen
+        _expect(good, spec, "volumes", "different absolute paths below /", bucket.path)
+        seen.add(bucket.path)
+        _check_bucket(spec, bucket)
     for mount in spec.volumes:
         good = _absolute(mount.path) and mount.path != "/" and mount.path not in seen
         _expect(good, spec, "volumes", "different absolute paths below /", mount.path)
@@ -151,6 +156,23 @@ def _check_paths(spec: FunctionSpec) -> None:
             parts_of(mount.sub_path)
         except BadPath as error:
             raise Refused("InvalidError", f"function {spec.tag!r}, sub_path: {error}") from None
+
+
+def _check_bucket(spec: FunctionSpec, bucket: BucketMount) -> None:
+    """What becomes an address on the worker."""
+    named = f"{bucket.bucket}/{bucket.prefix}"
+    plain = (
+        bool(bucket.bucket)
+        and "/" not in bucket.bucket
+        and not set("\0\n") & set(named + bucket.endpoint_url)
+    )
+    _expect(plain, spec, "bucket_name and key_prefix", "the name of a bucket, and a prefix", named)
+    parts = bucket.prefix.rstrip("/").split("/") if bucket.prefix else []
+    _expect(
+        not {"", ".", ".."} & set(parts), spec, "key_prefix", "a prefix without empty parts", bucket.prefix
+    )
+    web = not bucket.endpoint_url or bucket.endpoint_url.startswith(("http://", "https://"))
+    _expect(web, spec, "bucket_endpoint_url", "an http or https URL", bucket.endpoint_url)
 
 
 def _absolute(path: str) -> bool:
@@ -178,7 +200,8 @@ def check_references(
     _check_volumes(app, {mount.volume_id for spec in specs for mount in spec.volumes}, context)
     for spec in specs:
         check_volumes(app, spec.image, context)
-    check_secrets(app, {secret_id for spec in specs for secret_id in spec.secret_ids}, context, actor)
+    wanted = {secret_id for spec in specs for secret_id in (*spec.secret_ids, *spec.bucket_secret_ids)}
+    check_secrets(app, wanted, context, actor)
 
 
 def check_volumes(app: App, image: ImageSpec, context: Context) -> None:

@@ -174,6 +174,7 @@ def _drop_old(session: Session, app: App) -> None:
 
 def _secrets(spec: FunctionSpec) -> Iterator[str]:
     yield from spec.secret_ids
+    yield from spec.bucket_secret_ids
     for instruction in spec.image.instructions:
         yield from instruction.secret_ids
 

@@ -85,8 +85,8 @@ class Templates:
 
     async def choose(self, ask: StartContainer, image: BuiltImage) -> Choice:
         """How a container is to start."""
-        if not self.enabled or ask.guest is not None:
-            return Choice()
+        if not self.enabled or ask.guest is not None or ask.function.buckets:
+            return Choice()  # a bucket is mounted for one container
         choice = Choice(key_of(ask))
         found = self._by_key.get(choice.key)
         busy = self._starting.get(choice.key, 0) >= self._cores
@@ -196,7 +196,13 @@ class Templates:
     def prewarm(self, message: Prewarm) -> None:
         """The server expects containers of this function: makes its template where there is room and its image."""
         image = self._worker.images.find(message.function.image_id)
-        if not self.enabled or image is None or not image.python or message.function.resources.gpus:
+        if (
+            not self.enabled
+            or image is None
+            or not image.python
+            or message.function.resources.gpus
+            or message.function.buckets
+        ):
             return  # what a template with cards would be like is known when a container has some
         ask = StartContainer(
             0,
