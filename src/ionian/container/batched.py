@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextvars
 import select
-import socket
 import time
 from collections.abc import Generator
 from queue import SimpleQueue
@@ -27,7 +26,7 @@ from .lifecycle import Callables
 from .payloads import Row
 from .results import Results
 from .threads import Threads, forget_interrupt, interrupt, this_thread
-from .wire import Packets
+from .wire import NO_WAIT, Packets
 
 _now = time.monotonic_ns
 
@@ -103,7 +102,7 @@ class BatchedRunner:
         due = _now() + self._wait_ns
         while len(jobs) < self._size and not self._ended and not self._stopping:
             try:
-                packet = self._packets.receive(socket.MSG_DONTWAIT)
+                packet = self._packets.receive(NO_WAIT)
             except BlockingIOError:
                 left = (due - _now()) / 1e9 if jobs else -1
                 if jobs and left <= 0:

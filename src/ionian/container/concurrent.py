@@ -7,7 +7,6 @@ from then on the loop does, on the same thread. So a container without async cod
 from __future__ import annotations
 
 import contextvars
-import socket
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -23,7 +22,7 @@ from .lifecycle import Callables
 from .payloads import Raw, Row, pickled
 from .results import Results
 from .threads import Threads, forget_interrupt, interrupt, this_thread
-from .wire import Packets
+from .wire import NO_WAIT, Packets
 from .written import marks
 
 CLAIMS_A_TURN = 32
@@ -246,7 +245,7 @@ class ConcurrentRunner:
                 self._read(False)
                 return
             try:
-                packet = self._packets.receive(socket.MSG_DONTWAIT)
+                packet = self._packets.receive(NO_WAIT)
             except BlockingIOError:
                 self._free.put(slot)
                 break

@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import struct
+from array import array
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -32,8 +33,14 @@ MAX_FDS = 64
 # PyDLL keeps the interpreter's lock over the call: the child has it, as it has the thread.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _MACHINE = os.uname().machine
-# signal's own functions make a set of enums, which takes a tenth of a millisecond.
-_SIGNALS = signal.valid_signals()
+
+# What each fork would make anew, and every page that it writes to is copied for it: functions that ctypes looks up (it keeps
+# them in _libc), sums of enums, and signal's sets of enums.
+_KEPT = (_libc.fork, _libc.unshare, _libc.prctl, _libc.syscall)
+_SIGNALS = set(map(int, signal.valid_signals()))
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+_RIGHTS = (int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS))
+_ROOM = socket.CMSG_SPACE(MAX_FDS * 4)
 
 
 class Forks:
@@ -104,11 +111,10 @@ class Forks:
     def _let_go(self, warden: socket.socket) -> None:
         """Closes what is the template's: by its ends others know that it has ended."""
         self._socket.detach()
-        for fd in self._own - {warden.fileno()}:
-            try:
-                os.close(fd)
-            except OSError:
-                pass  # the template has closed it before
+        kept = warden.fileno()
+        for fd in self._own:
+            if fd != kept:
+                os.closerange(fd, fd + 1)  # which raises nothing where the template has closed it before
 
     def _place(self, status: int, targets: dict[int, int]) -> None:
         """P's descriptors, each at its number."""
@@ -119,9 +125,16 @@ class Forks:
             pass  # it is not there for all
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.close(status)
+        came = set(targets.values())
+        if came.isdisjoint(targets):  # as nearly always
+            for target, fd in targets.items():
+                os.dup2(fd, target, inheritable=target <= 2)
+            for fd in came:
+                os.close(fd)
+            return
         above = max(targets) + 1
         moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for target, fd in targets.items()}
-        for fd in set(targets.values()):
+        for fd in came:
             os.close(fd)
         for target, fd in moved.items():
             os.dup2(fd, target, inheritable=target <= 2)
@@ -170,15 +183,19 @@ def _given(worker: socket.socket) -> tuple[int, dict[int, int]]:
     if not numbers:
         os._exit(0)
     worker.close()
-    return fds[0], dict(zip(json.loads(numbers), fds[1:], strict=True))
+    return fds[0], dict(zip(struct.unpack(f"{len(numbers) // 4}i", numbers), fds[1:], strict=True))
 
 
 def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     try:
-        data, fds, _, _ = socket.recv_fds(sock, 1 << 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        data, came, _, _ = sock.recvmsg(1 << 15, _ROOM, _CLOEXEC)
     except ConnectionError:
         return b"", []
-    return data, fds
+    fds = array("i")
+    for level, kind, payload in came:
+        if (level, kind) == _RIGHTS:
+            fds.frombytes(payload)
+    return data, fds.tolist()
 
 
 def _give_up_rights(filter_: bytes) -> None:
@@ -189,8 +206,8 @@ def _give_up_rights(filter_: bytes) -> None:
     nothing = struct.pack("6I", *[0] * 6)
     if _libc.syscall(CAPSET[_MACHINE], struct.pack("Ii", CAP_VERSION_3, 0), nothing) < 0:
         raise OSError(f"giving up capabilities: {os.strerror(ctypes.get_errno())}")
-    code = ctypes.create_string_buffer(filter_, len(filter_))
-    program = struct.pack("HxxxxxxP", len(filter_) // 8, ctypes.addressof(code))
+    code = array("B", filter_)
+    program = struct.pack("HxxxxxxP", len(filter_) // 8, code.buffer_info()[0])
     if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) < 0:
         raise OSError(f"the filter: {os.strerror(ctypes.get_errno())}")
 

@@ -16,7 +16,7 @@ import _signal  # type: ignore
 import posix
 import sys
 
-ALL = range(1, _signal.NSIG)
+ALL = _signal.valid_signals()  # libc keeps some for itself
 END = 40
 """With -t: the signal by which the worker kills the program alone. A real-time signal, which no program is sent."""
 

@@ -43,6 +43,9 @@ def trim_memory() -> None:
         trim(0)
 
 
+_flush = ctypes.CDLL(None).fflush  # once: each CDLL is a cycle, and a template's are never collected
+
+
 def flush_streams() -> None:
     """Has what native code printed leave its buffers."""
-    ctypes.CDLL(None).fflush(None)
+    _flush(None)

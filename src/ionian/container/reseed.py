@@ -65,8 +65,9 @@ class Reseed:
 
     def look(self) -> None:
         """Finds the generators that exist: those of libraries, and those that user code holds."""
+        own: Any = random._inst  # type: ignore[attr-defined]  # which Python seeds anew at each fork
         for each in gc.get_objects():
-            if issubclass(type(each), random.Random) and each not in self._seeded:
+            if issubclass(type(each), random.Random) and each not in self._seeded and each is not own:
                 self._randoms.append(each)
         numpy = sys.modules.get("numpy.random")
         if numpy is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _signal  # pyright: ignore[reportMissingImports]
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
+
+CANCEL, STOP, INTERRUPT = map(int, (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT))
 
 
 class Interruptible(Protocol):
@@ -24,10 +27,11 @@ def leading_to(runner: Interruptible) -> Generator[None]:
     """Has the signals interrupt this runner's inputs. From the end on they, and SIGINT, are ignored: what runs then is
     the user's cleanup, which nothing interrupts before the worker kills it. Before, SIGUSR1 can't come, and SIGTERM ends
     the process as it would any other."""
-    signal.signal(signal.SIGUSR1, runner.cancel)
-    signal.signal(signal.SIGTERM, runner.stop)
+    # Not by signal's own, which looks for an enum of each: a fork pays for that with a page each.
+    _signal.signal(CANCEL, runner.cancel)
+    _signal.signal(STOP, runner.stop)
     try:
         yield
     finally:
-        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
+        for number in (CANCEL, STOP, INTERRUPT):
+            _signal.signal(number, _signal.SIG_IGN)

@@ -17,6 +17,8 @@ from .payloads import FilePayload
 
 BUFFER = 256 << 10
 FD_SPACE = socket.CMSG_SPACE(4)
+# As plain numbers: sums of enums are slow.
+CLOEXEC, NO_WAIT = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_DONTWAIT)
 
 
 class Packets:
@@ -34,10 +36,8 @@ class Packets:
 
     def receive(self, flags: int = 0) -> tuple[int, memoryview, memoryview | bytes | FilePayload] | None:
         """The next packet's kind, header and payload; None when no more will come. What it returns is valid until the
-        next one. With MSG_DONTWAIT, raises BlockingIOError where none is there."""
-        size, ancillary, _, _ = self._sock.recvmsg_into(
-            [self._buffer], FD_SPACE, socket.MSG_CMSG_CLOEXEC | flags
-        )
+        next one. With NO_WAIT, raises BlockingIOError where none is there."""
+        size, ancillary, _, _ = self._sock.recvmsg_into([self._buffer], FD_SPACE, CLOEXEC | flags)
         if size == 0:
             return None
         if not ancillary:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import select
 import signal
 import socket
+import struct
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,7 @@ class Spare:
                 stderr = spec.stderr if spec.stderr >= 0 else nothing
                 targets = {1: stdout, 2: stderr, **spec.pass_fds}
                 fds = [theirs.fileno(), *targets.values()]
-                socket.send_fds(way, [json.dumps(list(targets)).encode()], fds, socket.MSG_DONTWAIT)
+                socket.send_fds(way, [struct.pack(f"{len(targets)}i", *targets)], fds, socket.MSG_DONTWAIT)
             finally:
                 os.close(nothing)
             failed.pop_all()
