@@ -108,7 +108,10 @@ class Tree:
     def make(self, name: str, limits: Limits) -> Cgroup:
         group = Cgroup({c: f / name for c, f in self.folders.items()}, self.version)
         for folder in dict.fromkeys(group._folders.values()):
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                os.mkdir(folder)
+            except OSError:
+                folder.mkdir(parents=True, exist_ok=True)
         group.limit(limits)
         return group
 
@@ -126,6 +129,16 @@ def worker_name(pid: int | None = None) -> str:
     """The folder of a worker's cgroups: it holds the worker's start time, so a stale one is told by its name."""
     pid = pid or os.getpid()
     return f"ionian-{pid}-{start_time(pid)}"
+
+
+@cache
+def _name_of_own(pid: int) -> str:
+    return worker_name(pid)
+
+
+def own_name() -> str:
+    """The name of this process, which stays what it is."""
+    return _name_of_own(os.getpid())
 
 
 def start_time(pid: int) -> int:
@@ -247,7 +260,7 @@ def _top(folder: Path) -> Path:
 
 def _rmdir(folder: Path) -> bool:
     try:
-        folder.rmdir()
+        os.rmdir(folder)
     except FileNotFoundError:
         return True
     except OSError:
@@ -256,20 +269,32 @@ def _rmdir(folder: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text)
+    # Each start makes a dozen of these: a file object costs four times as much.
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+
+
+def _read(path: Path) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 1 << 16)
+    finally:
+        os.close(file)
 
 
 def _number(path: Path) -> int:
     try:
-        return int(path.read_text())
+        return int(_read(path))
     except (OSError, ValueError):
         return 0
 
 
 def _table(path: Path) -> dict[str, int]:
     try:
-        lines = path.read_text().splitlines()
+        pairs = [line.split() for line in _read(path).decode().splitlines()]
     except OSError:
         return {}
-    pairs = [line.split() for line in lines]
     return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdigit()}

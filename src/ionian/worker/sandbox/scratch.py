@@ -18,20 +18,33 @@ OWNER = ".owner"
 def prepare(folder: Path, ids: IdMap) -> None:
     """Makes upper/, work/ and tmp/. The folder is closed to others: what a sandbox writes may be setuid."""
     # It gets its name when its owner is written in it, so that sweep() knows whose it is at every moment.
-    made = folder if folder.exists() else folder.with_name(f".{folder.name}.{cgroup.worker_name()}")
+    owner = cgroup.own_name()
+    made = str(folder if folder.exists() else folder.with_name(f".{folder.name}.{owner}"))
     try:
-        made.mkdir(parents=True, exist_ok=True)
-        (made / OWNER).write_text(cgroup.worker_name())
+        _make_folder(made)
+        file = os.open(f"{made}/{OWNER}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(file, owner.encode())
+        finally:
+            os.close(file)
         for name, mode in (("", 0o700), ("upper", 0o755), ("work", 0o700), ("tmp", 0o1777)):
-            path = made / name
-            path.mkdir(exist_ok=True)
-            path.chmod(mode)
+            path = f"{made}/{name}"
+            if name:
+                _make_folder(path)
+            os.chmod(path, mode)
             if os.geteuid() == 0:
                 os.chown(path, ids.host_uid, ids.host_gid)
-        if made != folder:
-            made.rename(folder)
+        if made != str(folder):
+            os.rename(made, folder)
     except OSError as error:
         raise SandboxError(f"the scratch folder {folder} can't be made: {error.strerror}") from None
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except OSError:  # it is there, or what is above it is not
+        os.makedirs(path, exist_ok=True)
 
 
 async def remove(folders: Sequence[Path], ids: IdMap) -> None:
