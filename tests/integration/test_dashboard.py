@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from tests.dashboards import Visitor, link_of
@@ -334,6 +335,51 @@ def test_lines_are_found_and_followed(deployed: Home, visitor: Visitor) -> None:
     assert "halving 21" not in searched
     assert "has no function or class" in visitor.get(f"/e/main/logs?app={app_id}&function=none").text
     assert "Whose logs?" in visitor.get("/e/main/logs").text
+
+
+def test_the_files_of_a_volume_are_browsed_and_downloaded(
+    deployed: Home, visitor: Visitor, tmp_path: Path
+) -> None:
+    name = "<i>50% & ü?#.bin"
+    content = os.urandom(3 << 20)
+    (tmp_path / "content").write_bytes(content)
+    for where in (f"/deep/er/{name}", "/plain.html"):
+        done = deployed.ionian("volume", "put", "gate", str(tmp_path / "content"), where)
+        assert done.returncode == 0, done.stdout
+    listed = visitor.get("/e/main/volumes").text
+    volume = re.search(r'href="(/volumes/vo-\w+)">gate<', listed)
+    assert volume is not None
+    assert f'href="{volume[1]}/files/deep">deep/<' in visitor.get(volume[1]).text
+    page = visitor.get(f"{volume[1]}/files/deep/er").text
+    assert "&lt;i&gt;50% &amp; ü?#.bin" in page
+    assert "<i>50" not in page
+    link = re.search(r'href="([^"]*/download/[^"]*)"', page)
+    assert link is not None
+    status, headers, body = visitor.fetch(link[1])
+    assert (status, body == content) == (200, True)
+    assert headers["content-disposition"] == f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    assert visitor.fetch(f"{volume[1]}/download/plain.html")[1]["content-type"] == "application/octet-stream"
+    for path in ("..", "../state.db", "%2e%2e/%2e%2e/state.db", "/etc/passwd", "deep/../../x", "none"):
+        assert visitor.fetch(f"{volume[1]}/download/{path}")[0] in (400, 403, 404)
+        assert visitor.fetch(f"{volume[1]}/files/{path}")[0] in (400, 403, 404)
+
+
+def test_secrets_dicts_and_queues_are_listed_by_name(deployed: Home, visitor: Visitor) -> None:
+    value = "a value that no page shows"
+    assert deployed.ionian("secret", "create", "token", f"WORD={value}", "--force").returncode == 0
+    program = """
+import ionian as modal
+modal.Dict.from_name("counts", create_if_missing=True).put("key", "entry")
+modal.Queue.from_name("errands", create_if_missing=True).put_many(list(range(1234)))
+"""
+    assert deployed.python("-c", program).returncode == 0
+    secrets = visitor.get("/e/main/secrets").text
+    assert "<b>token</b>" in secrets
+    assert "<b>counts</b>" in visitor.get("/e/main/dicts").text
+    queues = visitor.get("/e/main/queues").text
+    assert "<b>errands</b>" in queues
+    assert "1,234" in queues
+    assert not any(value in text for text in (secrets, queues))
 
 
 # --- what its forms do

@@ -42,7 +42,7 @@ async def page(
     facts = (
         {"still": False}
         | facts
-        | {"visit": visit, "forgery": visit.visitor.forgery, "environment": environment}
+        | {"visit": visit, "forgery": visit.visitor.forgery, "environment": environment, "title": title}
     )
     inner = _templates.get_template(template).render(facts)
     digest = hashlib.sha256(inner.encode()).hexdigest()[:20]
@@ -57,7 +57,6 @@ async def page(
             inner=Markup(inner),
             digest=digest,
             section=section,
-            title=title,
             environments=[one.name for one in listed.environments],
             version=VERSION,
         )

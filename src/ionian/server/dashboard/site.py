@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ionian.protocol.stream import Refused
 
 from .guard import Guard
-from .pages import apps, calls, entry, logs, objects
+from .pages import apps, calls, entry, logs, objects, storage
 from .rendering import STATIC, bare
 from .visit import LIVE
 
@@ -28,6 +28,10 @@ STATUS = {
     "AuthError": 401,
     "PermissionDeniedError": 403,
     "NotFoundError": 404,
+    "FileNotFoundError": 404,
+    "NotADirectoryError": 404,
+    "IsADirectoryError": 400,
+    "PermissionError": 403,
     "InvalidError": 400,
     "AlreadyExistsError": 409,
     "ConflictError": 409,
@@ -47,6 +51,7 @@ def site(dashboard: Dashboard) -> Any:
             *apps.routes,
             *calls.routes,
             *logs.routes,
+            *storage.routes,
             *objects.routes,
         ],
         exception_handlers=handlers,

@@ -12,6 +12,8 @@ from ...handlers.apps import app_of, function_of
 from ...handlers.context import in_thread
 from ..visit import Visit, go, page_route
 
+SECTIONS = {"dict": "dicts", "queue": "queues", "secret": "secrets"}
+
 
 async def object_page(visit: Visit) -> Response:
     """The page that shows an object, or the nearest that there is."""
@@ -33,7 +35,8 @@ async def object_page(visit: Visit) -> Response:
     row = await in_thread(visit.context.store.objects.by_id, object_id)
     if row is None or visit.actor.environment not in ("", row.environment):
         raise Refused("NotFoundError", f"there is nothing with the id {object_id[:80]!r}")
-    return go(f"/e/{row.environment}/apps")
+    pages = {"volume": f"/volumes/{object_id}"}
+    return go(pages.get(row.kind, f"/e/{row.environment}/{SECTIONS.get(row.kind, 'apps')}"))
 
 
 routes = [page_route("/id/{object_id}", object_page)]
