@@ -21,6 +21,7 @@ from ..protocol.apps import (
     StopApp,
 )
 from . import logs as log_lines
+from . import statistics
 from .dashboard import open_page
 from .lists import ask, confirm, env_option, find_app, json_option, moment, show_table
 
@@ -37,7 +38,7 @@ strategy_option: Any = click.option(
 
 @click.group(name="app")
 def command() -> None:
-    """Apps: list, logs, stop, history, rollback, rollover. APP is a name or an id such as ap-…"""
+    """Apps: list, info, stats, logs, stop, history, rollback, rollover. APP is a name or an id such as ap-…"""
 
 
 @command.command("list", short_help="List what is deployed or running.")
@@ -94,6 +95,34 @@ def logs(app_identifier: str, function: str, container: str, environment: str, *
 def dashboard(app_identifier: str, environment: str) -> None:
     """Opens the page of an app in a browser, and prints a link that lets one browser in."""
     open_page(f"/id/{find_app(app_identifier, environment).app_id}")
+
+
+@command.command("info", short_help="Show what an app is.")
+@click.argument("app_identifier", metavar="APP")
+@click.option("--no-color", is_flag=True, help="Without colours: always so.")
+@env_option
+@json_option
+def info(app_identifier: str, no_color: bool, environment: str, as_json: bool) -> None:
+    """Shows an app's state, who deployed it when, and its functions."""
+    del no_color
+    app = statistics.app_of(app_identifier, environment)
+    statistics.show_app(statistics.tried(app.info), json=as_json)
+
+
+@command.command("stats", short_help="Show what an app's functions did.")
+@click.argument("app_identifier", metavar="APP")
+@statistics.time_options
+@env_option
+@json_option
+def stats(
+    app_identifier: str, since: float, until: float, no_color: bool, environment: str, as_json: bool
+) -> None:
+    """Shows how many inputs of each function of an app ended how, and its containers: of the last hour, or from --since
+    to --until."""
+    del no_color
+    app = statistics.app_of(app_identifier, environment)
+    found = statistics.tried(app.stats, **statistics.window(since, until))
+    statistics.show_app_stats(app.app_id or "", found, json=as_json)
 
 
 @command.command("stop", short_help="Stop an app for good.")

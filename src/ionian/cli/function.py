@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
+from ..exception import Error
 from . import logs as log_lines
-from .lists import env_option, find_app
+from . import statistics
+from .lists import env_option, find_app, json_option
 
 
 @click.group(name="function")
 def command() -> None:
-    """Functions: logs. FUNCTION is APP/NAME, or an id such as fu-…"""
+    """Functions: info, stats, logs, autoscaler. FUNCTION is APP/NAME, or an id such as fu-…"""
 
 
 @command.command("logs", short_help="Show what a function printed.")
@@ -35,3 +37,76 @@ def logs(function: str, container: str, all_variants: bool, environment: str, **
         raise click.UsageError(f"FUNCTION: expected APP/NAME or the id of a function, fu-…, got {function!r}")
     found = find_app(app, environment)
     log_lines.show(app_id=found.app_id, function=name, container_id=container, **options)
+
+
+@command.command("info", short_help="Show what a function is.")
+@click.argument("function", metavar="FUNCTION")
+@env_option
+@json_option
+def info(function: str, environment: str, as_json: bool) -> None:
+    """Shows what a function's containers have, how many there may be, and where it answers."""
+    found = statistics.function_of(function, environment)
+    about = statistics.tried(found.info)
+    try:
+        scaling = found.autoscaler.settings()
+    except Error:  # its app runs no more
+        scaling = None
+    statistics.show_function(function, found.object_id, about, scaling, json=as_json)
+
+
+@command.command("stats", short_help="Show what a function did.")
+@click.argument("function", metavar="FUNCTION")
+@click.option("--all-variants", is_flag=True, help="With other options or parameters, too.")
+@statistics.time_options
+@env_option
+@json_option
+def stats(
+    function: str,
+    all_variants: bool,
+    since: float,
+    until: float,
+    no_color: bool,
+    environment: str,
+    as_json: bool,
+) -> None:
+    """Shows how many inputs of a function ended how and how long they took, and its containers: of the last hour, or from
+    --since to --until."""
+    del no_color
+    found = statistics.function_of(function, environment)
+    window = statistics.window(since, until)
+    about = statistics.tried(found.stats, all_variants=all_variants, **window)
+    statistics.show_function_stats(found.object_id, about, json=as_json)
+
+
+@command.group("autoscaler")
+def autoscaler() -> None:
+    """How many containers a function has: settings, update."""
+
+
+@autoscaler.command("settings", short_help="Show how many containers it may have.")
+@click.argument("function", metavar="FUNCTION")
+@env_option
+@json_option
+def settings(function: str, environment: str, as_json: bool) -> None:
+    """Shows how many containers a function has at least, at most and to spare, and when an idle one ends."""
+    found = statistics.function_of(function, environment)
+    statistics.show_autoscaler(statistics.tried(found.autoscaler.settings), json=as_json)
+
+
+@autoscaler.command("update", short_help="Change it, until the next deploy.")
+@click.argument("function", metavar="FUNCTION")
+@click.option("--min-containers", type=int, default=None, help="So many are kept.")
+@click.option("--max-containers", type=int, default=None, help="There are never more.")
+@click.option("--buffer-containers", type=int, default=None, help="So many to spare while it works.")
+@click.option("--scaledown-window", type=int, default=None, help="Seconds that an idle container waits.")
+@env_option
+def update(function: str, environment: str, **given: int | None) -> None:
+    """Changes how many containers a function has, until its app is deployed again."""
+    said = {name: value for name, value in given.items() if value is not None}
+    if not said:
+        raise click.UsageError(
+            "expected one of --min-containers, --max-containers, --buffer-containers, --scaledown-window"
+        )
+    found = statistics.function_of(function, environment)
+    changed = statistics.tried(found.autoscaler.update, **said)
+    statistics.show_autoscaler(changed, json=False)

@@ -23,7 +23,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 WAIT_S = 20.0
 
 
-class _Ago(click.ParamType[float]):
+class Ago(click.ParamType[float]):
     """A time that has passed, as seconds ago: `90s`, `30m`, `2h`, `1d`, or a time in ISO 8601."""
 
     name = "time"
@@ -59,8 +59,8 @@ def options(function: F) -> F:
         click.option(
             "-n", "--tail", type=click.IntRange(1), default=None, help=f"The last so many lines [{TAIL}]."
         ),
-        click.option("--until", type=_Ago(), default=0.0, help="Up to then."),
-        click.option("--since", type=_Ago(), default=0.0, help="From then on: 30m, 2h, 1d or ISO 8601."),
+        click.option("--until", type=Ago(), default=0.0, help="Up to then."),
+        click.option("--since", type=Ago(), default=0.0, help="From then on: 30m, 2h, 1d or ISO 8601."),
         click.option("-f", "--follow", is_flag=True, help="Go on with what is printed next, until the end."),
     ):
         function = option(function)

@@ -18,7 +18,7 @@ COMMANDS = {
     "python": "Run a Python script that runs an app itself.",
     "app": "List, stop and roll back apps; see what they print.",
     "container": "List and stop containers; see what they print.",
-    "function": "See what a function of an app printed.",
+    "function": "See what a function is, did and printed; set its containers.",
     "shell": "Open a shell in a container like a function's, or in one that runs.",
     "secret": "Make, change, list and delete secrets; another master key.",
     "replay": "Run a failed input again, with the debugger at its failure.",

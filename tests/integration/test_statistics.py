@@ -1,0 +1,115 @@
+"""What apps and functions did, asked for in the terminal, and over a kill -9 of the server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.homes import Home, new_home
+from tests.integration.processes import server_of
+from tests.integration.test_command_line import write
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+
+APP = """
+    import modal
+
+    app = modal.App("counted")
+
+    @app.function(max_containers=1, cpu=0.5)
+    def half(n):
+        return n / (n != 13)
+"""
+
+CALLS = """
+    import sys
+    import modal
+
+    half = modal.Function.from_name("counted", "half")
+    found = list(half.map(range(int(sys.argv[1])), return_exceptions=True))
+    print(sum(isinstance(one, Exception) for one in found), "failed")
+"""
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home of its own, as its server is killed, with the app deployed and called 20 times."""
+    with new_home() as home:
+        folder = tmp_path_factory.mktemp("counted")
+        done = home.ionian("deploy", write(folder, "counted.py", APP))
+        assert done.returncode == 0, done.stdout
+        call(home, folder, 20)
+        yield home
+
+
+def call(home: Home, folder: Path, times: int) -> None:
+    done = home.ionian("python", "-q", write(folder, "calls.py", CALLS), str(times))
+    assert done.stdout.splitlines()[-1:] == ["1 failed"], done.stdout
+
+
+def told(home: Home, *arguments: str) -> dict[str, Any]:
+    done = home.ionian(*arguments, "--json")
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+def ended(home: Home) -> tuple[int, int]:
+    """How many inputs succeeded and failed."""
+    stats = told(home, "function", "stats", "counted/half")
+    return stats["input_success_count"], stats["input_failure_count"]
+
+
+def test_a_function_and_its_app_show_what_they_did(counted: Home) -> None:
+    assert ended(counted) == (19, 1)
+    stats = told(counted, "app", "stats", "counted", "--since", "2h")
+    assert stats["functions"]["total"]["calls"] == {"total": 20, "succeeded": 19, "failed": 1}
+    shown = counted.ionian("function", "stats", "counted/half").stdout
+    assert "Inputs that succeeded:" in shown
+    assert "Execution time (s)" in shown
+    assert "half" in counted.ionian("app", "stats", "counted").stdout
+
+
+def test_a_function_and_its_app_show_what_they_are(counted: Home) -> None:
+    app = told(counted, "app", "info", "counted")
+    assert (app["description"], app["lifecycle"]["state"], app["lifecycle"]["version"]) == (
+        "counted",
+        "deployed",
+        1,
+    )
+    function = told(counted, "function", "info", app["functions"]["half"])
+    assert (function["cpu"], function["max_containers"]) == (0.5, 1)
+    assert "half" in counted.ionian("app", "info", "counted").stdout
+    assert "Cores:" in counted.ionian("function", "info", "counted/half").stdout
+    refused = counted.ionian("function", "info", "counted/third")
+    assert (refused.returncode, "it has: half" in refused.stdout) == (1, True), refused.stdout
+
+
+def test_the_autoscaler_is_set_in_the_terminal(counted: Home) -> None:
+    done = counted.ionian("function", "autoscaler", "update", "counted/half", "--scaledown-window", "30")
+    assert done.returncode == 0, done.stdout
+    settings = told(counted, "function", "autoscaler", "settings", "counted/half")["current_settings"]
+    assert (settings["scaledown_window"], settings["max_containers"]) == (30, 1)
+    refused = counted.ionian("function", "autoscaler", "update", "counted/half")
+    assert (refused.returncode, "expected one of" in refused.stdout) == (2, True), refused.stdout
+
+
+def test_what_was_counted_survives_a_server_that_is_killed(counted: Home, tmp_path: Path) -> None:
+    """Nobody asks for the counts before: they are written by themselves."""
+    succeeded, failed = ended(counted)
+    call(counted, tmp_path, 30)
+    rows = "SELECT coalesce(sum(succeeded), 0) FROM function_minutes"
+    until = time.monotonic() + 60
+    with sqlite3.connect(f"file:{counted.folder}/state.db?mode=ro", uri=True, timeout=30) as database:
+        while database.execute(rows).fetchone()[0] < succeeded + 29:
+            assert time.monotonic() < until, "the counts were not written by themselves"
+            time.sleep(0.1)
+    os.kill(server_of(counted), signal.SIGKILL)
+    call(counted, tmp_path, 14)
+    assert ended(counted) == (succeeded + 29 + 13, failed + 2)
