@@ -15,6 +15,7 @@ from .image_files import SOURCE_ROOT, FileSteps
 from .image_function import FunctionSteps
 from .image_objects import ImageObjects
 from .image_packages import PackageSteps
+from .image_projects import ProjectSteps
 from .image_registries import RegistryImages
 from .image_steps import Step, python_version
 from .local_files import LocalFile, files
@@ -35,7 +36,14 @@ __all__ = ["SOURCE_ROOT", "Image"]
 
 @later.fill
 class Image(
-    ImageObjects, RegistryImages, DockerfileSteps, PackageSteps, CommandSteps, FunctionSteps, FileSteps
+    ImageObjects,
+    RegistryImages,
+    DockerfileSteps,
+    PackageSteps,
+    ProjectSteps,
+    CommandSteps,
+    FunctionSteps,
+    FileSteps,
 ):
     """What containers hold. Each method returns a new image that stands on this one; nothing is built before an app
     that uses it runs, and each step is built once.

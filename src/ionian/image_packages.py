@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .arguments import flag, string_list, wrong
+from .arguments import string_list, text, wrong
 from .exception import InvalidError
 from .image_chain import Chain, then
-from .image_steps import Step, package_names, pip_options
-from .local_files import LocalFile, existing_file, existing_folder, requirement_files
+from .image_steps import Step, package_names, pip_options, uv_version_of
+from .local_files import LocalFile, requirement_files
 
 if TYPE_CHECKING:
     from .image import Image
@@ -66,7 +66,9 @@ class PackageSteps(Chain):
             options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
             paths = string_list("requirements", requirements or [])
             sources, arguments = _requirements("requirements", paths)
-            made = Step("PIP", (*options, *arguments, *names), tuple(sources), uv_version=_uv(uv_version))
+            made = Step(
+                "PIP", (*options, *arguments, *names), tuple(sources), uv_version=uv_version_of(uv_version)
+            )
             return made.given(force_build, env, secrets, gpu=gpu) if names or paths else None
 
         return then(self, "uv_pip_install", step)
@@ -96,94 +98,46 @@ class PackageSteps(Chain):
 
         return then(self, "pip_install_from_requirements", step)
 
-    def pip_install_from_pyproject(
+    def pip_install_private_repos(
         self,
-        pyproject_toml: str | os.PathLike[str],
-        optional_dependencies: Sequence[str] = [],
-        *,
+        *repositories: str,
+        git_user: str,
         find_links: str | None = None,
         index_url: str | None = None,
         extra_index_url: str | None = None,
         pre: bool = False,
         extra_options: str = "",
-        force_build: bool = False,
+        gpu: Any = None,
         env: Variables | None = None,
         secrets: Secrets | None = None,
-        gpu: Any = None,
+        force_build: bool = False,
     ) -> Image:
-        """What a project here depends on ([project] of its pyproject.toml), with these of its extras; not the project."""
+        """Python packages of private repositories, `"github.com/org/repo@ref"`: cloned as `git_user` with the token that is
+        GITHUB_TOKEN, or GITLAB_TOKEN, in one of the secrets. It puts git into the image."""
 
-        def step() -> Step | None:
-            from .client.pyproject import dependencies
-
-            path = existing_file("pyproject_toml", pyproject_toml)
-            names = dependencies(path, string_list("optional_dependencies", optional_dependencies))
+        def steps() -> list[Step]:
+            if not secrets:
+                raise InvalidError(
+                    "secrets: expected a modal.Secret with GITHUB_TOKEN or GITLAB_TOKEN, got none"
+                )
+            urls = [_repository(one, text("git_user", git_user)) for one in repositories]
             options = pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-            made = Step("PIP", (*options, *names))
-            return made.given(force_build, env, secrets, gpu=gpu) if names else None
+            made = Step("PIP", (*options, *urls)).given(force_build, env, secrets, gpu=gpu)
+            return [Step("APT", ("git",)), made] if urls else []
 
-        return then(self, "pip_install_from_pyproject", step)
-
-    def uv_sync(
-        self,
-        uv_project_dir: str | os.PathLike[str] = "./",
-        *,
-        force_build: bool = False,
-        groups: Sequence[str] | None = None,
-        extras: Sequence[str] | None = None,
-        frozen: bool = True,
-        extra_options: str = "",
-        uv_version: str | None = None,
-        env: Variables | None = None,
-        secrets: Secrets | None = None,
-        gpu: Any = None,
-    ) -> Image:
-        """What the uv.lock of a project here names, in a virtual environment that is first on the PATH; not the project.
-
-        `frozen=False` brings the lock up to date first, for this image alone; a project without one has it made.
-        `extra_options` are options of `uv sync`.
-        """
-
-        def step() -> Step:
-            from .client.pyproject import check_sync
-
-            folder = existing_folder("uv_project_dir", uv_project_dir)
-            files = [LocalFile(existing_file("uv_project_dir", folder / "pyproject.toml"), "pyproject.toml")]
-            words = _sync_options(groups, extras, extra_options)
-            if (folder / "uv.lock").is_file():
-                files.append(LocalFile(folder / "uv.lock", "uv.lock"))
-                words = ["--frozen", *words] if flag("frozen", frozen) else words
-            elif "--frozen" in words:
-                raise InvalidError(f"extra_options: --frozen needs a uv.lock, and {folder} has none")
-            check_sync(folder, words)
-            made = Step("SYNC", tuple(words), tuple(files), uv_version=_uv(uv_version))
-            return made.given(force_build, env, secrets, gpu=gpu)
-
-        return then(self, "uv_sync", step)
+        return then(self, "pip_install_private_repos", steps)
 
 
-def _sync_options(groups: Any, extras: Any, extra_options: Any) -> list[str]:
-    """The words of `uv sync`. Raises InvalidError for what an image can't take."""
-    from .protocol.uv_words import OptionError, words
-
-    if not isinstance(extra_options, str):
-        raise wrong("extra_options", "a string of options", extra_options)
-    options = [f"--group={name}" for name in string_list("groups", groups or [])]
-    options += [f"--extra={name}" for name in string_list("extras", extras or [])]
-    try:
-        return [*options, *words(extra_options)]
-    except OptionError as error:
-        raise InvalidError(f"extra_options: {error}") from None
+TOKENS = {"github.com": "GITHUB_TOKEN", "gitlab.com": "GITLAB_TOKEN"}
 
 
-def _uv(version: Any) -> str:
-    """The argument `uv_version`; "" is the worker's own uv."""
-    if version is None or version == "latest":
-        return ""
-    parts = version.split(".") if isinstance(version, str) else []
-    if not 1 <= len(parts) <= 3 or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise wrong("uv_version", 'a version of uv such as "0.8.4"', version)
-    return version
+def _repository(repository: Any, user: str) -> str:
+    host = repository.partition("/")[0] if isinstance(repository, str) else ""
+    if host not in TOKENS:
+        raise wrong(
+            "repositories", f"such as {' or '.join(f'{one}/org/repo@ref' for one in TOKENS)}", repository
+        )
+    return f"git+https://{user}:${TOKENS[host]}@{repository}"
 
 
 def _requirements(argument: str, paths: Sequence[Any]) -> tuple[list[LocalFile], list[str]]:

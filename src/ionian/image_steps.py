@@ -129,6 +129,16 @@ def added_python(value: Any) -> list[Step]:
     return [Step("PYTHON", (value,))]
 
 
+def uv_version_of(version: Any) -> str:
+    """The argument `uv_version`; "" is the worker's own uv."""
+    if version is None or version == "latest":
+        return ""
+    parts = version.split(".") if isinstance(version, str) else []
+    if not 1 <= len(parts) <= 3 or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise wrong("uv_version", 'a version of uv such as "0.8.4"', version)
+    return version
+
+
 def package_names(method: str, packages: tuple[Any, ...]) -> list[str]:
     """The packages of an install method. Options among them are refused: they have arguments of their own."""
     names = strings(method, packages)

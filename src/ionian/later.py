@@ -29,10 +29,7 @@ NAMES: dict[str, str] = {
             "types.FileWatchEventType types.SandboxConnectCredentials types.SandboxGroupStats types.SandboxStats"
         ),
         "buckets as volumes": "NetworkFileSystem types.CloudBucketMountInfo",
-        "more ways to build an image": (
-            "Image.micromamba Image.micromamba_install "
-            "Image.pip_install_private_repos Image.poetry_install_from_file"
-        ),
+        "more ways to build an image": ("Image.micromamba Image.micromamba_install"),
         "clusters": "Cluster clustered experimental",
         "workspaces and usage": (
             "Environment.apps Environment.billing Workspace billing types.BillingReportItem "

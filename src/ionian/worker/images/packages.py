@@ -33,8 +33,13 @@ EPOCH = 1_577_836_800
 
 NOT_FOUND = re.compile(r"Because (\S+) was not found in the package registry")
 NEEDS_BUILD = re.compile(
-    r"building from source is disabled|no usable wheels|has no wheels? with", re.IGNORECASE
+    r"building from source is disabled|no usable wheels|has no wheels? with|transport '\w+' not allowed",
+    re.IGNORECASE,
 )
+GIVEN = re.compile(
+    r"UV_(INDEX|DEFAULT_INDEX|INDEX_\w+|EXTRA_INDEX_URL|FIND_LINKS|RESOLUTION|PRERELEASE|EXCLUDE_NEWER)"
+)
+"""The variables of a step that uv sees where it runs beside the worker. Others could have it, or git, run a program there."""
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Uv:
         self.host = host
         self.given = given
         self.method = method  # of an image, for messages
+        self.used: set[str] = set()  # values that are in arguments
 
     async def place(
         self, target: Target, args: Sequence[str], folder: Path, context: Path, log: Callable[[str], None]
@@ -110,6 +116,8 @@ class Uv:
 
     def filled_in(self, args: Sequence[str]) -> list[str]:
         """The arguments with `$NAME` of the step's own variables filled in, as a shell would: tokens in URLs."""
+        for arg in args:
+            self.used |= {value for name, value in self.given.items() if value and name in arg and "$" in arg}
         return [Template(arg).safe_substitute(self.given) if "$" in arg else arg for arg in args]
 
     async def run(
@@ -134,10 +142,8 @@ class Uv:
         finally:
             os.close(writing)
         try:
-            await follow(
-                reading, lambda line: None if _noise(line) or line.startswith(COMPLAINTS) else log(line), tail
-            )
-            return await process.wait(), [line for line in tail if not _noise(line)]
+            await follow(reading, lambda line: None if _silent(line) else log(self.hidden(line)), tail)
+            return await process.wait(), [self.hidden(line) for line in tail if not _noise(line)]
         except BaseException:
             process.kill()
             await process.wait()
@@ -149,7 +155,16 @@ class Uv:
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         if self.host.ca:
             env.setdefault("SSL_CERT_FILE", self.host.ca)
-        return env | self.given | self.host.proxies | {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+        given = {name: value for name, value in self.given.items() if GIVEN.fullmatch(name)}
+        # No protocol for git: what is in a repository is fetched and built in a sandbox.
+        always = {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "GIT_ALLOW_PROTOCOL": "none"}
+        return env | given | self.host.proxies | always
+
+    def hidden(self, line: str) -> str:
+        """A line without the values that `$NAME` in an argument stands for: tokens in URLs, which git may repeat."""
+        for value in self.used:
+            line = line.replace(value, "***")
+        return line
 
 
 COMPLAINTS = ("error:", "  cause:", "hint:")
@@ -311,6 +326,10 @@ def _white_out(target: Target, name: str) -> None:
         return
     overlay.make_folders(target.layer, os.path.dirname(name), target.owner, target.below)
     overlay.white_out(place)
+
+
+def _silent(line: str) -> bool:
+    return _noise(line) or line.startswith(COMPLAINTS)
 
 
 def _noise(line: str) -> bool:

@@ -27,6 +27,8 @@ from .step import INSIDE, Command, ran
 UV_INSIDE = f"{INSIDE}-uv"
 """Where a sandbox finds uv."""
 
+ALONE = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1", "GIT_TERMINAL_PROMPT": "0"}
+
 INDEX_OPTIONS = {
     **dict.fromkeys(
         ("--index-url", "-i", "--default-index", "--extra-index-url", "--index", "--find-links", "-f"), 1
@@ -74,10 +76,11 @@ class Sources:
             else:
                 log(f"resolving by uv {self.chosen.version}, in a sandbox")
             await self.build(target, args, folder / "sources", context, env, log, home)
-        exact = (home / "resolved.txt").read_text().split()
-        options = [*index_options(args), "--no-deps", "--find-links", str(home), *exact]
+        options = [*index_options(args), "--no-deps", *await asyncio.to_thread(exact, home)]
         try:
-            return await self.uv.place(target, options, folder / "exact", context, log)
+            placed = await self.uv.place(target, options, folder / "exact", context, log)
+            await asyncio.to_thread(forget_places, placed)
+            return placed
         except NeedsBuild as error:
             shutil.rmtree(home, ignore_errors=True)
             raise ImageError(
@@ -126,19 +129,41 @@ class Sources:
                 *self.uv.filled_in(args),
             ],
             layers=target.below,
-            env=env | self.uv.host.uv_env | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"},
+            env=env | self.uv.host.uv_env | ALONE,
             workdir=f"{INSIDE}-context",
             binds=[Bind(self.program(), UV_INSIDE), Bind(context, f"{INSIDE}-context")],
             host=self.uv.host,
         )
-        async with ran(command, folder / "box", log) as outcome:
+        async with ran(command, folder / "box", lambda line: log(self.uv.hidden(line))) as outcome:
             if outcome.code:
-                explain(args, outcome.code, outcome.tail, self.uv.method)
+                explain(args, outcome.code, list(map(self.uv.hidden, outcome.tail)), self.uv.method)
             await asyncio.to_thread(admit, outcome.tmp, home)
 
     def program(self) -> Path:
         """The uv that runs in sandboxes."""
         return Path(find_uv()) if self.chosen is None else self.chosen.program
+
+
+def exact(home: Path) -> list[str]:
+    """What to install of a build: the wheels that it made, as files, so that no index has another of that name; versions
+    of the rest."""
+    made = {"-".join(path.name.lower().split("-")[:2]): str(path) for path in home.glob("*.whl")}
+    pins = [pin.partition("==") for pin in (home / "resolved.txt").read_text().split()]
+    return [
+        made.get(f"{re.sub('[-_.]+', '_', name)}-{version.replace('-', '_')}".lower(), f"{name}=={version}")
+        for name, _, version in pins
+    ]
+
+
+def forget_places(placed: Sequence[Path]) -> None:
+    """Removes from the metadata of packages that they were installed from a file of this worker."""
+    for metadata in placed:
+        place, record = metadata / "direct_url.json", metadata / "RECORD"
+        if place.is_file() and '"file://' in place.read_text() and record.is_file():
+            place.unlink()
+            lines = record.read_text().splitlines(keepends=True)
+            record.unlink()  # a link to the cache, perhaps
+            record.write_text("".join(line for line in lines if f"{metadata.name}/{place.name}," not in line))
 
 
 def index_options(args: Sequence[str]) -> list[str]:
