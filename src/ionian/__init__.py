@@ -24,6 +24,7 @@ from .queue import Queue
 from .retries import Retries
 from .schedule import Cron, Period
 from .secret import Secret
+from .tunnel import Tunnel, forward
 from .version import __version__
 from .volume import Volume
 from .web_endpoint import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
@@ -47,6 +48,7 @@ __all__ = [
     "Queue",
     "Retries",
     "Secret",
+    "Tunnel",
     "Volume",
     "__version__",
     "asgi_app",
@@ -59,6 +61,7 @@ __all__ = [
     "exception",
     "exit",
     "fastapi_endpoint",
+    "forward",
     "install_alias",
     "is_local",
     "method",

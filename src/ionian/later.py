@@ -16,7 +16,7 @@ NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
         "web endpoints": (
-            "sessioned forward Tunnel Server App.server types.ServerAutoscalerSettings types.ServerContainerInfo "
+            "sessioned Server App.server types.ServerAutoscalerSettings types.ServerContainerInfo "
             "types.ServerInfo types.ServerSessionCredentials types.ServerStats"
         ),
         "the dashboard": "Image.get_dashboard_url",

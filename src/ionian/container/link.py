@@ -32,6 +32,7 @@ MODULES = (
     "secrets",
     "statistics",
     "volumes",
+    "tunnels",
     "web",
     "dashboard",
 )

@@ -143,6 +143,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *STATISTICS,
             *("FindBlobs", "Blob", "ReadBlob"),
             *("TakePart", "AwaitTaken", "FindEndpoints", "FindDashboard"),
+            *("OpenTunnel", "CloseTunnel", "TakeConnection", "TakeData", "GiveData", "EndConnection"),
         }
     ),
 }

@@ -53,6 +53,7 @@ from .store.schedules import Due
 from .store.schema import App
 from .store.usage import Used
 from .sweeping import BETWEEN_S
+from .tunnels import Tunnels
 from .web import Web
 from .web.addresses import endpoints
 from .web.certificate import Certificate
@@ -105,6 +106,7 @@ class Server:
         self.web = self.context.web = Web(
             self, host=web_host, port=web_port, domain=domain, certificate=certificate
         )
+        self.tunnels = self.context.tunnels = Tunnels(web_host, certificate)
         self.dashboard = self.context.dashboard = Dashboard(
             self, host=web_host, port=dashboard_port, url=dashboard_url
         )
@@ -180,6 +182,7 @@ class Server:
         self.context.offers.stop()
         self.scheduler.stop()
         self.retention.stop()
+        self.tunnels.stop()
         await self.web.stop()
         await self.dashboard.stop()
         await self.durable.stop()

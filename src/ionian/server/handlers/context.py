@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..dashboard import Dashboard
     from ..durable import Durable
     from ..items import Desk
+    from ..tunnels import Tunnels
     from ..web import Web
 
 P = ParamSpec("P")
@@ -122,6 +123,7 @@ class Context:
     durable: Durable = field(init=False)  # set by the server
     desk: Desk = field(init=False)  # likewise
     web: Web = field(init=False)  # likewise
+    tunnels: Tunnels = field(init=False)  # likewise
     dashboard: Dashboard = field(init=False)  # likewise
     on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
     """Called with the id of an object that is there for nobody any more."""

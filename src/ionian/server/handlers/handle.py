@@ -66,6 +66,14 @@ from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, Rot
 from ionian.protocol.statistics import DescribeApp, InspectFunction, MeasureApp, MeasureFunction
 from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
+from ionian.protocol.tunnels import (
+    CloseTunnel,
+    EndConnection,
+    GiveData,
+    OpenTunnel,
+    TakeConnection,
+    TakeData,
+)
 from ionian.protocol.volumes import (
     CopyFiles,
     CopyOffered,
@@ -122,6 +130,14 @@ from .scaling import get_autoscaler, get_function_stats, update_autoscaler
 from .secrets import find_secret, list_secrets, put_named_secret, put_secret, rotate_master_key
 from .statistics import describe_app, inspect_function, measure_app, measure_function
 from .tokens import create_token, describe_token, list_tokens, revoke_token
+from .tunnels import (
+    close_tunnel,
+    end_connection,
+    give_data,
+    open_tunnel,
+    take_connection,
+    take_data,
+)
 from .volumes import (
     copy_files,
     copy_offered,
@@ -212,6 +228,12 @@ HANDLED: dict[type, Handler] = {
     ReadBlob: read_blob,
     TakePart: take_part,
     AwaitTaken: await_taken,
+    OpenTunnel: open_tunnel,
+    CloseTunnel: close_tunnel,
+    TakeConnection: take_connection,
+    TakeData: take_data,
+    GiveData: give_data,
+    EndConnection: end_connection,
     FindEndpoints: find_endpoints,
     FindDashboard: find_dashboard,
     OpenDashboard: open_dashboard,
