@@ -118,6 +118,16 @@ def test_nothing_is_wider_than_a_phone_in_light_or_dark(
         assert (light == "rgb(15, 15, 20)") == dark
 
 
+def test_a_line_that_is_printed_appears_in_the_log_that_is_open(chromium: Browser, deployed: Home) -> None:
+    with visit(chromium, deployed) as page:
+        page.get_by_role("link", name="Logs").click()
+        page.get_by_label("App").select_option("looked-at")
+        page.get_by_text("Lines that come are shown at once.").wait_for()
+        call = 'import ionian as modal; modal.Function.from_name("looked-at", "half").remote(40)'
+        assert deployed.python("-c", call).returncode == 0
+        page.locator("#log").get_by_text("halving 40").wait_for()
+
+
 def test_who_comes_by_a_link_of_another_site_is_in_if_the_browser_is(
     chromium: Browser, deployed: Home
 ) -> None:
