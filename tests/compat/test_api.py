@@ -129,7 +129,8 @@ REFUSED: dict[str, tuple[Any, ...]] = {
 def test_a_parameter_that_comes_later_is_refused_by_name_when_it_is_set(name: str) -> None:
     callable_, _, parameter = name.rstrip(")").partition("(")
     owner, _, member = callable_.partition(".")
-    value: Any = 2 if parameter in {"retries", "allow_concurrent_inputs"} else "something"
+    numbers, tables = {"retries", "allow_concurrent_inputs"}, {"experimental_options"}
+    value: Any = 2 if parameter in numbers else {"name": True} if parameter in tables else "something"
     with pytest.raises(UnimplementedError, match=f"{member}.{parameter}=…"):
         getattr(samples()[owner], member)(*REFUSED.get(callable_, ()), **{parameter: value})
 
