@@ -27,6 +27,7 @@ DEFAULTS: dict[str, str] = {
     "token_secret": "",
     "environment": "",  # "": the server's default
     "gpu": "",  # "ignore": functions that ask for a GPU run without one
+    "image_budget": "",  # of a worker's disk for image layers, as in "50GB"; "": half of what the disk could give
     "loglevel": "WARNING",
     "traceback": "",  # "1": errors show Ionian's own frames too
 }

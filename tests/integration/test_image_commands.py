@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.homes import Home
+from tests.homes import Home, new_home
 from tests.integration.messages import fails_with, said
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
@@ -92,3 +92,19 @@ def test_what_a_command_can_t_do_is_one_sentence(
     done = home.ionian("image", *command.split(), cwd=tmp_path)
     assert done.returncode in (1, 2), done.stdout
     assert sentence in said(done)
+
+
+def test_a_person_removes_the_images_that_nothing_needs(tmp_path: Path) -> None:
+    with new_home() as alone:
+        (tmp_path / "images").mkdir(mode=0o700)
+        (alone.folder / "images").unlink()  # those of other tests stay out of it
+        (alone.folder / "images").symlink_to(tmp_path / "images")
+        plain = built(alone, tmp_path / "a", "plain")
+        named = built(alone, tmp_path / "b", "named")
+        alone.ionian("image", "names", "delete", "plain:latest", "--yes")
+        assert printed(alone, "prune", "--yes")["images"] == []  # used within ten minutes
+        done = printed(alone, "prune", "--unused-for", "0", "--yes")
+        assert done["images"] == [plain]
+        assert done["freed"] > 0
+        assert [row["Image ID"] for row in printed(alone, "list")] == [named]
+        assert printed(alone, "prune", "--unused-for", "0", "--yes")["images"] == []

@@ -13,7 +13,7 @@ from .. import config
 from ..app import App
 from ..client import output
 from ..client.images import APP_NAME
-from ..client.output.words import duration, size
+from ..client.output.words import count, duration, size
 from ..client.runner import AppRun
 from ..exception import Error
 from ..image import Image
@@ -25,8 +25,10 @@ from ..protocol.images import (
     ImageList,
     ImageLogs,
     ImageNames,
+    ImagesPruned,
     ListImageNames,
     ListImages,
+    PruneImages,
     ReadImageLogs,
     ReadImageName,
     is_image_id,
@@ -38,7 +40,7 @@ from .lists import ask, confirm, env_option, json_option, moment, show_table
 
 @click.group(name="image")
 def command() -> None:
-    """Images: build, pull, list, history, logs, names."""
+    """Images: build, pull, list, history, logs, prune, names."""
 
 
 # --- made
@@ -193,6 +195,35 @@ def logs(image_id: str, layers: int | None, everything: bool, environment: str) 
         click.echo(line.text)
     if not any(step.lines for step in found.steps):
         click.echo(f"Nothing is kept of what the build of {info.image_id} printed.", err=True)
+
+
+@command.command("prune", short_help="Remove the images that nothing needs.")
+@click.option(
+    "--unused-for",
+    "minutes",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Leave those that were used within so many minutes.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@json_option
+def prune(minutes: int, yes: bool, as_json: bool) -> None:
+    """Removes, on all workers and of all environments, the images that nothing needs: no app that runs or is deployed, no name, no
+    container. A program that uses one again builds it again.
+    """
+    confirm("Remove all images that have no name and that no app uses?", yes=yes)
+    done: ImagesPruned = ask(PruneImages(minutes * 60.0))
+    if as_json:
+        click.echo(
+            json.dumps({"images": done.images, "freed": done.freed, "used": done.used, "busy": done.busy})
+        )
+        return
+    if done.busy:
+        click.echo("A worker is building an image, and removed nothing: try again when it is done.", err=True)
+    click.echo(
+        f"✓ {count(len(done.images), 'image')} removed: {size(done.freed)} freed, {size(done.used)} still used"
+    )
 
 
 # --- names

@@ -115,6 +115,23 @@ class DeleteImageName:
 
 
 @dataclass
+class PruneImages:
+    """Asks for all images to be removed that nothing needs and that were not used for so long. Answered by ImagesPruned."""
+
+    unused_for_s: float = 0.0
+
+
+@dataclass
+class ImagesPruned:
+    """The answer to PruneImages."""
+
+    images: list[str] = field(default_factory=list[str])
+    freed: int = 0  # bytes
+    used: int = 0  # that layers still take, on all workers
+    busy: bool = False  # a worker built an image, and removed nothing
+
+
+@dataclass
 class ReadImageLogs:
     """Asks what the last steps of an image's build printed, whichever build made them. Answered by ImageLogs."""
 

@@ -267,6 +267,33 @@ class StopImage:
 
 
 @dataclass
+class KeepImages:
+    """Server → worker: what runs or is deployed needs these images."""
+
+    image_ids: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class CollectImages:
+    """Server → worker: remove images that nobody needs, those beyond the disk's budget. Answered by ImagesCollected."""
+
+    keep: list[str] = field(default_factory=list[str])
+    everything: bool = False  # not only what is beyond the budget
+    min_age_s: float = 0.0  # what was used within it stays
+    only: list[str] = field(default_factory=list[str])  # these, and nothing else
+
+
+@dataclass
+class ImagesCollected:
+    """The answer to CollectImages."""
+
+    images: list[str] = field(default_factory=list[str])
+    freed: int = 0  # bytes
+    used: int = 0  # that layers still take
+    busy: bool = False  # nothing was removed, for an image was being built
+
+
+@dataclass
 class FromContainer:
     """Worker → server: user code asked for something; the payload is its message or batch, one entry."""
 

@@ -71,7 +71,7 @@ VOLUMES = frozenset({"ListFiles", "ReadFile", "FindExisting", "PutFiles", "Remov
 
 IMAGES = frozenset(
     {
-        *("FindImage", "ListImages", "PublishImage", "ReadImageLogs"),
+        *("FindImage", "ListImages", "PublishImage", "PruneImages", "ReadImageLogs"),
         *("ListImageNames", "ReadImageName", "DeleteImageName"),
     }
 )
@@ -161,7 +161,7 @@ NOT_OF_SECRETS = OBJECTS - {"FindObject"}
 
 OF_ALL = frozenset(
     {"CreateEnvironment", "UpdateEnvironment", "DeleteEnvironment", "CreateToken", "ListTokens"}
-    | {"RotateMasterKey"}
+    | {"RotateMasterKey", "PruneImages"}
 )
 """What concerns more than one environment: not for who belongs to one."""
 

@@ -61,6 +61,10 @@ class Builds:
             if not listeners and not task.done():
                 asyncio.get_running_loop().call_later(owners.CLIENT_GONE_S, self._give_up, message.image_id)
 
+    def under_way(self) -> set[str]:
+        """The images that are being built."""
+        return set(self._running)
+
     def step(self, step: BuildStep) -> None:
         """News from a worker: of a build that clients wait for, or one for a container whose worker lacked the image."""
         if step.state in ("start", "done"):

@@ -237,6 +237,7 @@ class Engine:
         self.server.durable.worker_joined()
         self.pump()
         self.server.prewarming.joined(session)
+        self.server.image_garbage.joined(session)
 
     def worker_gone(self, session: Session) -> None:
         """A worker's connection ended; whether it lives is another question."""

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
@@ -35,6 +35,7 @@ from .handlers.context import Context
 from .handlers.environments import delete_all_of
 from .handlers.functions import variants_of
 from .handlers.handle import handle
+from .image_garbage import ImageGarbage
 from .items import Desk
 from .keeper import Keeper
 from .master_key import KeyRing, SecretError
@@ -113,6 +114,7 @@ class Server:
         self.retention = Retention(self.store)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
+        self.image_garbage = self.context.image_garbage = ImageGarbage(self)
         self.apps = Owners(self)
         self.prewarming = Prewarming(self)
         self.metrics = Metrics(lambda: len(self.engine.workers), lambda: len(self.engine.containers.all()))
@@ -279,7 +281,13 @@ class Server:
             task = self._beside(collect_garbage, self.store, self.context.blobs)
             logs = self._beside(self._purge_logs)
             counts = self._beside(self._purge_counts)
+            self.beside(self._collect_images())
             await asyncio.wait([task, logs, counts])  # a failure is logged, and the next hour tries again
+
+    async def _collect_images(self) -> None:
+        done = await self.image_garbage.collect()
+        if done.freed:
+            log.info("images collected=%d freed=%d used=%d", len(done.images), done.freed, done.used)
 
     def _purge_logs(self) -> None:
         self.context.logbook.files.purge([app.app_id for app in self.store.apps.live()])
@@ -298,6 +306,10 @@ class Server:
         task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
         self._track(task)
         return task
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does something without waiting for it; a failure is logged."""
+        self._track(asyncio.ensure_future(work))
 
     def _track(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import faults
+from .. import config, faults
 from ..machine.state import StateFolder
 from ..protocol.apps import BuildStep, ExecData, ExecTaken, ImageBuilt, KillExec, ResizeExec, StartExec
 from ..protocol.batch import BLOB, LOST, Batch
@@ -18,12 +18,15 @@ from ..protocol.stream import Peer, Refused
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
     CancelInputs,
+    CollectImages,
     ConfirmResults,
     ContainerState,
     DropTemplates,
     FromContainer,
     HoldLogs,
+    ImagesCollected,
     Inventory,
+    KeepImages,
     Leave,
     MakeImage,
     Prewarm,
@@ -42,7 +45,7 @@ from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
 from .guest import ShellContainer
-from .images import BuiltImage, ImageError, ImageStore, inner_ring
+from .images import BuiltImage, ImageError, ImageStore, garbage, inner_ring, mount_name
 from .large_inputs import parts_of
 from .network.network import Network
 from .packets import LargeResult
@@ -81,6 +84,7 @@ class Worker:
         self.uplink = Uplink(self, find)
         self.blobs = Blobs(self.uplink, folder / "blobs")
         self.images = ImageStore(state.images, self.blobs.fetch, self._bind_of)
+        self.images.uses.needed = self._images_in_use
         self.devices = Devices.found()
         if not ignore_gpu:
             self.devices.claim()
@@ -205,6 +209,10 @@ class Worker:
                 self.uplink.dismiss()
             case MakeImage():
                 self._builds[message.image_id] = self._later(self._make_image(stream, message, request))
+            case KeepImages():
+                self._later(asyncio.to_thread(garbage.keep, self.images, self.worker_id, message.image_ids))
+            case CollectImages():
+                self._later(self._collect(stream, message, request))
             case StopImage():
                 if (build := self._builds.get(message.image_id)) is not None:
                     build.cancel()
@@ -281,6 +289,28 @@ class Worker:
         size = await asyncio.to_thread(self.images.size_of, built)
         seconds = time.monotonic() - started
         stream.reply(request, ImageBuilt(message.image_id, built.python_version, seconds, cached, size))
+
+    async def _collect(self, stream: Peer, message: CollectImages, request: int) -> None:
+        try:
+            await asyncio.to_thread(garbage.keep, self.images, self.worker_id, message.keep)
+            swept = await self.images.collect(
+                config.get("image_budget"),
+                everything=message.everything,
+                min_age_s=message.min_age_s,
+                only=message.only,
+            )
+        except (OSError, ValueError) as error:
+            log.warning("images were not collected: %s", error)
+            stream.refuse(request, "ExecutionError", f"images were not collected: {error}")
+            return
+        stream.reply(request, ImagesCollected(swept.images, swept.freed, swept.used, swept.busy))
+
+    def _images_in_use(self) -> set[str]:
+        """The images, and layers of source files, of containers and templates."""
+        asks = [container.ask for container in self._containers.values()] + self.templates.asks()
+        names = {mount_name(ask.function.mounts) for ask in asks if ask.function.mounts}
+        builds = {image_id for image_id, task in self._builds.items() if not task.done()}
+        return {ask.function.image_id for ask in asks} | names | builds
 
     # --- for its containers
 

@@ -25,6 +25,7 @@ from .uploads import Uploads
 if TYPE_CHECKING:
     from ..dashboard import Dashboard
     from ..durable import Durable
+    from ..image_garbage import ImageGarbage
     from ..items import Desk
     from ..tunnels import Tunnels
     from ..web import Web
@@ -124,6 +125,7 @@ class Context:
     desk: Desk = field(init=False)  # likewise
     web: Web = field(init=False)  # likewise
     tunnels: Tunnels = field(init=False)  # likewise
+    image_garbage: ImageGarbage = field(init=False)  # likewise
     dashboard: Dashboard = field(init=False)  # likewise
     on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
     """Called with the id of an object that is there for nobody any more."""

@@ -86,12 +86,13 @@ class Images:
         with self._database.write() as session:
             session.execute(query.values(used_at=time.time()))
 
-    def forget(self, environment: str, image_id: str) -> None:
-        """The environment has this image no more, nor a name for it."""
+    def forget_all(self, image_ids: Iterable[str]) -> None:
+        """No environment has these images any more, but those that have a name."""
+        gone = set(image_ids) - self.published()
         with self._database.write() as session:
-            for table in (ImagePublication, Image):
-                of_it = (table.environment == environment, table.image_id == image_id)
-                session.execute(delete(table).where(*of_it))
+            for image_id in gone:
+                for table in (ImagePublication, Image):
+                    session.execute(delete(table).where(table.image_id == image_id))
 
     # --- names
 

@@ -1,7 +1,8 @@
 """Images: from a list of instructions to overlay layers that containers start from."""
 
+from . import garbage
 from .records import BuiltImage, ImageError
 from .ring import inner_ring
-from .store import ImageStore
+from .store import ImageStore, mount_name
 
-__all__ = ["BuiltImage", "ImageError", "ImageStore", "inner_ring"]
+__all__ = ["BuiltImage", "ImageError", "ImageStore", "garbage", "inner_ring", "mount_name"]

@@ -26,6 +26,22 @@ async def locked(path: Path) -> AsyncGenerator[None]:
         os.close(descriptor)
 
 
+@asynccontextmanager
+async def shared(path: Path) -> AsyncGenerator[None]:
+    """Holds `path` together with others that hold it so, and with nobody who holds it alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def try_lock(descriptor: int) -> bool:
     """Takes the lock of an open file, or says that somebody has it."""
     with suppress(BlockingIOError):

@@ -45,17 +45,21 @@ class Sizes:
 
 
 def measured(folder: Path) -> int:
-    """The bytes of the blocks of a tree. A file with several names, which other layers may share, counts in part."""
+    """The bytes of the blocks of a tree. A file with several names counts once, and in part where other layers may have it,
+    too: one name more is that of the cache from which it came."""
     total = 0
-    todo = [str(folder)]
+    todo, seen = [str(folder)], set[int]()
     while todo:
         with suppress(
             PermissionError, FileNotFoundError
         ):  # a folder of another id, where this user may not look
             for entry in os.scandir(todo.pop()):
                 status = entry.stat(follow_symlinks=False)
-                is_folder = entry.is_dir(follow_symlinks=False)
-                total += status.st_blocks * BLOCK // (1 if is_folder else status.st_nlink)
-                if is_folder:
+                if entry.is_dir(follow_symlinks=False):
                     todo.append(entry.path)
+                    total += status.st_blocks * BLOCK
+                elif status.st_ino not in seen:
+                    total += status.st_blocks * BLOCK // max(1, status.st_nlink - 1)
+                    if status.st_nlink > 1:
+                        seen.add(status.st_ino)
     return total

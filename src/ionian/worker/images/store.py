@@ -10,7 +10,7 @@ import os
 import re
 import secrets as random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,13 +23,15 @@ from . import overlay
 from .builder import Builder, Draft
 from .dockerfile import Resolved, resolve
 from .files import Files
+from .garbage import Sweep, Swept, budget_of
 from .host import HostSettings
-from .locks import locked
+from .locks import POLL_S, locked, shared, try_lock
 from .overlay import Owner
 from .records import DEFAULT_PATH, BuiltImage, ImageError, Record, write_whole
 from .registry import OutOfReach
 from .sizes import Sizes
 from .stages import Order, Stages
+from .uses import Uses
 
 Report = Callable[[BuildStep], None]
 
@@ -39,6 +41,10 @@ layer of source files, and containers must stay within 24."""
 
 RECIPE = 1
 """Goes up when a layer of the same instruction would come out otherwise: older layers are then built anew."""
+
+
+COLLECTING = "collecting"
+"""The lock that builds hold together, and who removes images alone."""
 
 
 class ImageStore:
@@ -59,6 +65,7 @@ class ImageStore:
         self.files = Files(root, self.owner, fetch)
         self.out_of_reach = OutOfReach()
         self.sizes = Sizes(root)
+        self.uses = Uses(root / "locks")
         self._swept = False
         for name in ("l", "k", "i", "tmp", "locks"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -87,14 +94,18 @@ class ImageStore:
             await self.sweep()
         host = await asyncio.to_thread(HostSettings.read)
         order = Order(image_id, steps, secrets, host, environment, cards or Edits(), report)
-        record = await Stages(self, order).build()
-        self.remember(image_id, record)
+        async with shared(self.root / "locks" / COLLECTING):  # nothing is removed meanwhile
+            record = await Stages(self, order).build()
+            self.remember(image_id, record)
+            self.uses.hold(image_id)
         return self.built(image_id, record)
 
     def find(self, image_id: str) -> BuiltImage | None:
-        """An image that was built before; None where there is none, or where a part of it is gone."""
+        """An image that was built before; None where there is none, or where a part of it is gone. It is in use then."""
         record = self.record_of(image_id)
-        return None if record is None else self.built(image_id, record)
+        if record is None or not self.uses.hold(image_id) or (record := self.record_of(image_id)) is None:
+            return None
+        return self.built(image_id, record)
 
     def record_of(self, image_id: str) -> Record | None:
         """What is known of an image that was built before; None where there is none, or where a part of it is gone."""
@@ -118,10 +129,12 @@ class ImageStore:
 
     async def mount_layer(self, files: list[FileRef]) -> Path:
         """A layer that holds these files at their absolute paths, to be put over an image's. Made once."""
-        key = _hash(["mount", RECIPE, [(file.path, file.digest, file.mode) for file in files]])
+        key = _mount_key(files)
+        while not self.uses.hold(key[:12]):
+            await asyncio.sleep(POLL_S)
         if self.path(key[:12]).is_dir():
             return self.path(key[:12])
-        async with self.layer(key, "mount") as draft:
+        async with shared(self.root / "locks" / COLLECTING), self.layer(key, "mount") as draft:
             if draft is not None:
                 try:
                     await self.files.place(files, "/", draft.folder, ())
@@ -140,6 +153,28 @@ class ImageStore:
     def scratch(self, key: str) -> Path:
         """A new name below `tmp/` for what a maker of `key` needs meanwhile."""
         return self.root / "tmp" / f"{key[:12]}-{os.getpid()}-{random.token_hex(3)}"
+
+    async def collect(
+        self, setting: str, *, everything: bool = False, min_age_s: float = 0.0, only: Collection[str] = ()
+    ) -> Swept:
+        """Removes what nobody needs beyond the budget that the setting gives, or all of it; or `only` these images.
+
+        What was used within `min_age_s` stays. Raises ValueError for a setting that is no size.
+        """
+        self.uses.settle()
+        descriptor = os.open(self.root / "locks" / COLLECTING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not try_lock(descriptor):
+                return Swept(busy=True)
+            swept = await asyncio.to_thread(self._collect, setting, everything, min_age_s, only)
+        finally:
+            os.close(descriptor)
+        await remove_folders(swept.doomed, self.ids)
+        return swept
+
+    def _collect(self, setting: str, everything: bool, min_age_s: float, only: Collection[str]) -> Swept:
+        sweep = Sweep(self, min_age_s, only)
+        return sweep.run(0 if everything else budget_of(setting, self, sweep.swept.used))
 
     async def sweep(self) -> None:
         """Removes the drafts of builders that died; the first build of a process does it."""
@@ -336,6 +371,15 @@ def describe(instruction: Instruction) -> str:
 
 def _hash(what: object) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def mount_name(files: list[FileRef]) -> str:
+    """The name of the layer of `mount_layer`."""
+    return _mount_key(files)[:12]
+
+
+def _mount_key(files: list[FileRef]) -> str:
+    return _hash(["mount", RECIPE, [(file.path, file.digest, file.mode) for file in files]])
 
 
 def _safe(image_id: str) -> str:

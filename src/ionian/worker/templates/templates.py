@@ -193,6 +193,10 @@ class Templates:
             self._tell(template)
         self._trim()
 
+    def asks(self) -> list[StartContainer]:
+        """What the templates that are there are of."""
+        return [template.ask for template in self._by_key.values()]
+
     def prewarm(self, message: Prewarm) -> None:
         """The server expects containers of this function: makes its template where there is room and its image."""
         image = self._worker.images.find(message.function.image_id)
