@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.homes import Home, new_home
@@ -22,6 +23,9 @@ RUN = "IONIAN_TEST_RUN"
 
 ALONE = "IONIAN_TEST_ALONE"
 """script/test sets it: no other run is at work on this machine, so a stale cgroup is this run's."""
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes is no test
+hypothesis.settings.load_profile("untimed")
 
 CGROUPS_BEFORE = pytest.StashKey[set[Path]]()
 SOCKETS = pytest.StashKey[str]()
