@@ -261,7 +261,7 @@ def volume_mounts(value: Any) -> dict[str, Volume]:
         if isinstance(volume, CloudBucketMount):
             continue  # see bucket_mounts
         if not isinstance(volume, Volume):
-            raise wrong("volumes", "a modal.Volume or modal.CloudBucketMount for each path", volume)
+            raise wrong("volumes", "a modal.Volume for each path, or a modal.CloudBucketMount", volume)
         result[mount_point("volumes", path)] = volume
     check_distinct(result)
     return result
