@@ -91,6 +91,28 @@ def test_a_function_and_its_app_show_what_they_are(counted: Home) -> None:
     assert (refused.returncode, "it has: half" in refused.stdout) == (1, True), refused.stdout
 
 
+def test_the_calls_of_a_function_are_listed(counted: Home, tmp_path: Path) -> None:
+    spawn = """
+        import modal
+
+        half = modal.Function.from_name("counted", "half")
+        print(*[call.object_id for call in [half.spawn(n) for n in range(3)] if call.get() is not None])
+    """
+    done = counted.ionian("python", "-q", write(tmp_path, "spawned.py", spawn))
+    ids = done.stdout.split()
+    listed = json.loads(counted.ionian("function", "calls", "counted/half", "--json").stdout)
+    assert [row["Call ID"] for row in listed] == ids[::-1], done.stdout
+    assert {(row["Function"], row["Status"], row["Inputs Done"]) for row in listed} == {
+        ("half", "done", "1 of 1")
+    }
+    newest = json.loads(counted.ionian("function", "calls", "counted/half", "-n", "1", "--json").stdout)
+    assert [row["Call ID"] for row in newest] == ids[-1:]
+    since = json.loads(counted.ionian("function", "calls", "counted/half", "--since", "1h", "--json").stdout)
+    assert [row["Call ID"] for row in since] == ids
+    refused = counted.ionian("function", "calls", "counted/half", "-n", "1", "--since", "1h")
+    assert (refused.returncode, "give one of both" in refused.stdout) == (2, True), refused.stdout
+
+
 def test_the_autoscaler_is_set_in_the_terminal(counted: Home) -> None:
     done = counted.ionian("function", "autoscaler", "update", "counted/half", "--scaledown-window", "30")
     assert done.returncode == 0, done.stdout

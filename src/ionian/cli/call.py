@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import click
 
 from .. import config
-from ..protocol.calls import CallExplained, CallInfo, CallList, ExplainCall, GetCallInfo, ListCalls
+from ..protocol.calls import (
+    CallExplained,
+    CallInfo,
+    CallList,
+    ExplainCall,
+    GetCallInfo,
+    ListCalls,
+    ListedCall,
+)
 from ..protocol.tags import shown
 from . import logs as log_lines
 from .lists import ask, env_option, find_app, json_option, moment, show_table
@@ -40,6 +49,11 @@ def list_calls(
     """Lists spawned and scheduled calls, newest first: those that go on, and those of the last 30 days."""
     app_id = find_app(app, environment).app_id if app else ""
     listed: CallList = ask(ListCalls(config.environment(environment), app_id, function, status or "", limit))
+    show_calls(listed.calls, as_json=as_json)
+
+
+def show_calls(calls: Sequence[ListedCall], *, as_json: bool) -> None:
+    """Prints calls, one a line."""
     rows = [
         (
             call.call_id,
@@ -52,7 +66,7 @@ def list_calls(
             moment(call.finished_at),
             call.caller or "schedule",
         )
-        for call in listed.calls
+        for call in calls
     ]
     columns = (
         *("Call ID", "App ID", "App Name", "Function", "Status", "Inputs Done", "Created at", "Finished at"),

@@ -7,14 +7,23 @@ from typing import Any
 import click
 
 from ..exception import Error
+from ..protocol.calls import CallList, ListCalls
+from ..protocol.statistics import FunctionInspected, InspectFunction
+from ..protocol.tags import shown
 from . import logs as log_lines
 from . import statistics
-from .lists import env_option, find_app, json_option
+from .call import show_calls
+from .lists import ask, env_option, find_app, json_option, now
+
+MOST_CALLS = 10_000
+"""Calls in one list."""
+
+HOUR_S = 3600.0
 
 
 @click.group(name="function")
 def command() -> None:
-    """Functions: info, stats, logs, autoscaler. FUNCTION is APP/NAME, or an id such as fu-…"""
+    """Functions: info, stats, calls, logs, autoscaler. FUNCTION is APP/NAME, or an id such as fu-…"""
 
 
 @command.command("logs", short_help="Show what a function printed.")
@@ -76,6 +85,43 @@ def stats(
     window = statistics.window(since, until)
     about = statistics.tried(found.stats, all_variants=all_variants, **window)
     statistics.show_function_stats(found.object_id, about, json=as_json)
+
+
+@command.command("calls", short_help="List the calls of a function that are kept.")
+@click.argument("function", metavar="FUNCTION")
+@click.option(
+    "-n",
+    "--tail",
+    type=click.IntRange(1, MOST_CALLS),
+    default=None,
+    help="The last so many, newest first [10].",
+)
+@click.option("--all-variants", is_flag=True, help="With other options or parameters, too: always so.")
+@click.option("--show-function-call-id", is_flag=True, help="With their ids: always so.")
+@statistics.time_options
+@env_option
+@json_option
+def calls(
+    function: str, tail: int | None, since: float, until: float, environment: str, as_json: bool, **_: bool
+) -> None:
+    """Lists the spawned and scheduled calls of a function: what .remote and .map ran is counted, not kept (see
+    `ionian function stats`). The last ten, newest first; with --since or --until all of that time, oldest first."""
+    if tail and (since or until):
+        raise click.UsageError(
+            "--tail says how many of the newest, --since and --until of when; give one of both"
+        )
+    found = statistics.function_of(function, environment)
+    about: FunctionInspected = ask(InspectFunction(found.object_id))
+    window = since or until
+    limit = MOST_CALLS if window else tail or 10
+    name = shown(about.spec.tag)
+    listed: CallList = ask(ListCalls(about.environment, about.app_id, name, limit=limit))
+    kept = listed.calls
+    if window:
+        at = now()
+        begin, end = at - (since or until + HOUR_S), at - until
+        kept = [one for one in reversed(kept) if begin <= one.created_at < end]
+    show_calls(kept, as_json=as_json)
 
 
 @command.group("autoscaler")
