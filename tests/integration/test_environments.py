@@ -116,7 +116,7 @@ def test_a_server_killed_amid_the_deletion_of_an_environment_takes_it_to_its_end
         assert home.ionian("environment", "create", "dev", environment=fault).returncode == 0
         done = home.ionian("deploy", "holding.py", "--env", "dev", cwd=tmp_path)
         assert done.returncode == 0, done.stdout
-        (folder,) = (home.folder / "volumes").iterdir()
+        (folder,) = (home.folder / "volumes").glob("vo-*")
         refused = home.ionian("environment", "delete", "dev")  # nobody there to be asked
         assert "Its app will stop" in refused.stdout
         assert refused.returncode == 2
