@@ -12,7 +12,7 @@ import ionian as modal
 app = modal.App("retrying")
 volume = modal.Volume.from_name("side-effects", create_if_missing=True)
 image = modal.Image.debian_slim(python_version="3.11")
-POLICY = modal.Retries(max_retries=3, initial_delay=0.0, backoff_coefficient=1.0)
+POLICY = modal.Retries(max_retries=3, initial_delay=0.3, backoff_coefficient=1.0)
 
 
 @app.function(image=image, volumes={"/effects": volume}, retries=POLICY, max_containers=2)
