@@ -159,6 +159,13 @@ def test_every_answer_forbids_scripts_and_frames_of_others(visitor: Visitor) -> 
     assert visitor.get("/e/main/apps").headers["cache-control"] == "no-store"
 
 
+def test_headers_past_the_limit_are_refused(visitor: Visitor) -> None:
+    to = urlsplit(visitor.url)
+    with closing(http.client.HTTPConnection(to.hostname or "", to.port, timeout=60)) as connection:
+        connection.request("GET", "/", headers={"x-long": "x" * (65 << 10)})
+        assert connection.getresponse().status == 431
+
+
 def test_a_form_from_elsewhere_changes_nothing(deployed: Home, visitor: Visitor) -> None:
     app_id = app_of(deployed)
     page = visitor.get(f"/apps/{app_id}").text

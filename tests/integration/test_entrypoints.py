@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.homes import Home, new_home
-from tests.integration.test_templates import call, starts, template_of
+from tests.homes import Home
+from tests.integration.test_templates import call, starts, template_of, with_templates
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(240)]
-
-PROGRAMS = Path(__file__).with_name("programs")
 
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
     """With the functions of programs/entrypoint.py deployed."""
-    before = os.environ.get("IONIAN_TEMPLATES")
-    os.environ["IONIAN_TEMPLATES"] = "on"
-    try:
-        with new_home() as made:
-            deployed = made.ionian("deploy", "entrypoint.py", cwd=PROGRAMS)
-            assert deployed.returncode == 0, deployed.stdout
-            yield made
-    finally:
-        if before is None:
-            del os.environ["IONIAN_TEMPLATES"]
-        else:
-            os.environ["IONIAN_TEMPLATES"] = before
+    with with_templates("entrypoint.py") as made:
+        yield made
 
 
 def seen(home: Home, times: int) -> list[list[str]]:

@@ -7,8 +7,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,22 @@ PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE_S = 60.0
 
 
+@contextmanager
+def with_templates(program: str) -> Generator[Home]:
+    """A home in which a program of programs/ is deployed, and whose containers are forked from templates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IONIAN_TEMPLATES", "on")
+        with new_home() as made:
+            done = made.ionian("deploy", program, cwd=PROGRAMS)
+            assert done.returncode == 0, done.stdout
+            yield made
+
+
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
     """With the functions of programs/forks.py deployed."""
-    before = os.environ.get("IONIAN_TEMPLATES")
-    os.environ["IONIAN_TEMPLATES"] = "on"
-    try:
-        with new_home() as made:
-            deployed = made.ionian("deploy", "forks.py", cwd=PROGRAMS)
-            assert deployed.returncode == 0, deployed.stdout
-            yield made
-    finally:
-        if before is None:
-            del os.environ["IONIAN_TEMPLATES"]
-        else:
-            os.environ["IONIAN_TEMPLATES"] = before
+    with with_templates("forks.py") as made:
+        yield made
 
 
 def call(home: Home, name: str, *arguments: object, times: int = 1, app: str = "forks") -> list[Any]:

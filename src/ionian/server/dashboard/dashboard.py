@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from ..web.listener import listening, quiet
+from ..web.listener import config_of, listening, quiet
 from .entrance import Entrance
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ WATCHED_S = 15.0
 
 GRACE_S = 1
 """So long answers that are under way may go on at the server's end."""
+
+KEEP_ALIVE_S = 5
+"""So long a connection may wait for its next request: there are few."""
 
 MOST_REQUESTS = 256
 """Connections and requests at once; who comes past that is told to come again."""
@@ -77,21 +80,13 @@ class Dashboard:
 
     def _made(self) -> Any:
         """Imports much: in a thread, so that calls go on meanwhile."""
-        import uvicorn
-
         from .site import site
 
         return quiet(
-            uvicorn.Config(
+            config_of(
                 site(self),
-                http="httptools",
                 ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=True,
-                forwarded_allow_ips="127.0.0.1,::1",
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
                 limit_concurrency=MOST_REQUESTS,
             )

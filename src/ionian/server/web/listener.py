@@ -101,30 +101,30 @@ def listening(host: str, wanted: int, kept: Path) -> tuple[socket.socket, str]:
     raise OSError(errno.EADDRINUSE, "no port is free")
 
 
-def config_of(app: Any) -> Any:
-    """How uvicorn serves an ASGI app here."""
+def config_of(app: Any, **otherwise: Any) -> Any:
+    """How uvicorn serves an ASGI app here, but for what is to be otherwise."""
     import uvicorn
 
     from .guard import Guarded
 
     # What is no HTTP is its sender's concern, and a line for each would be theirs to write.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    return uvicorn.Config(
-        app,
-        interface="asgi3",
-        http=Guarded,
-        ws="wsproto",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=True,
-        forwarded_allow_ips="127.0.0.1,::1",
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-        backlog=BACKLOG,
-    )
+    settings: dict[str, Any] = {
+        "interface": "asgi3",
+        "http": Guarded,
+        "ws": "wsproto",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": True,
+        "proxy_headers": True,
+        "forwarded_allow_ips": "127.0.0.1,::1",
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": GRACE_S,
+        "backlog": BACKLOG,
+    }
+    return uvicorn.Config(app, **(settings | otherwise))
 
 
 def quiet(config: Any) -> Any:
