@@ -85,6 +85,7 @@ def new_home() -> Generator[Home]:
     try:
         yield home
     finally:
-        home.ionian("server", "stop")
+        stopped = home.ionian("server", "stop")
         (folder / "images").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
+        assert stopped.returncode == 0, stopped.stdout

@@ -68,7 +68,7 @@ def test_a_worker_without_cgroups_keeps_the_limit_too(without_cgroups: Home) -> 
 def test_an_input_that_takes_longer_than_the_timeout_is_ended_and_the_others_go_on(home: Home) -> None:
     done = home.ionian("run", "-q", "deaths.py::timeout", cwd=PROGRAMS)
     sentence = (
-        "slow ran longer than its timeout of 1 s and was ended. Raise it with @app.function(timeout=…)."
+        "slow ran longer than its timeout of 3 s and was ended. Raise it with @app.function(timeout=…)."
     )
     fails_with(done, f"done 19 of 20 FunctionTimeoutError {sentence}", f"Error: {sentence}", "slow.remote(3)")
     assert said(done).count(sentence) == 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
-from tests.homes import new_home
+from tests.homes import IONIAN, new_home
+
+from ionian.client.local import held
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -21,6 +24,20 @@ def test_a_server_in_the_background_is_started_once_seen_and_stopped():
         assert str(home.folder) in done.stdout
         assert home.ionian("server", "stop").stdout == "The server has stopped.\n"
         assert home.ionian("server", "stop").stdout == "No server runs.\n"
+
+
+def test_a_server_that_is_still_starting_is_stopped_when_who_began_it_is_dead():
+    with new_home() as home:
+        run = home.folder / "run"
+        starter = subprocess.Popen((IONIAN, "server", "start"), env=home.environment)
+        children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children")
+        while not (children.read_text() and held(run / "starting.lock")):
+            assert starter.poll() is None
+        starter.kill()
+        starter.wait()
+        assert home.ionian("server", "stop").stdout == "The server has stopped.\n"
+        assert not held(run / "server.lock")
+        assert not held(run / "starting.lock")
 
 
 def test_a_worker_without_a_token_is_told_where_to_get_one():

@@ -16,6 +16,8 @@ from .install import install, uninstall
 from .loglevel import set_up_logs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..machine.state import StateFolder
 
 STOP_S = 30.0
@@ -121,24 +123,31 @@ def start(no_gpu: bool) -> None:
 @command.command(short_help="Stop it, its worker and all containers.")
 def stop() -> None:
     """Stops the server in the background, its worker and all containers."""
-    from ..client.local import held
+    from ..client.local import START_S, held
+    from ..machine.state import STARTING
 
     state = _state()
-    facts = _facts(state)
-    lock = state.runtime / "server.lock"
-    if facts is None or not held(lock):
+    runtime = state.runtime
+    _wait_while(runtime / STARTING, START_S, "a server is starting, and not ready after {:.0f} s; try again")
+    lock = runtime / "server.lock"
+    if not held(lock):
         click.echo("No server runs.")
         return
+    pid = int(lock.read_text() or (_facts(state) or {})["pid"])  # one of an earlier version wrote no number
     with contextlib.suppress(ProcessLookupError):
-        os.kill(facts["pid"], signal.SIGTERM)
-    end = time.monotonic() + STOP_S
+        os.kill(pid, signal.SIGTERM)
+    _wait_while(lock, STOP_S, f"the server (process {pid}) has not ended within {{:.0f}} s")
+    click.echo("The server has stopped.")
+
+
+def _wait_while(lock: Path, timeout_s: float, otherwise: str) -> None:
+    from ..client.local import held
+
+    end = time.monotonic() + timeout_s
     while held(lock):
         if time.monotonic() > end:
-            raise click.ClickException(
-                f"the server (process {facts['pid']}) has not ended within {STOP_S:.0f} s"
-            )
+            raise click.ClickException(otherwise.format(timeout_s))
         time.sleep(0.02)
-    click.echo("The server has stopped.")
 
 
 @command.command(short_help="Say whether one runs on this machine.")

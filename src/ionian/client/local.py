@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from .. import config, exception
-from ..machine.state import StateFolder
+from ..machine.state import STARTING, StateFolder
 from ..version import VERSION
 
 START_S = 90.0
@@ -92,10 +92,14 @@ def _start(state: StateFolder, options: tuple[str, ...]) -> str:
         return url
     (state.runtime / "server.json").unlink(missing_ok=True)
     log = state.logs / "server.log"
-    with open(log, "ab") as file:
+    with open(log, "ab") as file, open(state.runtime / STARTING, "w") as starting:
+        fcntl.flock(
+            starting, fcntl.LOCK_SH
+        )  # the server's as well, whose descriptor it gets: until it says where it is
         start = file.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "ionian.server.main", *options],
+            [sys.executable, "-m", "ionian.server.main", "--starting", str(starting.fileno()), *options],
+            pass_fds=[starting.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

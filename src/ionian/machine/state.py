@@ -18,6 +18,9 @@ SOCKET_NAME_MAX = 40
 STAY = "stay"
 """A file of the runtime folder: while it is there, an idle server does not end."""
 
+STARTING = "starting.lock"
+"""Held by a server in the background from the moment that it is begun until it has said where it is."""
+
 
 class StateError(Exception):
     """A folder or file of the state can't be used. The message says which, and what to do."""

@@ -51,6 +51,7 @@ class Options:
     idle_s: float = 0.0  # end when idle for so long; 0: never
     worker_options: list[str] = field(default_factory=list[str])
     insecure: bool = False  # listen beyond loopback without TLS
+    starting: int | None = None  # the descriptor of a lock: closed when it has said where it is
 
 
 class CannotServe(Exception):
@@ -130,6 +131,8 @@ async def _serve(options: Options, certificate: Certificate | None) -> None:
         ) from None
     (options.state.runtime / STAY).unlink(missing_ok=True)  # of one that was killed
     announce(options.state, url, server.local_url)
+    if options.starting is not None:
+        os.close(options.starting)
     print(f"Ionian server at {url}\nDashboard at {server.dashboard.url}", flush=True)
     if not options.local:
         print(
@@ -186,6 +189,8 @@ def _lock(file: Path) -> int:
         raise CannotServe(
             f"a server already runs on {file.parent.parent}; see `ionian server status`, or set IONIAN_HOME to another folder"
         ) from None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())  # whom `ionian server stop` ends
     return descriptor
 
 
@@ -194,6 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ionian.server.main")
     parser.add_argument("--idle", type=float, default=IDLE_S)
     parser.add_argument("--no-gpu", action="store_true")
+    parser.add_argument("--starting", type=int)
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=os.environ.get("IONIAN_LOGLEVEL", "INFO"),
@@ -203,7 +209,14 @@ def main(arguments: list[str] | None = None) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     worker_options = ["--no-gpu"] if options.no_gpu else []
     try:
-        serve(Options(StateFolder.default(), idle_s=options.idle, worker_options=worker_options))
+        serve(
+            Options(
+                StateFolder.default(),
+                idle_s=options.idle,
+                worker_options=worker_options,
+                starting=options.starting,
+            )
+        )
     except CannotServe as error:
         sys.exit(f"Error: {error}")
 

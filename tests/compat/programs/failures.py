@@ -54,7 +54,7 @@ def exhausted(name: str) -> None:
     raise Unlucky(note(name))
 
 
-@app.function(retries=modal.Retries(max_retries=1, initial_delay=0.0), timeout=1, **noted)
+@app.function(retries=modal.Retries(max_retries=1, initial_delay=0.0), timeout=3, **noted)
 def too_slow(name: str) -> int:
     tries = note(name)
     if tries == 1:
@@ -73,7 +73,7 @@ def ended_itself(name: str) -> int:
 # --- timeouts
 
 
-@app.function(timeout=1, max_containers=2, **noted)
+@app.function(timeout=3, max_containers=2, **noted)
 def sleeps(n: int) -> tuple:
     if n == 0:
         time.sleep(600)

@@ -20,7 +20,7 @@ def container() -> str:
     return os.environ["MODAL_TASK_ID"]
 
 
-@app.cls(max_containers=1, timeout=4, volumes={"/marks": volume})
+@app.cls(max_containers=1, timeout=60, volumes={"/marks": volume})
 @modal.concurrent(max_inputs=8, target_inputs=6)
 class Threads:
     @modal.enter()
@@ -69,7 +69,7 @@ class Threads:
         return self.gone
 
 
-@app.cls(max_containers=1, timeout=4, volumes={"/marks": volume})
+@app.cls(max_containers=1, timeout=60, volumes={"/marks": volume})
 @modal.concurrent(max_inputs=8)
 class Loop:
     @modal.enter()
@@ -155,7 +155,7 @@ def dies_and_others_run_again(kind, place: str) -> None:
 
 
 def runs_too_long(kind) -> None:
-    one = kind()
+    one = kind.with_options(timeout=4)()
     said = outcome(lambda: one.fails.remote("sleep"))
     assert said.startswith("FunctionTimeoutError"), said
     one.release.remote()

@@ -42,7 +42,7 @@ def eat() -> int:
     return len(b"x" * (600 << 20))
 
 
-@app.function(timeout=1, max_containers=2)
+@app.function(timeout=3, max_containers=2)
 def slow(number: int) -> int:
     if number == 3:
         time.sleep(3600)
