@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.homes import Home, new_home
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 PROGRAM = Path(__file__).with_name("programs") / "web.py"
@@ -170,6 +170,27 @@ def test_a_container_that_dies_amid_a_request_is_a_502_and_the_request_is_not_ru
     site.wait_for_log("dying")
     assert site.logs().splitlines().count("dying") == before + 1
     assert site.ask("pages").status == 200
+
+
+def test_a_container_that_dies_cuts_the_answers_and_sockets_that_are_under_way(site: Site) -> None:
+    connection, root = site.connection("pages")
+    address = site.by_path["pages"].replace("http:", "ws:")
+    with closing(connection), connect(f"{address}echo") as socket:
+        socket.send("there")
+        assert socket.recv(30) == "THERE"
+        connection.request("GET", f"{root}dies/amid/this")
+        response = connection.getresponse()
+        assert response.read1() == b"the first half"
+        assert site.ask("pages", "gate/this", "POST").status in (
+            200,
+            502,
+        )  # it may die before it has answered
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(60)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1011
 
 
 def test_a_client_that_goes_ends_what_runs_for_it(site: Site) -> None:

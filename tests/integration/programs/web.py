@@ -38,7 +38,7 @@ class Counter:
         return self.count
 
 
-@app.function(image=image)
+@app.function(image=image, max_containers=1)
 @modal.concurrent(max_inputs=20)
 @modal.asgi_app()
 def pages():
@@ -102,6 +102,17 @@ def pages():
     def dies() -> None:
         print("dying", flush=True)
         os._exit(3)
+
+    @made.get("/dies/amid/{name}")
+    async def dies_amid(name: str) -> StreamingResponse:
+        gates[name] = asyncio.Event()
+
+        async def parts():
+            yield b"the first half"
+            await gates[name].wait()
+            os._exit(3)
+
+        return StreamingResponse(parts())
 
     @made.get("/waits")
     async def waits() -> None:
