@@ -72,6 +72,33 @@ def test_a_container_that_starts_appears_without_a_reload(chromium: Browser, dep
         assert page.evaluate("window.opened")
 
 
+def test_a_chart_changes_without_a_reload_and_is_read_by_the_keyboard(
+    chromium: Browser, deployed: Home
+) -> None:
+    with visit(chromium, deployed) as page:
+        page.get_by_role("link", name="looked-at").click()
+        page.get_by_role("link", name="Model").click()
+        page.get_by_role("heading", name="What it did").wait_for()
+        page.evaluate("window.opened = true")
+        plot = page.locator("[data-key=Calls] .plot")
+        before = plot.get_attribute("aria-label")
+        assert deployed.python("-c", CALL).stdout == "2\n"
+        page.wait_for_function(
+            "before => document.querySelector('[data-key=Calls] .plot').ariaLabel !== before", arg=before
+        )
+        assert page.locator("[data-key=Calls] path.bar.good[d*=M]").count() == 1
+        assert page.evaluate("window.opened")
+        page.get_by_role("link", name="7 days").focus()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        readout = page.locator(".readout")
+        readout.get_by_text("p95").wait_for()
+        page.keyboard.press("ArrowLeft")
+        readout.get_by_text("p95 –").wait_for()
+        page.keyboard.press("Escape")
+        readout.wait_for(state="hidden")
+
+
 def test_focus_and_what_is_open_outlast_a_change(chromium: Browser, deployed: Home) -> None:
     with visit(chromium, deployed) as page:
         page.get_by_role("link", name="looked-at").click()
@@ -110,7 +137,10 @@ def test_nothing_is_wider_than_a_phone_in_light_or_dark(
 ) -> None:
     with visit(chromium, deployed, width=390, height=844, dark=dark) as page:
         base = page.url.partition("/e/")[0]
-        for path in ("/e/main/apps", page.get_by_role("link", name="looked-at").get_attribute("href")):
+        app = page.get_by_role("link", name="looked-at").get_attribute("href")
+        page.get_by_role("link", name="looked-at").click()
+        function = page.get_by_role("link", name="Model").get_attribute("href")
+        for path in ("/e/main/apps", app, function):
             page.goto(f"{base}{path}")
             page.get_by_role("heading", level=1).wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390

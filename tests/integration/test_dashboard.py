@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import json
 import os
@@ -238,6 +239,36 @@ def test_a_container_that_starts_is_shown_by_a_page_that_is_open(
     ended = visitor.press(page, f"{page}/containers/{container[0]}/end")
     assert (ended.status, ended.path) == (200, page)
     visitor.until(page, "it has scaled to zero")
+
+
+def test_a_function_shows_what_it_did(deployed: Home, visitor: Visitor) -> None:
+    program = """
+import ionian as modal
+half = modal.Function.from_name("looked-at", "half")
+for result in half.map([2, 3, 4], return_exceptions=True):
+    pass
+half.spawn(6).get()
+print(half.get_dashboard_url())
+"""
+    done = deployed.python("-c", program)
+    assert done.returncode == 0, done.stdout
+    function = visitor.get(done.stdout.strip().removeprefix(visitor.url))
+    assert re.fullmatch(r"/functions/fu-\w+", function.path)
+    assert f'href="{function.path}">half</a>' in visitor.get(f"/apps/{app_of(deployed)}").text
+    for over in ("hour", "day", "week"):
+        page = visitor.until(f"{function.path}?over={over}", "failed in the last", "/calls/fc-")
+        found = [json.loads(html.unescape(data)) for data in re.findall(r'data-chart="([^"]*)"', page)]
+        series = {name: values for chart in found for name, _, values in chart["series"]}
+        assert sum(series["succeeded"]) >= 3
+        assert sum(series["failed"]) >= 1
+        assert sum(series["started"]) >= 1
+        assert max(series["containers"]) >= 1
+        assert max(value or 0 for value in series["p95"]) > 0
+        assert {len(values) for values in series.values()} == {
+            60 if over == "hour" else 96 if over == "day" else 84
+        }
+    assert visitor.get(f"{function.path}?over=never").status == 400
+    assert visitor.get("/functions/fu-none").status == 404
 
 
 def test_what_is_not_there_is_said(visitor: Visitor) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,8 @@ class Counts:
         self._owed: list[Counted] = []
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self.stored: Callable[[], Awaitable[dict[str, int]]] | None = None
+        """How many inputs of each function wait in the store."""
 
     # --- its life
 
@@ -210,12 +212,27 @@ class Counts:
         tally.dirty = True
         return tally
 
+    # --- reading
+
+    async def minutes(self, since: int, until: int, root_id: str) -> list[Counted]:
+        """The minutes of a function and its variants up to this moment, those too that are not in the store yet."""
+        async with self._writing:
+            kept = await asyncio.to_thread(self._rows.of, since, until, root_id=root_id)
+            later = [*self._owed, *map(self._now, self._tallies.values())]
+        found = {(one.function_id, one.minute, one.epoch): one for one in kept}
+        for one in later:
+            if one.root_id == root_id and since <= one.minute < until:
+                found[one.function_id, one.minute, one.epoch] = one
+        return list(found.values())
+
     # --- writing
 
     async def write(self) -> None:
         """What is counted is in the store when this comes back. Raises StoreError; then the next one writes it."""
         async with self._writing:
-            self._gather()
+            minute_ends = int(wall()) // MINUTE_S != self.minute
+            stored = await self.stored() if minute_ends and self.stored is not None else {}
+            self._gather(stored)
             owed, self._owed = self._owed, []
             if not owed:
                 return
@@ -225,14 +242,15 @@ class Counts:
                 self._owed = [*owed, *self._owed][-MOST_OWED:]
                 raise
 
-    def _gather(self) -> None:
+    def _gather(self, stored: dict[str, int]) -> None:
         """Takes what has changed; at the end of a minute, all functions that do something, and begins the next."""
         self._count_unheard()
         minute = int(wall()) // MINUTE_S
         if minute != self.minute:
             for function in self._core.functions.values():
-                if function.running or function.containers:
+                if function.running or function.containers or function.queued:
                     self._tally(function)
+        self._look(stored)
         for tally in self._tallies.values():
             if tally.dirty:
                 tally.dirty = False
@@ -241,6 +259,19 @@ class Counts:
             self.minute = minute
             self._tallies = {}
             self._forget()
+
+    def _look(self, stored: dict[str, int]) -> None:
+        """How many inputs wait, and how many containers there are: of a minute the most that is seen is kept."""
+        for tally in self._tallies.values():
+            function = self._core.functions.get(tally.function_id)
+            if function is None:
+                continue
+            waiting = function.queued + stored.get(tally.function_id, 0)
+            containers = len(function.containers)
+            if waiting > tally.waiting or containers > tally.containers:
+                tally.waiting = max(tally.waiting, waiting)
+                tally.containers = max(tally.containers, containers)
+                tally.dirty = True
 
     def _now(self, tally: Tally) -> Counted:
         """The row of a tally, with what its function does at this moment."""
@@ -263,6 +294,8 @@ class Counts:
             dict(tally.run),
             dict(tally.latency),
             dict(tally.startup),
+            tally.waiting,
+            tally.containers,
         )
 
     def _count_unheard(self) -> None:

@@ -147,6 +147,7 @@ class Server:
             await delete_all_of(environment, self.context)
         await self.desk.start()
         self.retention.start()
+        self.engine.counts.stored = self.durable.waiting_by_function
         self.engine.counts.start()
         self.scheduler.start()
         self.dashboard.start()

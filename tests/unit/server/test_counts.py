@@ -262,6 +262,46 @@ def test_a_minute_that_passes_is_closed_with_what_runs_at_its_end(
     on_stage(state, story)
 
 
+def test_of_a_minute_the_most_that_waited_and_was_there_is_kept(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(stage: Stage) -> None:
+        call_id = call(stage.client, stage.function_id)  # before it has a container it waits
+        await stage.started()
+        await stage.worker.until(lambda: stage.worker.results or None)
+        call(stage.client, stage.function_id)
+        function = stage.engine.dispatcher.core.functions[stage.function_id]
+        while not function.queued:
+            await asyncio.sleep(0.01)
+        await stage.kept()
+        await stage.end_some(call_id, [OK], b"x", 10)
+        while function.queued:
+            await asyncio.sleep(0.01)
+        minute, (row,) = stage.engine.counts.minute, (await stage.kept()).rows
+        assert (row.waiting, row.containers) == (1, 1)
+
+        async def stored() -> dict[str, int]:
+            return {stage.function_id: 50}
+
+        stage.engine.counts.stored = stored
+        monkeypatch.setattr(counts, "wall", lambda: minute * 60.0 + 60)
+        assert (await stage.kept()).rows[0].waiting == 50
+
+    on_stage(state, story)
+
+
+def test_what_is_not_in_the_store_yet_is_read_with_what_is(state: StateFolder) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.call(OK)
+        await stage.kept()
+        await stage.call(ERROR)
+        (row,) = await stage.engine.counts.minutes(0, 1 << 30, stage.function_id)
+        assert (row.succeeded, row.failed) == (1, 1)
+        assert await stage.engine.counts.minutes(0, 1, stage.function_id) == []
+
+    on_stage(state, story)
+
+
 def test_arrivals_of_a_long_call_are_told_apart_in_bounded_memory(state: StateFolder) -> None:
     async def story(stage: Stage) -> None:
         for index in range(3 * counts.MOST_MARKS):

@@ -92,6 +92,14 @@ def clock(at: float) -> Markup:
     return Markup('<time data-clock="{:.3f}">{}</time>').format(at, then.strftime("%H:%M:%S.%f")[:-3])
 
 
+def tick(at: float, step_s: float) -> Markup:
+    """A time below a chart, likewise: of a day past it, where its steps are long."""
+    then = datetime.fromtimestamp(at, timezone.utc)
+    day = step_s >= 3600
+    text = then.strftime("%d %b" if day else "%H:%M")
+    return Markup('<time data-tick="{:.0f}"{}>{}</time>').format(at, Markup(" data-day") if day else "", text)
+
+
 def duration(seconds: float) -> str:
     """`4.6 ms`, `1.25 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 1:
@@ -130,6 +138,7 @@ def some(number: int, noun: str, plural: str = "") -> str:
 _filters: dict[str, Any] = {
     "moment": moment,
     "clock": clock,
+    "tick": tick,
     "duration": duration,
     "size": size,
     "count": count,

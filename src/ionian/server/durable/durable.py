@@ -246,6 +246,11 @@ class Durable:
         under_way = sum(k.under_way for k in self.windows.calls.values() if k.function_id == function_id)
         return max(0, waiting - under_way)
 
+    async def waiting_by_function(self) -> dict[str, int]:
+        """The same of each function that has such calls."""
+        function_ids = {call.function_id for call in self.windows.calls.values()}
+        return {function_id: await self.waiting_in_store(function_id) for function_id in function_ids}
+
     def _begin(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)

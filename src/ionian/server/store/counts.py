@@ -14,6 +14,8 @@ from .schema import FunctionMinute
 
 NUMBERS = ("succeeded", "failed", "timed_out", "cancelled", "started", "container_errors")
 
+AT_A_TIME = ("running", "creating", "waiting", "containers")
+
 
 @dataclass(slots=True)
 class Counted:
@@ -36,6 +38,8 @@ class Counted:
     run: dict[int, int] = field(default_factory=dict[int, int])  # buckets of durations → inputs
     latency: dict[int, int] = field(default_factory=dict[int, int])
     startup: dict[int, int] = field(default_factory=dict[int, int])
+    waiting: int = 0  # inputs, the most at a time
+    containers: int = 0  # likewise
 
 
 class CountRows:
@@ -115,7 +119,7 @@ class CountRows:
 
 def _row(one: Counted) -> dict[str, Any]:
     names = ("function_id", "minute", "epoch", "root_id", "app_id", "environment", *NUMBERS)
-    row: dict[str, Any] = {name: getattr(one, name) for name in (*names, "running", "creating")}
+    row: dict[str, Any] = {name: getattr(one, name) for name in (*names, *AT_A_TIME)}
     return row | {name: json.dumps(getattr(one, name)) for name in ("run", "latency", "startup")}
 
 
@@ -138,6 +142,8 @@ def _counted(row: FunctionMinute) -> Counted:
         _histogram(row.run),
         _histogram(row.latency),
         _histogram(row.startup),
+        row.waiting,
+        row.containers,
     )
 
 

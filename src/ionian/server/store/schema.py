@@ -356,10 +356,11 @@ class FunctionMinute(Row):
     """What became of a function's inputs and containers in one minute, as one start of the server counted it."""
 
     __tablename__ = "function_minutes"
+    __table_args__ = (Index("ix_function_minutes_root", "root_id", "minute"),)
     function_id: Mapped[str] = mapped_column(primary_key=True)
     minute: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, index=True)
     epoch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    root_id: Mapped[str] = mapped_column(index=True)  # of a variant: its function; else the function itself
+    root_id: Mapped[str]  # of a variant: its function; else the function itself
     app_id: Mapped[str] = mapped_column(index=True)
     environment: Mapped[str]
     succeeded: Mapped[int] = mapped_column(BigInteger)
@@ -373,6 +374,8 @@ class FunctionMinute(Row):
     run: Mapped[str] = mapped_column(Text)  # histograms of durations (durations.py): JSON, bucket → number
     latency: Mapped[str] = mapped_column(Text)
     startup: Mapped[str] = mapped_column(Text)
+    waiting: Mapped[int] = mapped_column(BigInteger, default=0)  # inputs, the most at a time
+    containers: Mapped[int] = mapped_column(Integer, default=0)  # likewise
 
 
 class Token(Row):

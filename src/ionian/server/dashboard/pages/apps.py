@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -12,11 +11,8 @@ from ionian.protocol.apps import (
     AppInfo,
     AppList,
     AppVersion,
-    ContainerInfo,
-    ContainerList,
     EndContainer,
     ListApps,
-    ListContainers,
     RollbackApp,
     StopApp,
 )
@@ -30,6 +26,7 @@ from ...standing import Standing, standings, together
 from ..describing import asks_for, kind_of, scaled, schedule_of
 from ..rendering import page
 from ..visit import Visit, go, page_route
+from .containers import containers_of
 
 
 @dataclass
@@ -44,6 +41,7 @@ class AppRow:
 class FunctionRow:
     """A function of an app."""
 
+    function_id: str
     tag: str
     kind: str
     standing: Standing
@@ -52,14 +50,6 @@ class FunctionRow:
     schedule: str
     next_at: float
     urls: list[str]
-
-
-@dataclass
-class ContainerRow:
-    """A container, or what is wanted and not there."""
-
-    container: ContainerInfo
-    since: float  # seconds since 1970
 
 
 async def apps_page(visit: Visit) -> Response:
@@ -91,6 +81,7 @@ async def app_page(visit: Visit) -> Response:
     urls = visit.context.web.urls_of(app.app_id)
     functions = [
         FunctionRow(
+            spec.function_id,
             shown(spec.tag),
             kind_of(spec),
             counted.get(spec.function_id, Standing()),
@@ -122,15 +113,6 @@ async def _specs(visit: Visit, app: AppInfo) -> list[FunctionSpec]:
         return await in_thread(visit.context.store.functions.of, app.app_id)
     specs = [spec for spec, app_id, _ in visit.server.engine.specs.values() if app_id == app.app_id]
     return sorted((spec for spec in specs if not spec.base_id), key=lambda spec: spec.tag)
-
-
-async def containers_of(visit: Visit, app_id: str) -> list[ContainerRow]:
-    """Those of an app, with what is wanted and not there."""
-    listed: ContainerList = await visit.ask(ListContainers(app_id=app_id))
-    now = time.time()
-    return [
-        ContainerRow(one, round(now - one.age_s) if one.container_id else 0.0) for one in listed.containers
-    ]
 
 
 async def _versions(visit: Visit, app: AppInfo) -> list[AppVersion]:

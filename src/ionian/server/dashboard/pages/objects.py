@@ -22,8 +22,8 @@ async def object_page(visit: Visit) -> Response:
     if kind == "ap":
         return go(f"/apps/{(await app_of(visit.actor, 'FindApp', object_id, visit.context)).app_id}")
     if kind in ("fu", "cs"):
-        app_id, _ = await function_of(visit.actor, "DescribeFunction", object_id, visit.context)
-        return go(f"/apps/{app_id}")
+        await function_of(visit.actor, "DescribeFunction", object_id, visit.context)
+        return go(f"/functions/{object_id}")
     if kind == "fc":
         return go(f"/calls/{(await visit.ask(GetCallInfo(object_id))).call_id}")
     if kind == "en":

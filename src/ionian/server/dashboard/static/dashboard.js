@@ -93,6 +93,7 @@ async function look() {
       morph(live, top);
       filter();
       tell();
+      document.dispatchEvent(new Event("changed"));
     } else if (answer.status >= 400) {
       connection.textContent = "this is not there any more";
       connection.classList.add("bad");
@@ -137,6 +138,14 @@ function tell() {
     const text = ago(now - at);
     if (time.textContent !== text) time.textContent = text;
     if (!time.title) time.title = new Date(at * 1000).toLocaleString();
+  }
+  for (const time of document.querySelectorAll("time[data-tick]")) {
+    const at = new Date(Number(time.dataset.tick) * 1000);
+    const text =
+      "day" in time.dataset
+        ? at.toLocaleDateString([], { day: "numeric", month: "short" })
+        : at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+    if (time.textContent !== text) time.textContent = text;
   }
 }
 

@@ -1,0 +1,209 @@
+"""What a function did over a time, from the counts by minute: as charts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...protocol.spec import FunctionSpec
+from ..counts import MINUTE_S, Counts
+from ..durations import merged, percentiles
+from ..standing import Standing
+from ..store.counts import Counted
+from .charts import Chart, Series, shown
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time that charts show up to this moment."""
+
+    word: str
+    text: str
+    steps: int
+    minutes: int  # a step has so many
+
+    @property
+    def each(self) -> str:
+        """`a minute`, `15 minutes`."""
+        if self.minutes == 1:
+            return "a minute"
+        return f"{self.minutes} minutes" if self.minutes < 60 else f"{self.minutes // 60} hours"
+
+
+SPANS = {
+    one.word: one
+    for one in (Span("hour", "Hour", 60, 1), Span("day", "Day", 96, 15), Span("week", "7 days", 84, 120))
+}
+
+PERCENTILES = (50.0, 95.0)
+
+
+@dataclass
+class Step:
+    """What a function did in one step of a chart."""
+
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    started: int = 0
+    container_errors: int = 0
+    waiting: int = 0
+    containers: int = 0
+    run: dict[int, int] = field(default_factory=dict[int, int])
+    latency: dict[int, int] = field(default_factory=dict[int, int])
+    startup: dict[int, int] = field(default_factory=dict[int, int])
+
+
+@dataclass(frozen=True)
+class History:
+    """The steps of a span, the last of which is under way."""
+
+    span: Span
+    first: int  # minute
+    steps: list[Step]
+
+    @property
+    def total(self) -> Step:
+        """All of it together."""
+        return _sum(self.steps)
+
+
+async def history_of(counts: Counts, root_id: str, span: Span, now: Standing) -> History:
+    """Of a function and its variants, with what it has at this moment."""
+    until = int(time.time()) // MINUTE_S + 1
+    until += -until % span.minutes
+    first = until - span.steps * span.minutes
+    found = History(span, first, steps(await counts.minutes(first, until, root_id), span, first))
+    last = found.steps[-1]
+    last.waiting, last.containers = max(last.waiting, now.waiting), max(last.containers, now.containers)
+    return found
+
+
+def steps(rows: Sequence[Counted], span: Span, first: int) -> list[Step]:
+    """Minutes, put together. Of what is at a time the most is kept, else it is summed."""
+    by_step: list[list[Counted]] = [[] for _ in range(span.steps)]
+    for row in rows:
+        by_step[(row.minute - first) // span.minutes].append(row)
+    return [_step(of_step) for of_step in by_step]
+
+
+def _step(rows: Sequence[Counted]) -> Step:
+    waiting: dict[
+        int, dict[str, int]
+    ] = {}  # minute → function → the most: two starts of the server share a minute
+    containers: dict[int, dict[str, int]] = {}
+    for row in rows:
+        for most, value in ((waiting, row.waiting), (containers, row.containers)):
+            of_minute = most.setdefault(row.minute, {})
+            of_minute[row.function_id] = max(of_minute.get(row.function_id, 0), value)
+    return Step(
+        sum(row.succeeded for row in rows),
+        sum(row.failed + row.timed_out for row in rows),
+        sum(row.cancelled for row in rows),
+        sum(row.started for row in rows),
+        sum(row.container_errors for row in rows),
+        max((sum(of_minute.values()) for of_minute in waiting.values()), default=0),
+        max((sum(of_minute.values()) for of_minute in containers.values()), default=0),
+        merged(row.run for row in rows),
+        merged(row.latency for row in rows),
+        merged(row.startup for row in rows),
+    )
+
+
+def _sum(each: Sequence[Step]) -> Step:
+    return Step(
+        sum(one.succeeded for one in each),
+        sum(one.failed for one in each),
+        sum(one.cancelled for one in each),
+        sum(one.started for one in each),
+        sum(one.container_errors for one in each),
+        max(one.waiting for one in each),
+        max(one.containers for one in each),
+        merged(one.run for one in each),
+        merged(one.latency for one in each),
+        merged(one.startup for one in each),
+    )
+
+
+def charts(history: History, spec: FunctionSpec, now: Standing) -> list[Chart]:
+    """What the page of a function shows."""
+    at, step_s, span, each = history.first * 60.0, history.span.minutes * 60.0, history.span, history.steps
+    total = history.total
+    ended = total.succeeded + total.failed + total.cancelled
+    return [
+        Chart(
+            "Calls",
+            "bars",
+            "count",
+            [
+                Series("succeeded", "good", [one.succeeded for one in each]),
+                Series("failed", "bad", [one.failed for one in each]),
+                Series("cancelled", "dim", [one.cancelled for one in each]),
+            ],
+            at,
+            step_s,
+            note=f"in {span.each}",
+            now=shown(ended, "count"),
+        ),
+        _durations("Latency", "from call to result", [one.latency for one in each], history),
+        _durations("Execution", "of the function alone", [one.run for one in each], history),
+        Chart(
+            "Queue",
+            "area",
+            "count",
+            [Series("waiting", "wait", [one.waiting for one in each])],
+            at,
+            step_s,
+            note="inputs waiting",
+            now=shown(now.waiting, "count"),
+        ),
+        Chart(
+            "Containers",
+            "area",
+            "count",
+            [Series("containers", "accent", [one.containers for one in each])],
+            at,
+            step_s,
+            note=f"at most {spec.scaling.max_containers}" if spec.scaling.max_containers else "",
+            now=shown(now.containers, "count"),
+        ),
+        Chart(
+            "Cold starts",
+            "bars",
+            "count",
+            [
+                Series("started", "accent", [one.started for one in each]),
+                Series("ended unasked", "bad", [one.container_errors for one in each]),
+            ],
+            at,
+            step_s,
+            note=_starts(total),
+            now=shown(total.started, "count"),
+        ),
+    ]
+
+
+def _durations(title: str, note: str, histograms: Sequence[dict[int, int]], history: History) -> Chart:
+    found = [percentiles(one, PERCENTILES) for one in histograms]
+    whole = percentiles(merged(histograms), PERCENTILES)
+    return Chart(
+        title,
+        "lines",
+        "seconds",
+        [
+            Series("p95", "second", [one.get(95.0) for one in found]),
+            Series("p50", "accent", [one.get(50.0) for one in found]),
+        ],
+        history.first * 60.0,
+        history.span.minutes * 60.0,
+        note=note,
+        now=" / ".join(shown(whole[place], "seconds") for place in PERCENTILES) if whole else "",
+    )
+
+
+def _starts(total: Step) -> str:
+    took = percentiles(total.startup, PERCENTILES)
+    if not took:
+        return "containers that were started"
+    return f"p50 {shown(took[50.0], 'seconds')}, p95 {shown(took[95.0], 'seconds')}"
