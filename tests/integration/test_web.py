@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.homes import Home, new_home
+from tests.integration.messages import fails_with
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
@@ -125,6 +126,25 @@ def test_an_endpoint_with_proxy_auth_is_for_who_has_a_token(site: Site) -> None:
     assert site.ask("guarded", headers={"Modal-Key": key, "Modal-Secret": secret}).text == '"you may"'
     late = site.ask("guarded", "?seconds=60", headers={"Modal-Key": key, "Modal-Secret": secret})
     assert (late.status, "longer than its timeout of 2 s" in late.text) == (504, True)
+
+
+def test_curl_asks_a_guarded_endpoint_with_the_machines_token_and_nobody_else(site: Site) -> None:
+    guarded, other = site.by_path["guarded"], "http://127.0.0.1:9/elsewhere"
+    assert site.home.ionian("curl", "-sS", guarded).stdout == '"you may"'
+    assert (
+        site.home.ionian("curl", "-sS", site.by_host["guarded"], "--resolve", _local(site)).stdout
+        == '"you may"'
+    )
+    done = site.home.ionian("curl", "-sS", guarded, f"--url={other}")
+    fails_with(done, f"Error: {other} is no web endpoint of this server")
+    stranger = guarded.replace("://", "://somebody@")
+    fails_with(site.home.ionian("curl", stranger), f"Error: {stranger} is no web endpoint of this server")
+    assert "expected the URL of a web endpoint" in site.home.ionian("curl", "--help-me").stdout
+
+
+def _local(site: Site) -> str:
+    host, _, port = urlsplit(site.by_host["guarded"]).netloc.partition(":")
+    return f"{host}:{port}:127.0.0.1"
 
 
 def test_an_asgi_app_has_its_lifespan_its_root_and_its_client(site: Site) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "dict": "See and change dicts that the server keeps.",
     "queue": "See and change queues that the server keeps.",
     "volume": "See and change volumes and their files: ls, put, get, rm, cp.",
+    "curl": "Ask a web endpoint that wants a token.",
     "dashboard": "Open the dashboard in a browser.",
     "image": "See what images there are and how they were built; build, pull, name.",
     "server": "Start, stop or look at a server.",
@@ -43,7 +44,6 @@ LATER = {
     for reason, names in {
         "workspaces and usage": "billing workspace",
         "buckets as volumes": "nfs",
-        "web endpoints": "curl",
     }.items()
     for name in names.split()
 }

@@ -64,6 +64,13 @@ class Endpoints:
     urls: dict[str, list[str]]
 
 
+@dataclass
+class FindEndpoint:
+    """Asks whether a URL is one of a web endpoint of the server. Answered by Done, or refused with NotFoundError."""
+
+    url: str
+
+
 def pack_event(event: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
     """An event of a response: a few words as JSON, and bytes.
 

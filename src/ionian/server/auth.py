@@ -93,6 +93,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "GetCallGraph",
                 "ExplainCall",
                 "FindEndpoints",
+                "FindEndpoint",
             ),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),

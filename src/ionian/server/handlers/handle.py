@@ -86,7 +86,7 @@ from ionian.protocol.volumes import (
     ReadFile,
     RemoveFile,
 )
-from ionian.protocol.web import AwaitTaken, FindEndpoints, TakePart
+from ionian.protocol.web import AwaitTaken, FindEndpoint, FindEndpoints, TakePart
 
 from ...machine.state import StateError
 from ..auth import Actor
@@ -152,7 +152,7 @@ from .volumes import (
     read_file,
     remove_file,
 )
-from .web import await_taken, find_endpoints, take_part
+from .web import await_taken, find_endpoint, find_endpoints, take_part
 
 Handler = Callable[[Actor, Any, bytes, Context], Awaitable[tuple[Any, bytes]]]
 
@@ -238,6 +238,7 @@ HANDLED: dict[type, Handler] = {
     GiveData: give_data,
     EndConnection: end_connection,
     FindEndpoints: find_endpoints,
+    FindEndpoint: find_endpoint,
     FindDashboard: find_dashboard,
     OpenDashboard: open_dashboard,
 }

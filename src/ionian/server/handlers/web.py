@@ -6,7 +6,7 @@ from typing import Any
 
 from ionian.protocol.messages import Done
 from ionian.protocol.stream import Refused
-from ionian.protocol.web import AwaitTaken, Endpoints, FindEndpoints, TakePart
+from ionian.protocol.web import AwaitTaken, Endpoints, FindEndpoint, FindEndpoints, TakePart
 
 from ..auth import Actor
 from .apps import app_of
@@ -32,6 +32,17 @@ async def find_endpoints(
     if routes:
         await app_of(actor, "FindEndpoints", routes[0].app_id, context)
     return Endpoints({route.method: context.web.urls(route) for route in routes}), b""
+
+
+async def find_endpoint(
+    actor: Actor, message: FindEndpoint, _: bytes, context: Context
+) -> tuple[Done, bytes]:
+    """Comes back where a URL is one of a web endpoint that the actor may see."""
+    route = context.web.route_at(message.url)
+    if route is None:
+        raise Refused("NotFoundError", f"{message.url[:200]} is no web endpoint of this server")
+    await app_of(actor, "FindEndpoint", route.app_id, context)
+    return Done(), b""
 
 
 def _function_of(actor: Actor, context: Context) -> str:

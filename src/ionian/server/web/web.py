@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ...protocol.batch import Batch
 from ...protocol.calls import OpenCall
@@ -64,6 +65,16 @@ class Web:
         # Without a certificate of ours a proxy is in front, at the port that browsers take.
         own = "" if self._listener.certificate is None or port == "443" else f":{port}"
         return [f"https://local--{route.label}.{self._domain}{own}", by_path]
+
+    def route_at(self, url: str) -> Route | None:
+        """The endpoint that a URL is of: with the scheme, host and port of one of its addresses."""
+        parts = urlsplit(url)
+        found = self.addresses.by_path(parts.path)
+        route = self.addresses.by_host(parts.netloc) or (found and found[0])
+        if route is None:
+            return None
+        known = {urlsplit(address)[:2] for address in self.urls(route)}
+        return route if (parts.scheme, parts.netloc.lower()) in known else None
 
     # --- requests
 
