@@ -34,11 +34,15 @@ TEMPLATE = """
 import json, os, socket, sys
 from ionian.container import fork
 
+def ahead():
+    "What a fork does that is made ahead."
+
 def main():
+    global ahead
     forks = fork.Forks()
     forks.guard()
     {at_import}
-    if not forks.wait(lambda: None):
+    if not forks.wait(lambda: None, ahead):
         os._exit(0)
     talk = socket.socket(fileno=100)
     while True:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -122,9 +123,11 @@ def templates(home: Home, *, without_inits: bool = False) -> dict[int, int]:
 
 
 def forks(home: Home) -> dict[int, int]:
-    """The programs of those of this home's containers that are forks of templates: pid → a pidfd. One that was made ahead
-    has none yet."""
-    return _some(containers(home, TEMPLATE), lambda pid: _is_fork(pid) and not _is_first(pid))
+    """The programs of those of this home's containers that are forks of templates and ready: pid → a pidfd."""
+    return _some(
+        containers(home, TEMPLATE),
+        lambda pid: _is_fork(pid) and not _is_first(pid) and _may_be_cancelled(pid),
+    )
 
 
 def _some(processes: dict[int, int], wanted: Callable[[int], bool]) -> dict[int, int]:
@@ -138,6 +141,12 @@ def _some(processes: dict[int, int], wanted: Callable[[int], bool]) -> dict[int,
 def _is_fork(pid: int) -> bool:
     """A fork has a pid in its template's namespace and in its own, beside that in ours."""
     return len(_spaces(str(pid))) - len(_spaces("self")) >= 2
+
+
+def _may_be_cancelled(pid: int) -> bool:
+    """Whether it runs inputs: one that was made ahead waits, and has no handler for the signal yet."""
+    caught = re.search(r"^SigCgt:\s*(\w+)$", _read(pid, "status"), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1)
 
 
 def _is_first(pid: int) -> bool:

@@ -18,7 +18,7 @@ from tests.integration.nursery import (
     run,
 )
 
-from ionian.worker.sandbox import Limits
+from ionian.worker.sandbox import Exit, Limits
 from ionian.worker.sandbox.cgroup import parent_of
 
 pytestmark = pytest.mark.container
@@ -69,17 +69,56 @@ def test_what_waits_has_no_right_and_holds_nothing_of_a_container(folder: Path):
     async def main() -> None:
         async with nursery(folder) as made:
             await made.fork(**LIKE)
+            init, program = below(await ahead(made))
+            # The program is given what is the container's, and passes on what its init gets of it.
+            for pid, sockets in ((init, 1), (program, 2)):
+                lines = [line.split(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+                has = {name: value.strip() for name, value in lines}
+                rights = {has[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+                assert (rights, has["NoNewPrivs"], has["Threads"]) == ({"0" * 16}, "1", "1")
+                assert has.get("Seccomp_filters", "3") == "3"
+                opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+                assert sum(target.startswith("socket:") for target in opened) == sockets
+
+    run(main)
+
+
+def test_its_program_has_done_before_it_is_wanted_what_is_the_same_for_any_container(folder: Path):
+    at_import = """
+        def ahead():
+            global went
+            went = os.getpid(), os.getsid(0), os.path.exists("/root/wanted")
+    """
+
+    async def main() -> None:
+        async with nursery(folder, at_import) as made:
+            await made.fork(**LIKE)
+            there = below(await ahead(made))
+            assert 0 < made.zygote.spare_bytes < 64 << 20
+            fork = await made.fork(**LIKE)
+            assert await fork.python("import tiny; out = tiny.went") == [2, 2, False]
+            assert below(fork.box.pid) == there
+            assert made.zygote.spare_bytes == 0
+            await fork.tell("import os; os._exit(7)")
+            assert await fork.box.wait() == Exit(7)
+
+    run(main)
+
+
+def test_where_a_program_can_not_go_ahead_it_starts_when_it_is_wanted(folder: Path):
+    at_import = """
+        def ahead():
+            raise RuntimeError("not ahead of time")
+    """
+
+    async def main() -> None:
+        async with nursery(folder, at_import) as made:
+            await made.fork(**LIKE)
             pid = await ahead(made)
-            lines = [line.split(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-            has = {name: value.strip() for name, value in lines}
-            rights = {has[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
-            assert (rights, has["NoNewPrivs"], has["Threads"]) == ({"0" * 16}, "1", "1")
-            assert has.get("Seccomp_filters", "3") == "3"
-            opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-            assert (
-                sum(target.startswith("socket:") for target in opened) == 1
-            )  # by which it is given the rest
             assert below(pid) == [pid]
+            fork = await made.fork(**LIKE)
+            assert (await fork.python("out = 1"), fork.box.pid) == (1, pid)
+        assert scratches(folder) == []
 
     run(main)
 
@@ -100,13 +139,14 @@ def test_a_container_of_another_kind_is_not_made_of_it(folder: Path, other: dict
     run(main)
 
 
-def test_one_that_was_killed_while_it_waited_is_replaced(folder: Path):
+@pytest.mark.parametrize("which", ["its init", "its program"])
+def test_one_that_was_killed_while_it_waited_is_replaced(folder: Path, which: str):
     async def main() -> None:
         async with nursery(folder) as made:
             await made.fork(**LIKE)
             pid = await ahead(made)
             assert made.zygote.spare is not None
-            os.kill(pid, signal.SIGKILL)
+            os.kill(below(pid)[which == "its program"], signal.SIGKILL)
             while made.zygote.spare.lives:
                 await asyncio.sleep(0.01)
             fork = await made.fork(**LIKE)
@@ -125,6 +165,23 @@ def test_it_ends_with_its_template_and_containers_go_on(folder: Path):
             while parent_of(pid):
                 await asyncio.sleep(0.01)
             assert await fork.python("out = 1") == 1
+        assert scratches(folder) == []
+
+    run(main)
+
+
+def test_one_whose_program_is_still_on_its_way_ends_with_its_template_too(folder: Path):
+    at_import = """
+        def ahead():
+            open("/root/hangs", "x").close()
+            __import__("time").sleep(1e6)
+    """
+
+    async def main() -> None:
+        async with nursery(folder, at_import) as made:
+            await made.fork(**LIKE)
+            while not list((folder / "scratch").glob("sp-*/upper/root/hangs")):
+                await asyncio.sleep(0.01)
         assert scratches(folder) == []
 
     run(main)

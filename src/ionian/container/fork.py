@@ -4,6 +4,9 @@
 
 What needs a right is done from outside meanwhile, and looked at from there; see worker/sandbox/warden.py. A and B are
 made by a bare fork: the handlers that libraries registered for forks run once, where they are meant to, in P.
+
+A fork that is made ahead of its container goes on to P, who does what is the same for any container and then waits. Most of
+a start is the copying of pages that P writes to.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from array import array
 from collections.abc import Callable
 from typing import NoReturn
 
-from ..protocol.container import FORK_FD
+from ..protocol.container import AHEAD, FORK_FD
 from . import init
 
 CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -49,7 +52,7 @@ class Forks:
     forks = Forks()
     forks.guard()              # before any user code
     ...                        # the user's imports
-    if forks.wait(flush):      # from the main thread, with no frame of the user's on the stack
+    if forks.wait(flush, renew):  # from the main thread, with no frame of the user's on the stack
         ...                    # in each container: its descriptors are in their places
     else:
         ...                    # in the template, when it is to end
@@ -69,9 +72,9 @@ class Forks:
         listed = {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2}
         self._own |= {fd for fd in listed if _is_open(fd)}  # all but the one that listed them
 
-    def wait(self, before: Callable[[], None]) -> bool:
-        """Forks when it is told to, and calls `before` right before each fork. True in a container; False in the
-        template, when no more are wanted."""
+    def wait(self, before: Callable[[], None], ahead: Callable[[], None]) -> bool:
+        """Forks when it is told to, and calls `before` right before each fork. True in a container, which has called `ahead`
+        if it was made before it was wanted; False in the template, when no more are wanted."""
         try:
             self._folder = os.getcwd()
         except OSError:
@@ -84,7 +87,7 @@ class Forks:
             before()
             pid = _libc.fork()
             if pid == 0:
-                self._become_container(flags, warden)
+                self._become_container(flags, warden, ahead)
                 return True
             warden.close()
             try:
@@ -92,21 +95,44 @@ class Forks:
             except ChildProcessError:
                 pass  # the user's code ignores SIGCHLD
 
-    def _become_container(self, flags: int, warden: socket.socket) -> None:
+    def _become_container(self, flags: int, warden: socket.socket, ahead: Callable[[], None]) -> None:
         """A, B and P; only P returns."""
         try:
             self._let_go(warden)
             _unshare(warden, flags)
             _settle(warden)
-            status, targets = _given(warden)
-            if os.read(status, 1) != b"g":
-                os._exit(0)
-            program = os.fork()
-            if program:
-                _be_init(program, status)
+            asked, fds = _receive(warden)
+            if asked == AHEAD:
+                status, targets = self._go_ahead(warden, ahead)
+            else:
+                status, targets = _given(warden, asked, fds)
+                program = os.fork()
+                if program:
+                    _be_init(program, status)
+                self._lead()
             self._place(status, targets)
         except BaseException as error:
             _fail(warden, error)
+
+    def _go_ahead(self, worker: socket.socket, ahead: Callable[[], None]) -> tuple[int, dict[int, int]]:
+        """B makes P and becomes its init; P goes as far as it can, and waits until a container is wanted."""
+        inits, programs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = os.fork()
+        if program:
+            programs.close()
+            worker.close()
+            _, fds = _receive(inits)
+            if not fds:
+                os._exit(0)  # P has ended
+            _be_init(program, fds[0])
+        inits.close()
+        self._lead()
+        ahead()
+        worker.send(AHEAD)
+        status, targets = _given(worker, *_receive(worker))
+        socket.send_fds(programs, [b"status"], [status])
+        programs.close()
+        return status, targets
 
     def _let_go(self, warden: socket.socket) -> None:
         """Closes what is the template's: by its ends others know that it has ended."""
@@ -116,14 +142,17 @@ class Forks:
             if fd != kept:
                 os.closerange(fd, fd + 1)  # which raises nothing where the template has closed it before
 
-    def _place(self, status: int, targets: dict[int, int]) -> None:
-        """P's descriptors, each at its number."""
+    def _lead(self) -> None:
+        """Makes P a session of its own, in the folder that its template left."""
         os.setsid()
         try:
             os.chdir(self._folder)
         except OSError:
             pass  # it is not there for all
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+    def _place(self, status: int, targets: dict[int, int]) -> None:
+        """P's descriptors, each at its number."""
         os.close(status)
         came = set(targets.values())
         if came.isdisjoint(targets):  # as nearly always
@@ -176,13 +205,14 @@ def _settle(warden: socket.socket) -> None:
     warden.send(b"C")
 
 
-def _given(worker: socket.socket) -> tuple[int, dict[int, int]]:
-    """B: waits until a container is wanted, which may be much later; its warden's end is the worker's by then. Returns its
-    status socket, and P's descriptors by their numbers."""
-    numbers, fds = _receive(worker)
+def _given(worker: socket.socket, numbers: bytes, fds: list[int]) -> tuple[int, dict[int, int]]:
+    """Waits until the container may go, which came from the worker by what was its warden's end before. Returns its status
+    socket, and P's descriptors by their numbers."""
     if not numbers:
         os._exit(0)
     worker.close()
+    if os.read(fds[0], 1) != b"g":
+        os._exit(0)
     return fds[0], dict(zip(struct.unpack(f"{len(numbers) // 4}i", numbers), fds[1:], strict=True))
 
 

@@ -35,6 +35,7 @@ class Surroundings:
         for name, value in wanted.items():  # most are there already
             if now.get(name) != value:
                 os.environ[name] = value
+        self._now = wanted
         os.chdir(self._folder)
         if self._child_ended is not None:  # else it is native code's
             _signal.signal(_signal.SIGCHLD, self._child_ended)  # the fork's own init had it as it needs it

@@ -40,8 +40,9 @@ class Forking(Protocol):
     def guard(self) -> None:
         """Before any user code: takes from this process what only forks may do."""
 
-    def wait(self, before: Callable[[], None]) -> bool:
-        """Forks on demand, calling `before` right before each. True in a container, False where the template ends."""
+    def wait(self, before: Callable[[], None], ahead: Callable[[], None]) -> bool:
+        """Forks on demand, calling `before` right before each. True in a container, False where the template ends. A container
+        that is made ahead calls `ahead` before it waits for what is its own."""
         ...
 
 
@@ -69,6 +70,7 @@ class Template:
         self._at = IMPORT
         self._gpus = Gpus(wanted=begin.has_gpu)
         self._fitness = Fitness(self._gpus)
+        self._renewed = False
 
     def load(self) -> None:
         """Imports the user's module and goes on from there; returns only where user code ends the process."""
@@ -114,7 +116,7 @@ class Template:
         self._import_rest(preparation)
         self._settle()
         self._side.send(Prepared(f"{sys.version_info[0]}.{sys.version_info[1]}", seconds))
-        if not self._forks.wait(_flush):
+        if not self._forks.wait(_flush, self._renew):
             os._exit(0)
         self._live(preparation)
 
@@ -170,22 +172,30 @@ class Template:
         begin = Begin(**body)
         with agent.told(self._side, begin):
             started = time.monotonic()
-            self._renew(begin.env)
+            self._become(begin.env)
             link.connect_by(lambda: agent.link_of(self._side, begin))
             entering = time.monotonic()
             callables = preparation.finish(begin)
             seconds = {"renew": entering - started, "enter": time.monotonic() - entering}
             agent.serve(self._side, begin, callables, seconds)
 
-    def _renew(self, env: dict[str, str]) -> None:
-        agent.keep_own_descriptors()
-        self._surroundings.become(env)
-        reopen(self._files)
+    def _renew(self) -> None:
+        """What no two containers may share, and is not told to them."""
+        self._renewed = True
+        self._surroundings.become(self._begin.env)
         self._reseed.renew()
         self._pools.release()
         self._bars.release()
         if self._collects:
             gc.enable()
+
+    def _become(self, env: dict[str, str]) -> None:
+        """One container: the one with this environment."""
+        if not self._renewed:
+            self._renew()
+        agent.keep_own_descriptors()
+        self._surroundings.become(env)
+        reopen(self._files)
 
     def _prove(self, ask: Prove) -> NoReturn:
         from .canary import compute
@@ -193,7 +203,7 @@ class Template:
         with agent.told(self._side, self._begin):
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, ask.limit_s)
-            self._renew(self._begin.env)
+            self._become(self._begin.env)
             compute()
         self._side.send(Proved())
         _flush()

@@ -119,6 +119,9 @@ CELL_FD = 102
 FORK_FD = 103
 """In a template: where it hears that it is to fork (container/fork.py)."""
 
+AHEAD = b"ahead"
+"""Told to a fork that waits, and said by it in turn: it shall be, and is, as far as it can be before it is a container."""
+
 CELL_FORMAT = "<QI"  # CLOCK_MONOTONIC nanoseconds at which the input started (0: none runs), its index
 CELL_CALL_AT = 16  # the call id lies behind it
 SLOT_SIZE = 64

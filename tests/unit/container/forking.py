@@ -16,7 +16,7 @@ from typing import Any
 
 from ionian.container.wire import memory_file, pack_message
 from ionian.protocol.batch import OK, Batch
-from ionian.protocol.container import CELL_SIZE, Begin, Prove
+from ionian.protocol.container import AHEAD, CELL_SIZE, Begin, Prove
 from ionian.protocol.wire import PREFIX, PREFIX_SIZE, RUN, entries
 from ionian.serialization import dumps, load_failure, loads
 
@@ -53,14 +53,14 @@ class Side:
 class Fork:
     """One container."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, how: bytes = b"fork") -> None:
         self.data, data = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.data.settimeout(LIMIT_S)
         ours, side = socket.socketpair()
         self.side = Side(ours)
         cell = memory_file(bytes(CELL_SIZE))
         self._output, output = os.pipe()
-        socket.send_fds(control, [b"fork"], [data.fileno(), side.fileno(), cell, output])
+        socket.send_fds(control, [how], [data.fileno(), side.fileno(), cell, output])
         for fd in (cell, output):
             os.close(fd)
         data.close()
@@ -135,9 +135,11 @@ class Template:
         assert self.process.wait(LIMIT_S) == 0
         return body["reason"]
 
-    def fork(self, container_id: str = "ta-1", *, arguments: str | None = None, **env: str) -> Fork:
+    def fork(
+        self, container_id: str = "ta-1", *, arguments: str | None = None, ahead: bool = False, **env: str
+    ) -> Fork:
         """A container that is ready for inputs."""
-        fork = Fork(self.control)
+        fork = Fork(self.control, AHEAD if ahead else b"fork")
         own = {"MODAL_TASK_ID": container_id, **env}
         begin = dataclasses.replace(self.begin, container_id=container_id, env=self.begin.env | own)
         begin.arguments = arguments or begin.arguments

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 
 from ionian.container import template
-from ionian.protocol.container import CELL_FD, DATA_FD, SIDE_FD
+from ionian.protocol.container import AHEAD, CELL_FD, DATA_FD, SIDE_FD
 
 CONTROL_FD = 103
 
 
 class PlainForks:
-    """Forks when it is told to, with the descriptors that come along: data, side, cell, and the output."""
+    """Forks when it is told to, or as one is made ahead, with the descriptors that come along: data, side, cell, and the output."""
 
     def __init__(self) -> None:
         self._control = socket.socket(fileno=CONTROL_FD)
@@ -25,7 +25,7 @@ class PlainForks:
     def guard(self) -> None:
         pass
 
-    def wait(self, before: Callable[[], None]) -> bool:
+    def wait(self, before: Callable[[], None], ahead: Callable[[], None]) -> bool:
         while True:
             said, fds, _, _ = socket.recv_fds(self._control, 16, 4)
             if not said:
@@ -34,6 +34,8 @@ class PlainForks:
             child = os.fork()
             if child == 0:
                 os.setsid()
+                if said == AHEAD:
+                    ahead()
                 for fd, to in zip(fds, (DATA_FD, SIDE_FD, CELL_FD, 1), strict=True):
                     os.dup2(fd, to)
                     os.close(fd)

@@ -33,7 +33,7 @@ def test_each_fork_has_its_own(what: str, tmp_path: Path):
     source, drawn = OWN[what]
     with template(tmp_path, f"{source}\ndef f(): return {drawn}") as made:
         made.prepared()
-        assert len({made.fork().call() for _ in range(3)}) == 3
+        assert len({made.fork(ahead=ahead).call() for ahead in (False, True, True)}) == 3
 
 
 CHOSEN = {
@@ -50,7 +50,7 @@ def test_a_seed_of_user_code_counts_as_in_a_container_that_starts_on_its_own(wha
     exec(f"{source}\nexpected = {drawn}", names)
     with template(tmp_path, f"{source}\ndef f(): return {drawn}") as made:
         made.prepared()
-        assert [made.fork().call(), made.fork().call()] == [names["expected"]] * 2
+        assert [made.fork().call(), made.fork(ahead=True).call()] == [names["expected"]] * 2
 
 
 ENVIRONMENT = """
@@ -88,6 +88,7 @@ def test_a_forks_environment_is_its_own_with_what_the_import_changed(name: str, 
     with template(tmp_path, ENVIRONMENT, env=env) as made:
         made.prepared()
         assert made.fork("ta-7", SHARED="own").call(name) == (value, value)
+        assert made.fork("ta-7", SHARED="own", ahead=True).call(name) == (value, value)
 
 
 def test_the_folder_is_the_one_that_the_import_went_to(tmp_path: Path):
@@ -185,7 +186,7 @@ def test_torch_has_its_number_of_threads_and_its_numbers_but_what_user_code_chos
     (tmp_path / "torch.py").write_text(FAKE_TORCH.format(seed=seed))
     with template(tmp_path, f"import torch\n{then}\ndef f(): return torch.numbers") as made:
         made.prepared()
-        assert made.fork().call() == numbers
+        assert [made.fork().call(), made.fork(ahead=True).call()] == [numbers] * 2
 
 
 @pytest.mark.parametrize(("then", "numbers"), [("", [1, -1]), ("cv2.setNumThreads(3)", [1, 3])])

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import scratch
+from ...protocol.container import AHEAD
+from . import scratch, soft
 from .cgroup import Cgroup
 from .idmap import IdMap
 from .sandbox import remove_group
@@ -51,13 +52,30 @@ class Spare:
     group: Cgroup | None
     pid: int
     pidfd: int
-    way: socket.socket  # to its first process, which takes nothing but descriptors there
+    way: socket.socket  # to the process of it that waits, and takes nothing but descriptors there
     gateway: object = None  # which joined its network
 
     @property
     def lives(self) -> bool:
         """Whether nothing has ended it."""
         return not select.select([self.pidfd], [], [], 0)[0]
+
+    async def go_ahead(self) -> bool:
+        """Has it start its program as far as it can be without being a certain container's. False where that failed; then it
+        has ended."""
+        loop = asyncio.get_running_loop()
+        self.way.setblocking(False)
+        try:
+            await loop.sock_sendall(self.way, AHEAD)
+            return await loop.sock_recv(self.way, 1000) == AHEAD
+        except ConnectionError:
+            return False
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that it has beside its template's."""
+        read = self.group.read() if self.group is not None else soft.read(self.pid, of_template=True)
+        return read.memory_bytes
 
     def give(self, spec: ForkSpec) -> socket.socket:
         """Makes it the container of `spec`, at its gate, and returns the gate. Raises OSError where it has ended."""
@@ -78,8 +96,12 @@ class Spare:
         return ours
 
     def kill(self) -> None:
-        """Ends it."""
+        """Ends it, and has nothing to do with it any more."""
         self.way.close()
+        self.end()
+
+    def end(self) -> None:
+        """Ends it."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:

@@ -32,6 +32,9 @@ SPARE_AFTER_S = 0.1
 
 SPARE_S = 5.0
 
+GO_AHEAD_S = 30.0
+"""What its program does ahead is done in 10 ms, or in seconds on a busy machine. Nobody waits for it."""
+
 AT_ONCE = 4
 """Forks of one template under way together: what one process makes after the other overlaps with the rest of it."""
 
@@ -70,6 +73,8 @@ class Zygote(Sandbox):
         self._late = 0  # forks that took too long
         self._ahead: Unborn | None = None
         self.spare: Spare | None = None  # made ahead, for the next container
+        self._going: Spare | None = None  # one whose program goes ahead, and is not there yet
+        self.goes_ahead = True  # where what is made ahead has its program already
         self._spare_timer: asyncio.TimerHandle | None = None  # until it is made
         self._spare_task: asyncio.Task[None] | None = None
 
@@ -78,10 +83,15 @@ class Zygote(Sandbox):
         """How many of its forks live."""
         return len(self._forks)
 
+    @property
+    def spare_bytes(self) -> int:
+        """The memory of the one that was made ahead."""
+        return self.spare.memory_bytes if self.spare is not None else 0
+
     def _apart(self) -> set[int]:
         """What is metered on its own, or by nobody."""
-        spare = {self.spare.pid} if self.spare is not None else set[int]()
-        return spare.union(self._forks.values()) or {0}
+        made = {each.pid for each in (self.spare, self._going) if each is not None}
+        return made.union(self._forks.values()) or {0}
 
     def go(self) -> None:
         """Lets the template run; what is asked of fork() from now on is done once it waits for it."""
@@ -202,14 +212,29 @@ class Zygote(Sandbox):
     async def _make_spare(self, spec: ForkSpec) -> None:
         try:
             made = await self._make(spec, SPARE_S)
+            if self.goes_ahead and not await self._go_ahead(made):
+                await made.discard(self._ids)
+                made = await self._make(spec, SPARE_S)
+            if self.link.closed:
+                await made.discard(self._ids)
+            else:
+                self.spare = made
         except SandboxError:
-            return  # fork() will say why
+            pass  # fork() will say why
         finally:
             self._spare_timer = None
-        if self.link.closed:
-            await made.discard(self._ids)
-        else:
-            self.spare = made
+
+    async def _go_ahead(self, made: Spare) -> bool:
+        """Where that fails once, its program starts when it is wanted, and who waits for it hears why."""
+        self._going = made
+        try:
+            async with asyncio.timeout(GO_AHEAD_S):
+                self.goes_ahead = await made.go_ahead()
+        except TimeoutError:
+            self.goes_ahead = False
+        finally:
+            self._going = None
+        return self.goes_ahead
 
     def _gateway(self) -> object:
         network = self._spawner.network
@@ -279,6 +304,8 @@ class Zygote(Sandbox):
         self.link.close()
         if self._spare_timer is not None:
             self._spare_timer.cancel()
+        if self._going is not None:
+            self._going.end()
         if self.spare is not None:
             self.spare.kill()
 
