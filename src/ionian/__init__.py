@@ -17,6 +17,7 @@ from .file_pattern_matcher import FilePatternMatcher
 from .function import Function
 from .function_call import FunctionCall
 from .image import Image
+from .interaction import interact
 from .output import enable_output
 from .parameters import parameter
 from .partial_function import batched, concurrent, enter, exit, method
@@ -63,6 +64,7 @@ __all__ = [
     "fastapi_endpoint",
     "forward",
     "install_alias",
+    "interact",
     "is_local",
     "method",
     "parameter",

@@ -390,13 +390,15 @@ class App(Deployable):
     ) -> RunningApp:
         """The app, running while the block does: `with app.run():`, or `async with`.
 
-        With `detach`, calls that run when the block ends may end too. In a container, where the module is imported
+        With `detach`, calls that run when the block ends may end too. With `interactive`, functions may use this terminal:
+        `breakpoint()` and `modal.interact()`; it needs `modal.enable_output()` around it. In a container, where the module is imported
         once more, the import ends at this line.
         """
         if not is_local():
             return _InContainer(self)
-        later.refuse("App.run", client=client, interactive=interactive)
+        later.refuse("App.run", client=client)
         flag("detach", detach)
+        flag("interactive", interactive)
         if name is not None:
             text("name", name)
         if environment_name is not None:

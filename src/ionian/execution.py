@@ -73,6 +73,9 @@ def current_function_call_id() -> str | None:
 
 # --- for the container's agent
 
+after_input: Callable[[str, int], None] | None = None
+"""Called with the call and index of an input that has ended, where something waits for that."""
+
 
 def enter_container() -> None:
     """From here on this process is a container: constructors do no I/O and check nothing."""

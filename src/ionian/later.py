@@ -42,7 +42,6 @@ NAMES: dict[str, str] = {
         "connections by hand": (
             "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client"
         ),
-        "interactive sessions": "interact",
         "placement and proxies": "Proxy SchedulerPlacement",
         "preemption": "exception.simulate_preemption",
     }.items()
@@ -68,7 +67,7 @@ PARAMETERS: dict[str, str] = {
         "CloudBucketMount.__init__": {"roles": "oidc_auth_role_arn"},
         "Cls.from_name": {"connections by hand": "client"},
         "Cls.hydrate": {"connections by hand": "client"},
-        "App.run": {"interactive sessions": "interactive", "connections by hand": "client"},
+        "App.run": {"connections by hand": "client"},
         "App.deploy": {"connections by hand": "client"},
         "App.lookup": {"connections by hand": "client"},
         "App.stop": {"connections by hand": "client"},

@@ -187,7 +187,8 @@ REFUSED: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: app.run(name=5), "name: "),
         (lambda: app.run(detach="yes"), "detach: expected True or False"),
         (lambda: app.run(environment_name="a b"), "environment_name: expected a name"),
-        (lambda: app.run(interactive=True), "App.run(interactive=…) is not in"),
+        (lambda: app.run(interactive=True), "Interactive mode requires output to be enabled"),
+        (lambda: app.run(interactive="yes"), "interactive: expected True or False"),
         (lambda: app.run(client=1), "App.run(client=…) is not in"),
     ],
     "app.deploy": [

@@ -23,9 +23,9 @@ def container_exec(ctx: click.Context, pty: bool | None, container_id: str, comm
 
     Exits with the program's own code, or 128 and its signal.
     """
+    from ..client.terminal import on_terminal, run, size
     from ..protocol.apps import StartExec
     from ..protocol.ids import new_id
-    from .terminal import on_terminal, run, size
 
     words = list(command[1:] if command[0] == "--" else command)
     if not words:

@@ -24,9 +24,9 @@ def command(ctx: click.Context, input_id: str, no_debug: bool, shell: bool) -> N
 
     Exits with 0 where it succeeds now, with 1 where it fails, with the shell's own code after --shell.
     """
+    from ..client.terminal import run, size
     from ..protocol.apps import StartReplay
     from ..protocol.ids import new_id
-    from .terminal import run, size
 
     message = StartReplay(new_id("ex"), input_id, not no_debug, shell, *size())
     ctx.exit(run(message, pty=True, started=lambda reply: _say(reply, shell=shell)))

@@ -24,7 +24,12 @@ from . import reference, session
 @click.option(
     "-w", "--write-result", type=click.Path(dir_okay=False), help="Write the result (str or bytes) here."
 )
-@click.option("-i", "--interactive", is_flag=True, help="Comes with a later version.")
+@click.option(
+    "-i",
+    "--interactive",
+    is_flag=True,
+    help="Functions may use this terminal: breakpoint(), modal.interact().",
+)
 @session.options
 @click.argument("ref", metavar="REF")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
@@ -44,12 +49,12 @@ def command(
     REF is a file or, with -m, a module, with ::NAME behind it where it defines several things to run. What
     follows it are the options of the function: `ionian run app.py --help` lists them.
     """
-    if interactive:
-        raise click.UsageError("-i/--interactive comes with a later version; run without it")
+    if interactive and quiet:
+        raise click.UsageError("To use interactive mode, remove the --quiet flag")
     wanted = reference.parse(ref, is_module=is_module)
     with session.started(quiet=quiet, **options):
         runnable = reference.resolve(reference.load(wanted), wanted)
-        run = Run(runnable, name=name, detach=detach, write_result=write_result)
+        run = Run(runnable, name=name, detach=detach, interactive=interactive, write_result=write_result)
         run.command(ref).main(list(arguments), prog_name=f"ionian run {ref}", standalone_mode=False)
 
 
@@ -57,11 +62,18 @@ class Run:
     """One run of a runnable, with the arguments of its command line."""
 
     def __init__(
-        self, runnable: reference.Runnable, *, name: str | None, detach: bool, write_result: str | None
+        self,
+        runnable: reference.Runnable,
+        *,
+        name: str | None,
+        detach: bool,
+        interactive: bool,
+        write_result: str | None,
     ) -> None:
         self._runnable = runnable
         self._name = name
         self._detach = detach
+        self._interactive = interactive
         self._result = Path(write_result) if write_result else None
 
     def command(self, ref: str) -> click.Command:
@@ -78,7 +90,7 @@ class Run:
 
     def _call(self, *args: Any, **kwargs: Any) -> None:
         target = self._runnable.target
-        with self._runnable.app.run(name=self._name, detach=self._detach):
+        with self._runnable.app.run(name=self._name, detach=self._detach, interactive=self._interactive):
             if not self._runnable.entrypoint:
                 result = target.remote(*args, **kwargs)
             else:

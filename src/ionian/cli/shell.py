@@ -59,7 +59,7 @@ def command(
 
     Exits with the program's own code. `ionian shell app.py -c 'pip list' > packages.txt` keeps what it prints.
     """
-    from .terminal import on_terminal
+    from ..client.terminal import on_terminal
 
     for name in ("runtime", "cloud", "region", "add_python", "experimental_option", "experimental_v2"):
         if given[name]:
@@ -95,9 +95,9 @@ def _is_image(ref: str) -> bool:
 
 
 def _in_running(container_id: str, cmd: str, *, pty: bool) -> int:
+    from ..client.terminal import run, size
     from ..protocol.apps import StartExec
     from ..protocol.ids import new_id
-    from .terminal import run, size
 
     argv = shlex.split(cmd) if cmd != SHELL else ["/bin/sh", "-c", ANY_SHELL]
     if not argv:
@@ -107,9 +107,9 @@ def _in_running(container_id: str, cmd: str, *, pty: bool) -> int:
 
 def _in_new(function: Function[..., Any, Any], cmd: str, environment: str | None, *, pty: bool) -> int:
     from ..client.shell import ShellRun
+    from ..client.terminal import run, size
     from ..protocol.apps import StartShell
     from ..protocol.ids import new_id
-    from .terminal import run, size
 
     argv = ["/bin/sh", "-c", ANY_SHELL if cmd == SHELL else cmd]
     with ShellRun(function, environment):

@@ -28,6 +28,7 @@ from ..protocol.codec import BadMessage, encode
 from ..protocol.ids import new_id
 from ..protocol.messages import Blob, Hello, ReadBlob, Welcome
 from ..protocol.stream import LOCAL, ConnectionLost, Peer, Refused, dial, joined
+from ..protocol.terminals import LendTerminal
 from ..protocol.wire import OUTPUTS
 from ..version import VERSION
 from .asking import Asking
@@ -108,6 +109,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._handlers: dict[type, list[Callable[[Any, bytes], None]]] = {}
         self._follows: dict[str, FollowApp] = {}
+        self._lent: dict[str, LendTerminal] = {}
         self._asking = Asking(self._begin_request, self._wake)
         self._lanes = Lanes(find)
         self._url = ""
@@ -127,6 +129,9 @@ class Connection:
     def request(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
         if isinstance(message, StopApp):
             self._follows.pop(message.app_id, None)
+            self._lent.pop(message.app_id, None)
+        elif isinstance(message, LendTerminal):
+            self._lent[message.app_id] = message
         return self._submit(self._request(message, payload)).result()
 
     async def request_async(self, message: Any, payload: bytes = b"") -> tuple[Any, bytes]:
@@ -368,6 +373,8 @@ class Connection:
     def _send_again(self, stream: _Stream) -> None:
         for follow in self._follows.values():
             stream.send(follow)
+        for lent in self._lent.values():
+            stream.send(lent)
         for call in list(self.calls.values()):
             call.opened = True
             stream.send(OpenCall(call.call_id, call.function_id, call.parent, resumed=True))

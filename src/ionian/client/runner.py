@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config
 from .. import link as links
-from ..exception import Error, InvalidError, UnimplementedError
+from ..exception import Error, InvalidError
 from ..protocol.apps import AppCreated, AppUsage, CreateApp, FollowApp, StopApp
 from ..protocol.ids import new_id
 from . import entry, output
@@ -24,6 +24,7 @@ from . import entry, output
 if TYPE_CHECKING:
     from ..app import App
     from ..link import Link
+    from .lending import Lending
 
 _lock = threading.Lock()
 
@@ -39,12 +40,20 @@ def run_app(
 ) -> AppRun:
     """The run of an app, for `with` and for `async with`. Nothing happens before the block is entered.
 
-    Raises InvalidError where the app runs already.
+    Raises InvalidError where the app runs already, or is to run interactively without a terminal.
     """
     if interactive:
-        raise UnimplementedError("app.run(interactive=True) comes with a later version; leave it away")
-    environment = config.environment(environment_name)
-    return AppRun(app, name or app.name or _script(), detach=detach, environment=environment, link=client)
+        from .lending import check
+
+        check()
+    return AppRun(
+        app,
+        name or app.name or _script(),
+        detach=detach,
+        interactive=interactive,
+        environment=config.environment(environment_name),
+        link=client,
+    )
 
 
 class AppRun:
@@ -56,6 +65,7 @@ class AppRun:
         name: str,
         *,
         detach: bool = False,
+        interactive: bool = False,
         environment: str,
         link: Link | None = None,
         quiet: bool = False,
@@ -63,6 +73,8 @@ class AppRun:
         self._app = app
         self._name = name
         self._detach = detach
+        self._interactive = interactive
+        self._lending: Lending | None = None
         self._environment = environment
         self._link = link
         self._report = None if quiet else output.current()
@@ -121,6 +133,11 @@ class AppRun:
             link.post(FollowApp(self._app_id))
             self._report.say(f"✓ Initialized {self._name} ({self._app_id})")
         self._publish(link, created.environment)
+        if self._interactive and self._report is not None:
+            from .lending import Lending
+
+            self._lending = Lending(link, self._app_id, self._report.screen)
+            self._lending.begin()
         if self._report is not None:
             self._report.screen.flush()  # else the program's first line may come in the middle of one of ours
 
@@ -139,6 +156,8 @@ class AppRun:
     def _end(self, error: BaseException | None) -> None:
         """Stops the app, shows what it had still to say, and makes its functions what they were before."""
         try:
+            if self._lending is not None:
+                self._lending.end()
             if error is not None and not isinstance(error, Exception):
                 self._stop_at_once(error)
                 self._tell_interrupted(error)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 # faults reads its variable at its import: below, user code gets an environment of its own.
-from .. import execution, faults, link  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from .. import execution, faults, interaction, link  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from ..protocol.container import CELL_FD, DATA_FD, RING, SIDE_FD, Begin, Failed, Leaving, Ready
 from ..protocol.slots import Slots
 from ..serialization import dump_failure
@@ -103,6 +103,7 @@ def become(begin: Begin) -> None:
     sys.argv = [begin.module]
     modules.install_finders()
     modules.show_plain_flags()
+    interaction.install()
     sys.path[:1] = [folder for folder in begin.env.get("PYTHONPATH", "/root").split(":") if folder]
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

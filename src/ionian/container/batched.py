@@ -13,7 +13,7 @@ from collections.abc import Generator
 from queue import SimpleQueue
 from typing import Any
 
-from .. import faults
+from .. import execution, faults
 from ..exception import InputCancellation, InvalidError
 from ..protocol.batch import ERROR
 from ..protocol.ids import input_id
@@ -215,6 +215,8 @@ class BatchedRunner:
 
     def _end(self, group: Group, rows: list[Row] | None) -> None:
         """The results go out; only then are the slots free."""
+        if execution.after_input is not None:
+            execution.after_input(group.call_id, group.index)
         if rows is None:
             return
         calls: dict[str, list[Row]] = {}

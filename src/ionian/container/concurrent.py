@@ -154,6 +154,8 @@ class ConcurrentRunner:
         """The result goes out; only then is the slot free, so that a container that dies between has run the input."""
         if marks.wrote:
             marks.settle(job.call_id, job.index)
+        if execution.after_input is not None:
+            execution.after_input(job.call_id, job.index)
         self._results.send(job.call_id, [row])
         self._leave_slot(job)
         if self._on_loop:
@@ -204,6 +206,8 @@ class ConcurrentRunner:
             row = job.row(ERROR, self._failure(job, error))
         if marks.wrote:
             marks.settle(job.call_id, job.index)
+        if execution.after_input is not None:
+            execution.after_input(job.call_id, job.index)
         self._over.append(job)
         self._later(job.call_id, row)
 

@@ -33,6 +33,7 @@ MODULES = (
     "statistics",
     "volumes",
     "tunnels",
+    "terminals",
     "web",
     "dashboard",
 )

@@ -193,6 +193,8 @@ class Runner:
                 result, code = self._failure(error, index), ERROR
             if marks.wrote:
                 marks.settle(call_id, index)
+            if execution.after_input is not None:
+                execution.after_input(call_id, index)
             given = None  # as above: what is large is not kept until the next ones are here
             if faults.ARMED:
                 faults.reach("container.ran")

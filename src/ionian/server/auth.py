@@ -98,7 +98,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
             *("ReadLogs", "StartExec", "StartReplay", "StartShell", "ExecData", "ResizeExec", "KillExec"),
-            "ExecTaken",
+            *("ExecTaken", "LendTerminal", "TakeTerminal"),
             *OBJECTS,
             *VOLUMES,
             *IMAGES,
@@ -145,6 +145,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("FindBlobs", "Blob", "ReadBlob"),
             *("TakePart", "AwaitTaken", "FindEndpoints", "FindDashboard"),
             *("OpenTunnel", "CloseTunnel", "TakeConnection", "TakeData", "GiveData", "EndConnection"),
+            *("Interact", "ReturnTerminal"),
         }
     ),
 }

@@ -200,6 +200,7 @@ class Containers:
         self._engine.caller_over(container.container_id)
         self._engine.server.desk.gone(container.container_id)
         self._engine.server.tunnels.gone(container.container_id)
+        self._engine.terminals.container_gone(container.container_id)
         self._engine.server.context.uploads.abandon(container.actor)
         if not self._has_of(container.app_id):
             for waiting in self._gone.pop(container.app_id, []):

@@ -30,6 +30,7 @@ from .execs import Execs
 from .failures import no_function
 from .news import News
 from .replays import Replays
+from .terminals import Terminals
 from .web import WEB
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Engine:
         self.containers = Containers(self)
         self.execs = Execs(self)
         self.replays = Replays(self)
+        self.terminals = server.context.terminals = Terminals(self)
         self.news = News(self, server.context.logbook)
         self.records = CallRecords()
         self.counts = Counts(server.store, epoch, self.dispatcher)
@@ -165,6 +167,7 @@ class Engine:
             self.server.durable.unsent.caller_gone(session.actor.id)
         self.news.unfollow(session)
         self.execs.client_gone(session)
+        self.terminals.client_gone(session)
 
     def open_call(self, message: OpenCall, actor: Actor) -> None:
         """A call begins, or begins again. A call of an unknown function ends at once with that answer, and so does

@@ -27,6 +27,7 @@ from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn, SpawnEach
 from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
+from ..protocol.terminals import LendTerminal, TakeTerminal
 from ..protocol.wire import CALL, INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, TakenBack
 from ..version import VERSION
@@ -155,6 +156,10 @@ class Session(Peer):
                 self._run(self._replay(message, request), request)
             case StartShell():
                 self._run(self._shell(message, request), request)
+            case LendTerminal():
+                self._run(self._lend(message, request), request)
+            case TakeTerminal():
+                self._run(self._terminal(message, request), request)
             case ExecData() | ExecTaken() | ResizeExec() | KillExec():
                 engine.execs.from_client(self, message, payload)
             case CheckResources():
@@ -203,6 +208,12 @@ class Session(Peer):
 
     async def _shell(self, message: StartShell, request: int) -> None:
         self.reply(request, await start_shell(self.server.engine, self, message))
+
+    async def _lend(self, message: LendTerminal, request: int) -> None:
+        self.reply(request, await self.server.engine.terminals.lend(self, message))
+
+    async def _terminal(self, message: TakeTerminal, request: int) -> None:
+        self.reply(request, await self.server.engine.terminals.take(self, message))
 
     async def _check_resources(self, message: CheckResources, request: int) -> None:
         await self.server.engine.any_worker(WORKER_WAIT_S)

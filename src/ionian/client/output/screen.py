@@ -91,6 +91,9 @@ class Screen:
     def drop(self, key: str) -> None:
         """Takes a live row away."""
 
+    def rest(self, rest: bool) -> None:
+        """Another program has the terminal: no live row is drawn, and lines end as a raw terminal needs it."""
+
     def flush(self, timeout_s: float = 10.0) -> None:
         """Waits until all that was queued before is written."""
         written = threading.Event()

@@ -27,6 +27,7 @@ class TerminalScreen(Screen):
         self._rows: dict[str, tuple[float, RowSource]] = {}
         self._display: Any = None
         self._redirects: list[Redirect] = []
+        self._rests = False
 
     def show(self, key: str, row: RowSource) -> None:
         """Adds a live row, or replaces the one of the same key in its place."""
@@ -39,6 +40,11 @@ class TerminalScreen(Screen):
         if self._rows.pop(key, None) is not None:
             self._notice()
 
+    def rest(self, rest: bool) -> None:
+        """Another program has the terminal, from when this returns on."""
+        self._rests = rest
+        self.flush()
+
     def close(self) -> None:
         """Writes the rest; the live rows disappear."""
         self._rows.clear()
@@ -46,7 +52,8 @@ class TerminalScreen(Screen):
 
     def _put(self, lines: list[Line]) -> None:
         colour = "NO_COLOR" not in os.environ
-        text = "".join(f"{painted(line, colour)}\n" for line in lines)
+        end = "\r\n" if self._rests else "\n"
+        text = "".join(f"{painted(line, colour)}{end}" for line in lines)
         if self._display is None:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -69,7 +76,7 @@ class TerminalScreen(Screen):
 
     def _visible(self) -> tuple[list[Row], float | None]:
         now = time.monotonic()
-        sources = list(self._rows.values())
+        sources = [] if self._rests else list(self._rows.values())
         rows = [
             row for since, source in sources if now - since >= PATIENCE_S and (row := source()) is not None
         ]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..durable import Durable
     from ..image_garbage import ImageGarbage
     from ..items import Desk
+    from ..terminals import Terminals
     from ..tunnels import Tunnels
     from ..web import Web
 
@@ -125,6 +126,7 @@ class Context:
     desk: Desk = field(init=False)  # likewise
     web: Web = field(init=False)  # likewise
     tunnels: Tunnels = field(init=False)  # likewise
+    terminals: Terminals = field(init=False)  # likewise
     image_garbage: ImageGarbage = field(init=False)  # likewise
     dashboard: Dashboard = field(init=False)  # likewise
     on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])

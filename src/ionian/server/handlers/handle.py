@@ -66,6 +66,7 @@ from ionian.protocol.objects import (
 from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, RotateMasterKey
 from ionian.protocol.statistics import DescribeApp, InspectFunction, MeasureApp, MeasureFunction
 from ionian.protocol.stream import Refused
+from ionian.protocol.terminals import Interact, ReturnTerminal
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
 from ionian.protocol.tunnels import (
     CloseTunnel,
@@ -131,6 +132,7 @@ from .objects import (
 from .scaling import get_autoscaler, get_function_stats, update_autoscaler
 from .secrets import find_secret, list_secrets, put_named_secret, put_secret, rotate_master_key
 from .statistics import describe_app, inspect_function, measure_app, measure_function
+from .terminals import interact, return_terminal
 from .tokens import create_token, describe_token, list_tokens, revoke_token
 from .tunnels import (
     close_tunnel,
@@ -237,6 +239,8 @@ HANDLED: dict[type, Handler] = {
     TakeData: take_data,
     GiveData: give_data,
     EndConnection: end_connection,
+    Interact: interact,
+    ReturnTerminal: return_terminal,
     FindEndpoints: find_endpoints,
     FindEndpoint: find_endpoint,
     FindDashboard: find_dashboard,

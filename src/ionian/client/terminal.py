@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import sys
@@ -39,15 +40,21 @@ def size() -> tuple[int, int]:
 
 
 def run(start: Any, *, pty: bool, started: Callable[[Any], None] = lambda reply: None) -> int:
-    """Sends `start` (StartExec or StartReplay) and stays until its program ends; returns its exit code.
+    """Sends `start` (StartExec, StartReplay, StartShell) and stays until its program ends; returns its exit code.
 
     `started` gets the answer before the program has the terminal. Raises the `ionian.exception` of a refusal, and
     ConnectionError where the server is lost.
     """
-    return asyncio.run(_run(start, pty, started))
+    return _exit_code(asyncio.run(at_terminal(start, pty, started)))
 
 
-async def _run(start: Any, pty: bool, started: Callable[[Any], None]) -> int:
+async def at_terminal(
+    start: Any,
+    pty: bool,
+    started: Callable[[Any], None] = lambda reply: None,
+    running: Callable[[Program], contextlib.AbstractContextManager[None]] | None = None,
+) -> ExecEnded:
+    """The same, for who has a loop, and `running` in the place of the signals of this process; returns how it ended."""
     from ..client.local import find_server
 
     url, token = await asyncio.to_thread(find_server)
@@ -59,8 +66,8 @@ async def _run(start: Any, pty: bool, started: Callable[[Any], None]) -> int:
         await program.request(Hello("client", token, VERSION, new_id("cl")))
         reply, _ = await program.request(start)
         started(reply)
-        with _keys(raw=pty), _signals(program, pty=pty):
-            ended = await program.live()
+        with _keys(raw=pty), running(program) if running is not None else _signals(program, pty=pty):
+            return await program.live()
     except Refused as refused:
         kind = getattr(exception, refused.type, exception.RemoteError)
         raise kind(refused.message) from None
@@ -68,7 +75,6 @@ async def _run(start: Any, pty: bool, started: Callable[[Any], None]) -> int:
         raise exception.ConnectionError(f"the server at {url} was lost") from None
     finally:
         program.disconnect()
-    return _exit_code(ended)
 
 
 def _exit_code(ended: ExecEnded) -> int:
@@ -86,10 +92,22 @@ class Program(Peer):
         self._written: asyncio.Queue[tuple[int, bytes] | ExecEnded] = asyncio.Queue()
         self._room = EXEC_WINDOW  # bytes that may be sent before the program takes some
         self._some_room = threading.Condition()
+        self._over = False
 
     async def live(self) -> ExecEnded:
         """Passes on what is typed and what is written, until the program has ended. Raises ConnectionLost."""
-        threading.Thread(target=self._type, name="ionian-keys", daemon=True).start()
+        ended, over = os.pipe()
+        keys = threading.Thread(target=self._type, args=(ended,), name="ionian-keys", daemon=True)
+        keys.start()
+        try:
+            return await self._show()
+        finally:
+            with self._some_room:
+                self._over = True
+                self._some_room.notify()
+            os.close(over)  # what is typed from now on is not the program's
+
+    async def _show(self) -> ExecEnded:
         while True:
             piece = await self._written.get()
             if isinstance(piece, ExecEnded):
@@ -129,24 +147,35 @@ class Program(Peer):
     def closed(self) -> None:
         self._written.put_nowait(ExecEnded("", 0))
 
-    def _type(self) -> None:
-        """In a thread: a file as standard input can't be waited for."""
-        while True:
-            with self._some_room:
-                self._some_room.wait_for(lambda: self._room > 0)
-                room = self._room
-            try:
-                data = os.read(0, min(CHUNK, room))
-            except OSError:
-                data = b""
-            with self._some_room:
-                self._room -= len(data)
-            try:
+    def _type(self, ended: int) -> None:
+        """In a thread: a loop can't wait for a file as standard input."""
+        poll = select.poll()
+        for fd in (0, ended):
+            poll.register(fd, select.POLLIN)
+        try:
+            while (data := self._typed(poll, ended)) is not None:
                 self._loop.call_soon_threadsafe(self.send, ExecData(self.exec_id, 0), data)
-            except RuntimeError:
-                return  # the program has ended, and the loop with it
-            if not data:
-                return
+                if not data:
+                    break
+        except RuntimeError:
+            pass  # the loop has ended
+        finally:
+            os.close(ended)
+
+    def _typed(self, poll: select.poll, ended: int) -> bytes | None:
+        """What was typed, nothing at its end; None once the program has ended."""
+        with self._some_room:
+            self._some_room.wait_for(lambda: self._room > 0 or self._over)
+            room = self._room
+        if any(fd == ended for fd, _ in poll.poll()) or self._over:
+            return None
+        try:
+            data = os.read(0, min(CHUNK, room))
+        except OSError:
+            data = b""
+        with self._some_room:
+            self._room -= len(data)
+        return data
 
 
 def _write(fd: int, data: bytes) -> None:
