@@ -130,7 +130,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "RESULTS",
             ),
             *("ExecData", "ExecEnded", "ExecTaken"),
-            *("FindBlobs", "Blob", "ReadBlob"),
+            *("FindBlobs", "Blob", "ReadBlob", "FindLayers"),
         }
     ),
     "container": frozenset(

@@ -38,6 +38,7 @@ from .handlers.handle import handle
 from .image_garbage import ImageGarbage
 from .items import Desk
 from .keeper import Keeper
+from .layers import LayerExchange
 from .master_key import KeyRing, SecretError
 from .metrics import Metrics
 from .owners import Owners
@@ -115,6 +116,7 @@ class Server:
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
         self.image_garbage = self.context.image_garbage = ImageGarbage(self)
+        self.context.layers = LayerExchange(self)
         self.apps = Owners(self)
         self.prewarming = Prewarming(self)
         self.metrics = Metrics(lambda: len(self.engine.workers), lambda: len(self.engine.containers.all()))

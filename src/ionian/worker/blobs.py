@@ -24,6 +24,10 @@ PAUSE_S = 0.05
 """Between two looks for a server that was lost."""
 
 
+class WrongContent(OSError):
+    """A blob came with other content than its name says."""
+
+
 class Blobs:
     """Content by digest, as files."""
 
@@ -68,7 +72,7 @@ class Blobs:
                     if not size:
                         break
             if seen.hexdigest() != digest:
-                raise OSError(f"blob {digest} came with other content than its name says")
+                raise WrongContent(f"blob {digest} came with other content than its name says")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -88,6 +92,15 @@ class Blobs:
         """Keeps content on the server; returns its digest."""
         view = memoryview(content)
         return await self._store(len(content), lambda at: view[at : at + CHUNK])
+
+    async def store_path(self, path: Path) -> str:
+        """The same for the content of a file."""
+        with FileIO(path) as file:
+            return await self.store_file(file, path.stat().st_size)
+
+    def drop(self, digest: str) -> None:
+        """Forgets what was fetched; what lies on the server's own disk stays there."""
+        (self._cache / digest[:2] / digest[2:]).unlink(missing_ok=True)
 
     async def store_file(self, file: FileIO, size: int) -> str:
         """The same for so many bytes of a file, of which a part is in memory at a time."""

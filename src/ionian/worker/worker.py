@@ -13,8 +13,9 @@ from .. import config, faults
 from ..machine.state import StateFolder
 from ..protocol.apps import BuildStep, ExecData, ExecTaken, ImageBuilt, KillExec, ResizeExec, StartExec
 from ..protocol.batch import BLOB, LOST, Batch
+from ..protocol.layers import GiveLayers
 from ..protocol.spec import ImageSpec, VolumeMount
-from ..protocol.stream import Peer, Refused
+from ..protocol.stream import ConnectionLost, Peer, Refused
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
     CancelInputs,
@@ -45,7 +46,7 @@ from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
 from .guest import ShellContainer
-from .images import BuiltImage, ImageError, ImageStore, garbage, inner_ring, mount_name
+from .images import BuiltImage, ImageError, ImageStore, Sharing, Unpackable, garbage, inner_ring, mount_name
 from .large_inputs import parts_of
 from .network.network import Network
 from .packets import LargeResult
@@ -85,6 +86,8 @@ class Worker:
         self.blobs = Blobs(self.uplink, folder / "blobs")
         self.images = ImageStore(state.images, self.blobs.fetch, self._bind_of)
         self.images.uses.needed = self._images_in_use
+        self.sharing = Sharing(self.images, self.blobs, self.uplink.bulk)
+        self.images.elsewhere = self.sharing.bring
         self.devices = Devices.found()
         if not ignore_gpu:
             self.devices.claim()
@@ -211,6 +214,8 @@ class Worker:
                 self._builds[message.image_id] = self._later(self._make_image(stream, message, request))
             case KeepImages():
                 self._later(asyncio.to_thread(garbage.keep, self.images, self.worker_id, message.image_ids))
+            case GiveLayers():
+                self._later(self._give_layers(stream, message, request))
             case CollectImages():
                 self._later(self._collect(stream, message, request))
             case StopImage():
@@ -305,6 +310,16 @@ class Worker:
             return
         stream.reply(request, ImagesCollected(swept.images, swept.freed, swept.used, swept.busy))
 
+    async def _give_layers(self, stream: Peer, message: GiveLayers, request: int) -> None:
+        try:
+            answer, known = await self.sharing.give(message.name, message.arch, pack=message.pack)
+        except (ConnectionLost, Refused, OSError, Unpackable) as error:
+            stream.refuse(
+                request, "ExecutionError", f"{message.name} can't be given to other workers: {error}"
+            )
+            return
+        stream.reply(request, answer, known)
+
     def _images_in_use(self) -> set[str]:
         """The images, and layers of source files, of containers and templates."""
         asks = [container.ask for container in self._containers.values()] + self.templates.asks()
@@ -336,10 +351,16 @@ class Worker:
         devices: Sequence[str],
     ) -> BuiltImage:
         """An image, built here, with these secrets and devices of its steps, where this worker lacks it."""
-        found = self.images.find(image_id)
-        return (
-            found if found is not None else await self._build(image_id, spec, environment, secrets, devices)
-        )
+        found = self.images.find(image_id) or await self._brought(image_id)
+        return found or await self._build(image_id, spec, environment, secrets, devices)
+
+    async def _brought(self, image_id: str) -> BuiltImage | None:
+        """An image that another worker has."""
+        self.say(BuildStep(image_id, 1, 1, "fetched from another worker", "start"))
+        try:
+            return await self.images.bring(image_id)
+        finally:
+            self.say(BuildStep(image_id, 1, 1, "fetched from another worker", "done"))
 
     async def _build(
         self,

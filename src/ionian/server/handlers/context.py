@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..durable import Durable
     from ..image_garbage import ImageGarbage
     from ..items import Desk
+    from ..layers import LayerExchange
     from ..terminals import Terminals
     from ..tunnels import Tunnels
     from ..web import Web
@@ -128,6 +129,7 @@ class Context:
     tunnels: Tunnels = field(init=False)  # likewise
     terminals: Terminals = field(init=False)  # likewise
     image_garbage: ImageGarbage = field(init=False)  # likewise
+    layers: LayerExchange = field(init=False)  # likewise
     dashboard: Dashboard = field(init=False)  # likewise
     on_deleted: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
     """Called with the id of an object that is there for nobody any more."""

@@ -53,6 +53,7 @@ from ionian.protocol.images import (
     ReadImageName,
 )
 from ionian.protocol.items import MeasureQueue, PeekQueue, ReadDict
+from ionian.protocol.layers import FindLayers
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
 from ionian.protocol.objects import (
     CreateEphemeral,
@@ -111,6 +112,7 @@ from .functions import bind_function, describe_function, find_function
 from .images import (
     delete_image_name,
     find_image,
+    find_layers,
     list_image_names,
     list_images,
     prune_images,
@@ -231,6 +233,7 @@ HANDLED: dict[type, Handler] = {
     FindBlobs: find_blobs,
     Blob: write_blob,
     ReadBlob: read_blob,
+    FindLayers: find_layers,
     TakePart: take_part,
     AwaitTaken: await_taken,
     OpenTunnel: open_tunnel,

@@ -22,6 +22,7 @@ from ionian.protocol.images import (
     is_image_id,
     split_name,
 )
+from ionian.protocol.layers import FindLayers, FoundLayers
 from ionian.protocol.messages import Done
 from ionian.protocol.spec import ImageSpec
 from ionian.protocol.stream import Refused
@@ -146,6 +147,14 @@ async def prune_images(
     done = await context.image_garbage.collect(everything=True, min_age_s=max(0.0, message.unused_for_s))
     await in_thread(context.store.images.forget_all, done.images)
     return ImagesPruned(done.images, done.freed, done.used, done.busy), b""
+
+
+async def find_layers(
+    actor: Actor, message: FindLayers, _: bytes, context: Context
+) -> tuple[FoundLayers, bytes]:
+    """What a worker lacks and another has. Workers have the images of all environments."""
+    authorise(actor, "FindLayers", Target())
+    return await context.layers.find(actor.id, message)
 
 
 async def image_of(

@@ -128,14 +128,7 @@ class Bases:
 
     def give(self, path: Path, uid: int, gid: int) -> None:
         """Gives a file of an image to the id that its number is in a sandbox; to root where there is no such id."""
-        if self.owner.active:
-            inside = uid < self.ids and gid < self.ids
-            os.chown(
-                path,
-                self.owner.uid + (uid if inside else 0),
-                self.owner.gid + (gid if inside else 0),
-                follow_symlinks=False,
-            )
+        self.owner.give(path, uid, gid, self.ids)
 
 
 def slim_record() -> Record:

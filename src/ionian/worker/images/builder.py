@@ -111,11 +111,14 @@ class Builder:
 
     async def _slim(self, version: str, pin: Path, forced: str) -> Record:
         """`debian_slim`: once made here it stays the same, until it is built with force_build."""
-        known = None if forced else self._pinned(pin)
+        known = None if forced else self.store.pinned(pin)
         if known is not None:
             self.news.cached()
             return known
         self.news.start()
+        if not forced and (brought := await self._brought(pin.stem)) is not None:
+            pin.write_text(brought.key)
+            return brought
         bases = self.bases()
         reasons: list[str] = []
         for base in await bases.slim(version, self.store.out_of_reach):
@@ -137,7 +140,7 @@ class Builder:
             [kind, name, architecture(), *([sorted(self.secrets.items())] if self.secrets else [])]
         )
         pin = self.store.root / "k" / f"{pinned}.base"
-        known = None if forced else self._pinned(pin)
+        known = None if forced else self.store.pinned(pin)
         try:
             login = await asyncio.to_thread(self._login, kind, name)
             base = await self.bases().from_registry(name, self.store.out_of_reach, login)
@@ -150,6 +153,9 @@ class Builder:
             else:
                 self.news.cached()
         except RegistryError as error:
+            if known is None and not forced and (brought := await self._brought(pinned)) is not None:
+                pin.write_text(brought.key)
+                return brought
             if known is None and isinstance(error, Unreachable) and (version := slim_version(name)):
                 self.news.source(f"{self.news.text}: {error}; made here as debian_slim is")
                 slim = self.store.root / "k" / f"{_hash(['debian_slim', version, architecture()])}.base"
@@ -163,11 +169,13 @@ class Builder:
     def _login(self, kind: str, name: str) -> str:
         return aws.login(name, self.secrets) if kind == "ecr" else login_of(kind, self.secrets)
 
-    def _pinned(self, pin: Path) -> Record | None:
-        try:
-            return self.store.load(pin.read_text())
-        except OSError:
+    async def _brought(self, name: str) -> Record | None:
+        """A base that another worker has."""
+        brought = await self.store.brought(name)
+        if brought is None:
             return None
+        self.news.fetched(brought[1])
+        return brought[0]
 
     def bases(self) -> Bases:
         """Where images begin on this machine."""
@@ -179,12 +187,16 @@ class Builder:
     async def make_base(self, base: Base, forced: str) -> Record:
         """The record of a base, made where it is not here. Raises ImageError, RegistryError."""
         key = self._base_key(base, forced)
+        known = self.store.load(key) or (None if forced else await self._brought(key))
+        if known is not None:
+            return known
+        async with self.store.making(key):
+            return self.store.load(key) or await self._made_base(base, key)
+
+    async def _made_base(self, base: Base, key: str) -> Record:
         async with self.store.layer(key, "base") as draft:
             if draft is not None:
                 await base.make(draft.folder, draft.scratch)
-        known = self.store.load(key)
-        if known is not None:
-            return known
         record = base.record.but(key=key, layers=[key[:12]], base=key[:12], arch=architecture())
         record = await self.with_python(record)
         if base.needs_pip and record.python is not None:

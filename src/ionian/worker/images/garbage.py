@@ -125,6 +125,7 @@ class Sweep:
         size = self._store.sizes.of(name)
         gone = self._store.root / "tmp" / f"gone-{os.getpid()}-{random.token_hex(6)}"
         gone.mkdir()
+        self._store.packs.forget(name)  # before: another layer may get the name
         try:
             self._store.path(name).rename(gone / "layer")
         except FileNotFoundError:  # it was one of two images'

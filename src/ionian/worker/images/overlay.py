@@ -35,6 +35,17 @@ class Owner:
         if self.active:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
+    def give(self, path: Path, uid: int, gid: int, ids: int) -> None:
+        """Gives a file of an image to the id that its number is in a sandbox of so many ids; to root where there is no such id."""
+        if self.active:
+            inside = uid < ids and gid < ids
+            os.chown(
+                path,
+                self.uid + (uid if inside else 0),
+                self.gid + (gid if inside else 0),
+                follow_symlinks=False,
+            )
+
     def take_tree(self, root: Path) -> None:
         """Makes everything below `root`, and root, the owner's."""
         if not self.active:

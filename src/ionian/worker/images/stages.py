@@ -94,6 +94,11 @@ class Stages:
         if instruction.image is None:
             raise ImageError(f"{news.text}: this worker lacks it, and it was not said how it is built")
         news.start()
+        if (brought := await self.store.brought(image_id)) is not None:
+            news.fetched(brought[1])
+            self.store.remember(image_id, brought[0])
+            news.done(self.store.size_above(brought[0], Record("")))
+            return brought[0]
 
         def report(step: BuildStep) -> None:
             if step.state in ("log", "source"):

@@ -11,7 +11,7 @@ import re
 import secrets as random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from ionian.protocol.apps import BuildStep
@@ -29,6 +29,7 @@ from .locks import POLL_S, locked, shared, try_lock
 from .overlay import Owner
 from .records import DEFAULT_PATH, BuiltImage, ImageError, Record, write_whole
 from .registry import OutOfReach
+from .sharing import Packs
 from .sizes import Sizes
 from .stages import Order, Stages
 from .uses import Uses
@@ -38,6 +39,9 @@ Report = Callable[[BuildStep], None]
 MOST_LAYERS = 20
 """A longer chain is merged into one layer. The mount options of an overlay end at one page; the worker adds a
 layer of source files, and containers must stay within 24."""
+
+SETTINGS = ("ENV", "ARG", "USER", "SHELL", "ENTRYPOINT", "CMD")
+"""Instructions that make no layer: nobody is asked for what they do."""
 
 RECIPE = 1
 """Goes up when a layer of the same instruction would come out otherwise: older layers are then built anew."""
@@ -65,6 +69,10 @@ class ImageStore:
         self.files = Files(root, self.owner, fetch)
         self.out_of_reach = OutOfReach()
         self.sizes = Sizes(root)
+        self.packs = Packs(root)
+        self.collecting = root / "locks" / COLLECTING
+        self.elsewhere: Callable[[str], Awaitable[tuple[Record, int] | None]] | None = None
+        """What another worker has under a name, and how many layers had to be fetched: set by who can ask one."""
         self.uses = Uses(root / "locks")
         self._swept = False
         for name in ("l", "k", "i", "tmp", "locks"):
@@ -94,7 +102,7 @@ class ImageStore:
             await self.sweep()
         host = await asyncio.to_thread(HostSettings.read)
         order = Order(image_id, steps, secrets, host, environment, cards or Edits(), report)
-        async with shared(self.root / "locks" / COLLECTING):  # nothing is removed meanwhile
+        async with shared(self.collecting):  # nothing is removed meanwhile
             record = await Stages(self, order).build()
             self.remember(image_id, record)
             self.uses.hold(image_id)
@@ -106,6 +114,42 @@ class ImageStore:
         if record is None or not self.uses.hold(image_id) or (record := self.record_of(image_id)) is None:
             return None
         return self.built(image_id, record)
+
+    async def bring(self, image_id: str) -> BuiltImage | None:
+        """An image that another worker has: its layers are fetched, and nothing is built. None where none has it."""
+        async with locked(self.root / "locks" / f"{_safe(image_id)}.bring"):
+            if (found := self.find(image_id)) is not None:
+                return found
+            async with shared(self.collecting):
+                brought = await self.brought(image_id)
+                if brought is None:
+                    return None
+                self.remember(image_id, brought[0])
+                self.uses.hold(image_id)
+            return self.built(image_id, brought[0])
+
+    async def brought(self, name: str) -> tuple[Record, int] | None:
+        """What another worker has under an image's id, a step's key or a base's pin: the record, and how many layers were
+        fetched. It is called with the lock of builds held."""
+        found = await self.elsewhere(name) if self.elsewhere is not None else None
+        if found is None:
+            return None
+        record, fetched = found
+        async with self.making(record.key):  # what was built here meanwhile stays what the key means
+            return self.load(record.key) or self.save(record), fetched
+
+    def known_as(self, name: str) -> Record | None:
+        """What is here under an image's id, a step's key or a base's pin."""
+        if name.startswith("im-"):
+            return self.record_of(name)
+        return self.load(name) or self.pinned(self.root / "k" / f"{name}.base")
+
+    def pinned(self, pin: Path) -> Record | None:
+        """The record of the base that a file names."""
+        try:
+            return self.load(pin.read_text())
+        except OSError:
+            return None
 
     def record_of(self, image_id: str) -> Record | None:
         """What is known of an image that was built before; None where there is none, or where a part of it is gone."""
@@ -134,7 +178,7 @@ class ImageStore:
             await asyncio.sleep(POLL_S)
         if self.path(key[:12]).is_dir():
             return self.path(key[:12])
-        async with shared(self.root / "locks" / COLLECTING), self.layer(key, "mount") as draft:
+        async with shared(self.collecting), self.layer(key, "mount") as draft:
             if draft is not None:
                 try:
                     await self.files.place(files, "/", draft.folder, ())
@@ -150,6 +194,14 @@ class ImageStore:
             )
         return await self._volume(mount)
 
+    def give(self, path: Path, uid: int, gid: int) -> None:
+        """Gives a file to a user as images number them."""
+        self.owner.give(path, uid, gid, self.ids.count)
+
+    def making(self, key: str) -> AbstractAsyncContextManager[None]:
+        """The lock of who makes what a key stands for."""
+        return locked(self.root / "locks" / f"{key[:12]}.step")
+
     def scratch(self, key: str) -> Path:
         """A new name below `tmp/` for what a maker of `key` needs meanwhile."""
         return self.root / "tmp" / f"{key[:12]}-{os.getpid()}-{random.token_hex(3)}"
@@ -162,7 +214,7 @@ class ImageStore:
         What was used within `min_age_s` stays. Raises ValueError for a setting that is no size.
         """
         self.uses.settle()
-        descriptor = os.open(self.root / "locks" / COLLECTING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.collecting, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not try_lock(descriptor):
                 return Swept(busy=True)
@@ -266,7 +318,11 @@ class ImageStore:
             news.cached()
             return known
         news.start()
-        async with locked(self.root / "locks" / f"{key[:12]}.step"):
+        if not forced and instruction.op not in SETTINGS and (brought := await self.brought(key)) is not None:
+            news.fetched(brought[1])
+            news.done(await asyncio.to_thread(self.size_above, brought[0], below))
+            return brought[0]
+        async with self.making(key):
             known = self.load(key)
             if known is not None:
                 news.cached()
@@ -335,6 +391,10 @@ class News:
 
     def source(self, text: str) -> None:
         self._send("source", text)
+
+    def fetched(self, layers: int) -> None:
+        """Another worker had it."""
+        self.source(f"{self.text}: from another worker, {layers} layer{'s' * (layers != 1)} fetched")
 
     def cached(self) -> None:
         self.said = False
