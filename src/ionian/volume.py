@@ -16,7 +16,7 @@ from .steps import Blocking, Stepped, Steps, StepsMethod, StreamMethod, gathered
 from .volume_files import FileEntry as FileEntry
 from .volume_files import FileEntryType as FileEntryType
 from .volume_files import chunks, entries, folder_of, no_pattern, open_files, path_of, write_into
-from .volume_sync import mount_point_of, sync
+from .volume_sync import mounted, sync
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,9 +127,10 @@ class Volume(NamedObject):
 
     @StepsMethod
     def commit(self) -> Steps[None]:
-        """In a container: what was written to the volume so far is on its disk when this returns.
+        """In a container: what was written to the volume so far is kept when this returns, and seen on other machines.
 
-        Other containers see what is written at once, with or without it; this is for what must outlive a loss of power.
+        Containers of one machine see what is written at once, with or without it; those of others, once it is committed
+        and they start or reload. Every few seconds and at a container's end that is done without being asked for.
         Raises ExecutionError outside of a container that mounts the volume.
 
         ```python
@@ -137,35 +138,46 @@ class Volume(NamedObject):
         volume.commit()
         ```
         """
-        path = yield from self._mounted_at("commit", "nothing to commit")
-        yield Blocking(lambda: sync(path))
+        from .protocol.volumes import CommitMounted
+
+        volume_id, path, is_copy = yield from self._mounted_at("commit", "nothing to commit")
+        if is_copy:
+            yield CommitMounted(volume_id)
+        else:
+            yield Blocking(lambda: sync(path))
 
     @StepsMethod
     def reload(self) -> Steps[None]:
-        """In a container: sees what others have written. On one machine that is seen at once, so this only checks.
+        """In a container: sees what others have committed. On the server's machine that is seen at once, so this only checks.
 
-        Raises RuntimeError, as Modal does, where files of the volume are open: they would be of its earlier state. Raises
-        ExecutionError outside of a container that mounts the volume.
+        What this machine's containers wrote and have not committed stays as they wrote it. Raises RuntimeError, as Modal
+        does, where files of the volume are open: they would be of its earlier state. Raises ExecutionError outside of a
+        container that mounts the volume.
         """
-        path = yield from self._mounted_at("reload", "nothing to reload")
+        from .protocol.volumes import ReloadMounted
+
+        volume_id, path, is_copy = yield from self._mounted_at("reload", "nothing to reload")
         opened = yield Blocking(lambda: next(open_files(path), None))
         if opened is not None:
             raise RuntimeError(
                 f"there are open files preventing the operation: {opened[0]} is open in {opened[1]}; close it before "
                 "volume.reload()"
             )
+        if is_copy:
+            yield ReloadMounted(volume_id)
 
-    def _mounted_at(self, method: str, nothing: str) -> Steps[str]:
+    def _mounted_at(self, method: str, nothing: str) -> Steps[tuple[str, str, bool]]:
         if is_local():
             raise ExecutionError(
                 f"{self!r}.{method}() is for functions that mount the volume; here is {nothing}"
             )
-        path = mount_point_of((yield from self._found()))
-        if path is None:
+        volume_id = yield from self._found()
+        found = mounted(volume_id)
+        if found is None:
             raise ExecutionError(
                 f'{self!r}.{method}(): this function doesn\'t mount the volume; write @app.function(volumes={{"/path": …}})'
             )
-        return path
+        return (volume_id, *found)
 
     # --- files, from anywhere
 

@@ -7,14 +7,20 @@ import os
 MOUNTS = "/proc/self/mountinfo"
 
 
-def mount_point_of(volume_id: str) -> str | None:
-    """Where this container mounts a volume; None: it doesn't."""
+def mounted(volume_id: str) -> tuple[str, bool] | None:
+    """Where this container mounts a volume, and whether that is a copy of this machine's: what is written to it others
+    see when it is committed. None: it doesn't mount it."""
     with open(MOUNTS, encoding="utf-8") as file:
         for line in file:
             fields = line.split(" ")
-            if f"/volumes/{volume_id}/" in f"{fields[3]}/":  # or a folder of it
-                return fields[4].encode().decode("unicode_escape") if "\\" in fields[4] else fields[4]
+            for above in ("volumes", "working"):
+                if f"/{above}/{volume_id}/" in f"{fields[3]}/":  # or a folder of it
+                    return _unescaped(fields[4]), above == "working"
     return None
+
+
+def _unescaped(path: str) -> str:
+    return path.encode().decode("unicode_escape") if "\\" in path else path
 
 
 def sync(path: str) -> None:

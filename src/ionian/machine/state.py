@@ -34,6 +34,7 @@ class StateFolder:
     root/master.key      seals the secrets; lost, they are lost
     root/blobs/          content by its SHA-256
     root/volumes/VO-ID/  the files of a volume
+    root/copies/VO-ID    which version of a volume those are
     root/images/         a worker's layers, shared by the workers of this user
     root/workers/NAME/   what else a worker keeps
     root/applogs/AP-ID/  what containers wrote
@@ -98,6 +99,11 @@ class StateFolder:
     def volume_drafts(self) -> Path:
         """What is being written to volumes: beside them, so that a complete file only takes its name."""
         return self._folder("volumes", "drafts")
+
+    @property
+    def volume_copies(self) -> Path:
+        """Of volumes that containers of several machines have: which version the folder here holds."""
+        return self._folder("copies")
 
     def volume(self, volume_id: str) -> Path:
         """The folder of one volume. A root worker gives it to the ids of its containers, so its owner may be another."""

@@ -41,6 +41,7 @@ class Welcome:
     environment: str = "main"
     blob_folder: str = ""  # where blobs lie, for a peer that sees the same disk
     machine: str = ""  # an id of the machine and user whose disk that is
+    volume_folder: str = ""  # where volumes lie, likewise
 
 
 @dataclass

@@ -181,3 +181,43 @@ class CopyFiles:
     sources: list[str]
     destination: str
     recursive: bool = False
+
+
+# --- volumes over several machines: a version is a manifest (machine/manifest.py), which is a blob
+
+
+@dataclass
+class CommitMounted:
+    """Container → its worker: what was written to a volume that it mounts becomes a version. Answered by Done."""
+
+    volume_id: str
+
+
+@dataclass
+class ReloadMounted:
+    """Container → its worker: takes up the newest version of a volume that it mounts. Answered by Done."""
+
+    volume_id: str
+
+
+@dataclass
+class FindVersion:
+    """Worker → server: asks for the newest version of a volume. Answered by VolumeVersion."""
+
+    volume_id: str
+
+
+@dataclass
+class CommitChanges:
+    """Worker → server: changes to an older version, in a blob, go into the newest one. Answered by VolumeVersion."""
+
+    volume_id: str
+    changes: str  # the blob's digest
+    container_id: str = ""  # who asked for it; "": nobody, its worker commits by itself
+
+
+@dataclass
+class VolumeVersion:
+    """The newest version of a volume: the digest of its manifest."""
+
+    version: str

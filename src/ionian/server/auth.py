@@ -131,6 +131,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             ),
             *("ExecData", "ExecEnded", "ExecTaken"),
             *("FindBlobs", "Blob", "ReadBlob", "FindLayers"),
+            *("FindVersion", "CommitChanges"),
         }
     ),
     "container": frozenset(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,9 @@ DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 STALE_WRITE_S = 24 * 3600
 """A file that a killed process left half-written goes when it is this old: longer than any upload takes."""
+
+FICLONE = 0x40049409
+COPIED_AT_ONCE = 8 << 20
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -94,6 +99,35 @@ class BlobStore:
                 writer.write(content)
                 writer.finish()
         return digest
+
+    @property
+    def writes(self) -> Path:
+        """A folder on the same disk for what is to be adopted."""
+        return self._writes
+
+    def adopt(self, drafts: Mapping[str, Path]) -> None:
+        """Keeps files that lie in `writes`, under the digests of their content, which whoever wrote them has computed."""
+        lacking = set(self.missing(drafts))
+        for digest, draft in drafts.items():
+            if digest not in lacking:
+                draft.unlink()
+                continue
+            path = self.path(digest)
+            with open(draft, "rb") as file:
+                os.fchmod(file.fileno(), 0o444)
+                os.fsync(file.fileno())
+            _place(draft, path)
+
+    def copy(self, digest: str, target: Path) -> None:
+        """Copies content into a new file, or shares its blocks where the disk can. Raises NoSuchBlob, OSError."""
+        try:
+            with open(self.path(digest), "rb") as source, open(target, "xb", buffering=0) as file:
+                try:
+                    fcntl.ioctl(file, FICLONE, source.fileno())
+                except OSError:
+                    shutil.copyfileobj(source, file, COPIED_AT_ONCE)
+        except FileNotFoundError:
+            raise _no_such(digest) from None
 
     def writer(self, digest: str, size: int) -> BlobWriter:
         """Receives the content of a blob in chunks. Raises DiskFull at once where there is no room for it."""
@@ -209,12 +243,7 @@ class BlobWriter:
     def _place(self) -> None:
         os.fchmod(self._file.fileno(), 0o444)  # nobody edits a blob in place, not even through a hard link
         os.fsync(self._file.fileno())
-        folder = self._path.parent
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(folder.parent)
-        os.replace(self._temporary, self._path)
-        _sync_folder(folder)
+        _place(self._temporary, self._path)
 
     def _explained(self, error: OSError) -> BlobError:
         if error.errno in FULL:
@@ -259,6 +288,15 @@ def choose_garbage(
 
 def _no_such(digest: str) -> NoSuchBlob:
     return NoSuchBlob(f"there is no blob {digest} here")
+
+
+def _place(temporary: Path, path: Path) -> None:
+    folder = path.parent
+    if not folder.exists():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
+    os.replace(temporary, path)
+    _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 
 from .blobs import BlobStore
 from .store import Store
+from .volume_versions import version_blobs
 
 MIN_AGE_S = 24 * 3600.0
 """No blob younger than this goes: an upload, a build or an input may be about to refer to it."""
@@ -26,7 +27,8 @@ def collect_garbage(store: Store, blobs: BlobStore) -> int:
         | store.old_calls.blobs()
         | store.failed_inputs.blobs()
         | store.old_items.blobs()
-        | store.images.blobs(),
+        | store.images.blobs()
+        | version_blobs(store, blobs),
         budget_bytes=budget,
         max_age_s=MAX_AGE_S,
         min_age_s=MIN_AGE_S,

@@ -119,6 +119,7 @@ class Session(Peer):
                 self.actor.environment or "main",
                 str(state.blobs),
                 self.server.machine,
+                str(state.volumes),
             ),
         )
         if self.role == "client":

@@ -54,6 +54,11 @@ class Blobs:
     async def _fetch(self, digest: str) -> Path:
         path = self._cache / digest[:2] / digest[2:]
         path.parent.mkdir(parents=True, exist_ok=True)
+        await self.fetch_into(digest, path)
+        return path
+
+    async def fetch_into(self, digest: str, path: Path) -> None:
+        """Brings this content into a file of the caller's, and keeps no other copy. Raises Refused, OSError."""
         temporary = path.with_suffix(f".{os.getpid()}.part")
         seen = hashlib.sha256()
         try:
@@ -76,7 +81,6 @@ class Blobs:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        return path
 
     @staticmethod
     def copy(path: Path, folder: Path) -> FileIO:

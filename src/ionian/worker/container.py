@@ -16,8 +16,10 @@ import msgspec
 
 from ..protocol.apps import Log
 from ..protocol.batch import Batch
+from ..protocol.codec import BadMessage, decode
 from ..protocol.container import Again, Failed, Leaving, Ready
 from ..protocol.ids import input_id
+from ..protocol.volumes import CommitMounted, ReloadMounted
 from ..protocol.wire import CONTROL, PREFIX_SIZE, entries, pack_entry
 from ..protocol.workers import (
     CancelInputs,
@@ -53,6 +55,9 @@ SLOW_NS = 20_000_000
 """An input that runs for 20 ms keeps the results before it no longer."""
 
 _LEAVING = f'["{Leaving.__name__}"'.encode()
+
+_OF_VOLUMES = tuple(f'["{kind.__name__}"'.encode() for kind in (CommitMounted, ReloadMounted))
+"""What is for the worker of a container and goes no further."""
 
 _encode = msgspec.json.encode
 
@@ -286,7 +291,9 @@ class Container:
         scratch = self.worker.scratch / self.ask.container_id
         exited: Exit | None = None
         try:
+            await self.worker.copies.fresh(self.ask.function.volumes)
             exited = await self._run(scratch)
+            await self.worker.copies.left(self.ask.function.volumes, self.ask.container_id)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -476,10 +483,22 @@ class Container:
             self._leaves()
             return
         self._asks = True
+        if entry.startswith(_OF_VOLUMES, PREFIX_SIZE):
+            self._asked_of_volume(entry)
+            return
         self.worker.asked(self, entry)
         if self.worker.crowded and self._side is not None:
             self._side.pause(True)
             asyncio.get_running_loop().call_later(PAUSE_S, self._side.pause, False)
+
+    def _asked_of_volume(self, entry: bytes) -> None:
+        try:
+            message, request = decode(next(entries(entry))[1])
+        except BadMessage as error:
+            log.warning("container=%s: %s", self.ask.container_id, error)
+            return
+        if isinstance(message, CommitMounted | ReloadMounted):
+            self.worker.of_volume(self, message, request)
 
     def _is_ready(self, said: Any) -> None:
         assert self._sandbox is not None

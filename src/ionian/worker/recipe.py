@@ -15,7 +15,6 @@ from .ends import Ends
 from .environment import environment_of
 from .images import BuiltImage
 from .sandbox import Bind, ForkSpec, Limits, SandboxError, SandboxSpec
-from .volumes import bind_of
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -46,7 +45,7 @@ async def sandbox_of(
     if function.serialized:
         binds.append(Bind(await worker.blobs.fetch(function.serialized), FUNCTION_FILE))
     for volume in function.volumes:
-        binds.append(await bind_of(worker.state.volume(volume.volume_id), volume))
+        binds.append(await worker.copies.bind(volume))
     edits = worker.devices.edits(ask.devices)
     if not template:
         binds.extend(edits.binds)

@@ -56,6 +56,7 @@ class Uplink:
         self._bulk_lock = asyncio.Lock()
         self._lost = asyncio.Event()
         self.shared_blobs: Path | None = None
+        self.shared_volumes: Path | None = None  # the server's, where this machine sees them
         self.refused: Refused | None = None
         self._dismissed = False
 
@@ -78,8 +79,9 @@ class Uplink:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_MAX_S)
                 continue
-            shared = Path(welcome.blob_folder)
-            self.shared_blobs = shared if welcome.machine == machine_id() and welcome.blob_folder else None
+            is_here = welcome.machine == machine_id()
+            self.shared_blobs = Path(welcome.blob_folder) if is_here and welcome.blob_folder else None
+            self.shared_volumes = Path(welcome.volume_folder) if is_here and welcome.volume_folder else None
             self._lost.clear()
             self.stream = stream
             self.worker.connected(stream)

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from .. import config, faults
+from ..machine.manifest import BadManifest
 from ..machine.state import StateFolder
 from ..protocol.apps import BuildStep, ExecData, ExecTaken, ImageBuilt, KillExec, ResizeExec, StartExec
 from ..protocol.batch import BLOB, LOST, Batch
+from ..protocol.codec import encode
 from ..protocol.layers import GiveLayers
+from ..protocol.messages import Done, Failure
 from ..protocol.spec import ImageSpec, VolumeMount
 from ..protocol.stream import ConnectionLost, Peer, Refused
+from ..protocol.volumes import CommitMounted, ReloadMounted
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
     CancelInputs,
@@ -42,6 +46,7 @@ from .blobs import Blobs
 from .buckets import Buckets
 from .capacity import capacity
 from .container import Container
+from .copies import Copies, said
 from .devices import Devices
 from .exec import Execs, Insides
 from .failures import failure, lost
@@ -54,7 +59,6 @@ from .replay import ReplayContainer
 from .sandbox import Bind, Spawner, sweep
 from .templates import Templates
 from .uplink import Uplink
-from .volumes import bind_of
 
 log = logging.getLogger("ionian.worker")
 
@@ -84,6 +88,7 @@ class Worker:
         self.scratch.mkdir(mode=0o711, exist_ok=True)
         self.uplink = Uplink(self, find)
         self.blobs = Blobs(self.uplink, folder / "blobs")
+        self.copies = Copies(self.uplink, self.blobs, folder / "working")
         self.images = ImageStore(state.images, self.blobs.fetch, self._bind_of)
         self.images.uses.needed = self._images_in_use
         self.sharing = Sharing(self.images, self.blobs, self.uplink.bulk)
@@ -116,9 +121,11 @@ class Worker:
         await sweep(self.scratch)  # what a killed worker left
         await self.buckets.sweep()
         self._check()
+        committing = self._later(self.copies.keep_committing())
         try:
             await self.uplink.keep(patience_s)
         finally:
+            committing.cancel()
             if self._checker is not None:
                 self._checker.cancel()
             self._ending = True
@@ -386,7 +393,8 @@ class Worker:
         return built
 
     async def _bind_of(self, mount: VolumeMount) -> Bind:
-        return await bind_of(self.state.volume(mount.volume_id), mount)
+        await self.copies.fresh([mount])
+        return await self.copies.bind(mount)
 
     async def ring(self, image: BuiltImage) -> Path:
         """The folder with `ionian` and `cloudpickle` as this image's Python wants them."""
@@ -442,6 +450,30 @@ class Worker:
     def asked(self, container: Container, entry: bytes) -> None:
         """User code of a container asks for something."""
         self.say(FromContainer(container.number), entry)
+
+    def of_volume(self, container: Container, message: CommitMounted | ReloadMounted, request: int) -> None:
+        """User code of a container commits or reloads a volume, which is for this worker to do."""
+        self._later(self._of_volume(container, message, request))
+
+    async def _of_volume(
+        self, container: Container, message: CommitMounted | ReloadMounted, request: int
+    ) -> None:
+        mounted = {mount.volume_id for mount in container.ask.function.volumes}
+        answer: Done | Failure = Done()
+        try:
+            if message.volume_id not in mounted:
+                raise Refused(
+                    "InvalidError", f"this container does not mount the volume {message.volume_id!r}"
+                )
+            if isinstance(message, CommitMounted):
+                await self.copies.commit(message.volume_id, container.ask.container_id)
+            else:
+                await self.copies.reload(message.volume_id)
+        except Refused as refused:
+            answer = Failure(refused.type, refused.message)
+        except (BadManifest, OSError) as error:
+            answer = Failure("ExecutionError", f"the volume can't be brought up to date: {said(error)}")
+        container.to_agent(encode(answer, -request))
 
     def say(self, message: Any, payload: bytes = b"") -> None:
         """Says something that only a server that listens now needs to hear."""

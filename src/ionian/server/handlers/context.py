@@ -20,6 +20,7 @@ from ..offers import Offers
 from ..secrets import Secrets
 from ..store import Store
 from ..store.schema import App
+from ..volume_versions import VolumeVersions
 from .uploads import Uploads
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Context:
     engine: Engine
     uploads: Uploads = field(default_factory=Uploads)
     offers: Offers = field(default_factory=Offers)
+    versions: VolumeVersions = field(init=False)
     logbook: LogBook = field(init=False)
     build_logs: BuildLogs = field(init=False)
     durable: Durable = field(init=False)  # set by the server
@@ -141,6 +143,7 @@ class Context:
     )
 
     def __post_init__(self) -> None:
+        self.versions = VolumeVersions(self.state, self.store, self.blobs)
         self.logbook = LogBook(self.state.app_logs)
         self.build_logs = BuildLogs(self.state.build_logs)
 

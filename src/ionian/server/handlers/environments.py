@@ -153,6 +153,8 @@ async def delete_all_of(name: str, context: Context) -> None:
 
 def _remove_folders(context: Context, volume_ids: list[str], app_ids: list[str]) -> None:
     volumes = [context.state.volumes / volume_id for volume_id in volume_ids]
+    for volume_id in volume_ids:
+        context.versions.forget(volume_id)
     for folder in (*volumes, *(context.state.app_logs / app_id for app_id in app_ids)):
         remove_folder(folder)
 

@@ -78,9 +78,11 @@ from ionian.protocol.tunnels import (
     TakeData,
 )
 from ionian.protocol.volumes import (
+    CommitChanges,
     CopyFiles,
     CopyOffered,
     FindExisting,
+    FindVersion,
     FindVolumeUsers,
     ListFiles,
     PlaceFiles,
@@ -144,6 +146,7 @@ from .tunnels import (
     take_connection,
     take_data,
 )
+from .volume_versions import commit_changes, find_version
 from .volumes import (
     copy_files,
     copy_offered,
@@ -188,6 +191,8 @@ HANDLED: dict[type, Handler] = {
     PlaceFiles: place_files,
     RemoveFile: remove_file,
     CopyFiles: copy_files,
+    FindVersion: find_version,
+    CommitChanges: commit_changes,
     FindObject: find_object,
     CreateObject: create_object,
     CreateEphemeral: create_ephemeral,

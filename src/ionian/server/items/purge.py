@@ -45,6 +45,7 @@ class Purge(Sweeper):
                 continue
             if each.kind == "volume":
                 await asyncio.to_thread(remove_folder, self._context.state.volumes / each.object_id)
+                await asyncio.to_thread(self._context.versions.forget, each.object_id)
             await delete_content(each.object_id, self._context)
             await asyncio.to_thread(self._store.objects.forget, each.object_id)
         await in_steps(rows.delete_entries, now, STEP_ROWS)

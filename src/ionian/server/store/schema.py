@@ -201,6 +201,16 @@ class NamedObject(Row):
     kept_until: Mapped[float | None] = mapped_column(default=None, index=True)  # None: until it is deleted
 
 
+class VolumeVersion(Row):
+    """The newest version of a volume that containers of several machines have; others have none."""
+
+    __tablename__ = "volume_versions"
+    volume_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)  # how many there were
+    manifest: Mapped[str]  # the digest of the blob with its files
+    made_at: Mapped[float]
+
+
 class DictItem(Row):
     """An entry of a dict."""
 

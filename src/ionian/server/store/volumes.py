@@ -1,14 +1,14 @@
-"""Volumes: objects with a name whose files lie elsewhere, under their ids."""
+"""Volumes: objects with a name whose files lie elsewhere, under their ids; and the newest versions of some."""
 
 from __future__ import annotations
 
 import time
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from .database import Database
 from .objects import is_there
-from .schema import NamedObject
+from .schema import NamedObject, VolumeVersion
 
 
 class Volumes:
@@ -35,3 +35,29 @@ class Volumes:
         )
         with self._database.read() as session:
             return volume_ids - set(session.scalars(query))
+
+    def newest(self, volume_id: str) -> str:
+        """The manifest of the newest version; "": there is none yet."""
+        with self._database.read() as session:
+            found = session.get(VolumeVersion, volume_id)
+            return found.manifest if found is not None else ""
+
+    def advance(self, volume_id: str, manifest: str) -> int:
+        """The newest version is this one from now on; returns its number."""
+        with self._database.write() as session:
+            found = session.get(VolumeVersion, volume_id)
+            if found is None:
+                found = VolumeVersion(volume_id, 0, "", 0.0)
+                session.add(found)
+            found.number, found.manifest, found.made_at = found.number + 1, manifest, time.time()
+            return found.number
+
+    def manifests(self) -> set[str]:
+        """The manifests of all newest versions."""
+        with self._database.read() as session:
+            return set(session.scalars(select(VolumeVersion.manifest)))
+
+    def forget(self, volume_id: str) -> None:
+        """The volume is gone, and so are its versions."""
+        with self._database.write() as session:
+            session.execute(delete(VolumeVersion).where(VolumeVersion.volume_id == volume_id))

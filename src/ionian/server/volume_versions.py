@@ -1,0 +1,188 @@
+"""Versions of volumes that containers of several machines have.
+
+The server's own folder of a volume is one working copy among others, of which this machine's containers and the handlers of files
+have their part; the workers of other machines have theirs. What was changed in any of them goes into the newest version, path by
+path. A version is a manifest; which one is the newest stands in the store, so a version is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from ionian import faults
+from ionian.machine.manifest import (
+    BadManifest,
+    Change,
+    Manifest,
+    merge,
+    pack,
+    shown,
+    unpack_changes,
+    unpack_manifest,
+)
+from ionian.machine.state import StateFolder
+from ionian.machine.working_copy import FULL, WorkingCopy
+
+from .blobs import BlobError, BlobStore, NoSuchBlob
+from .store import Store
+
+log = logging.getLogger("ionian.server")
+
+CHANGES_MAX = 1 << 30
+"""Bytes of a manifest or of changes: more than those of the most files that a volume may have with paths of usual length."""
+
+
+class VolumeVersions:
+    """One a server. Safe to use from any thread; blocks."""
+
+    def __init__(self, state: StateFolder, store: Store, blobs: BlobStore) -> None:
+        self._state = state
+        self._store = store
+        self._blobs = blobs
+        self._guard = threading.Lock()
+        self._places: dict[str, _Place] = {}
+
+    def newest(self, volume_id: str) -> str:
+        """The digest of the newest manifest, with what was written to the server's own folder until now."""
+        place = self._place(volume_id)
+        with place.lock:
+            return self._looked(place)
+
+    def commit(self, volume_id: str, changes: str, who: str) -> str:
+        """Changes of a worker's, in a blob, go into the newest version; returns its digest. Raises BadManifest, BlobError."""
+        if self._blobs.size(changes) > CHANGES_MAX:
+            raise BadManifest(f"expected changes of up to {CHANGES_MAX:,} bytes")
+        wanted = unpack_changes(self._blobs.read(changes))
+        lacking = self._blobs.missing(
+            change.now.digest for change in wanted if change.now is not None and change.now.kind == "file"
+        )
+        if lacking:
+            raise NoSuchBlob(f"the content of {len(lacking)} files was not sent; send it again")
+        place = self._place(volume_id)
+        with place.lock:
+            before = self._looked(place)
+            version = self._merged(place, before, wanted, who)
+            if version != before:
+                self._take_up(place, version)
+            return version
+
+    def forget(self, volume_id: str) -> None:
+        """The volume is gone."""
+        with self._guard:
+            self._places.pop(volume_id, None)
+        self._store.volumes.forget(volume_id)
+        self._kept(volume_id).unlink(missing_ok=True)
+
+    # --- one volume, whose lock is held
+
+    def _looked(self, place: _Place) -> str:
+        """The newest version, once what was changed in the server's folder is in it and what others changed is there."""
+        copy = place.copy(self._state, self._kept(place.volume_id))
+        version = self._store.volumes.newest(place.volume_id)
+        found = copy.changes(self._blobs.writes)
+        try:
+            self._blobs.adopt(found.drafts)
+        finally:
+            found.drop()
+        for trouble in found.troubles[:1]:
+            log.warning(
+                "volume=%s files=%d are not in its version, one is %s",
+                place.volume_id,
+                len(found.troubles),
+                trouble,
+            )
+        if found.changes or not version:
+            version = self._merged(place, version, found.changes, "this machine")
+            copy.committed(found.changes)
+        if copy.version != version:
+            self._take_up(place, version)
+        return version
+
+    def _merged(self, place: _Place, version: str, changes: Iterable[Change], who: str) -> str:
+        newest = self._manifest(version) if version else Manifest()
+        merged, lost = merge(newest, changes)
+        if merged == newest and version:
+            return version
+        made = self._blobs.put(pack(merged))
+        if faults.ARMED:
+            faults.reach("version.made")
+        number = self._store.volumes.advance(place.volume_id, made)
+        if faults.ARMED:
+            faults.reach("version.newest")
+        log.info("volume=%s version=%d files=%d by %s", place.volume_id, number, len(merged), who)
+        if lost:
+            log.warning(
+                "volume=%s files=%d replaced by %s that others had changed meanwhile, one is %s",
+                place.volume_id,
+                len(lost),
+                who,
+                shown(lost[0]),
+            )
+        return made
+
+    def _take_up(self, place: _Place, version: str) -> None:
+        """The server's folder holds this version. Where its disk is full it does so later: the version is in the store."""
+        copy = place.copy(self._state, self._kept(place.volume_id))
+        manifest = self._manifest(version)
+        update = copy.plan(version, manifest, self._state.volume_drafts)
+        try:
+            for path, draft in update.drafts.items():
+                self._blobs.copy(manifest[path].digest, draft)
+            troubles = copy.apply(update, _placing)
+        except (OSError, BlobError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            log.warning(
+                "volume=%s its folder can't take up version %s yet: %s", place.volume_id, version, error
+            )
+            return
+        finally:
+            update.drop()
+        for trouble in troubles[:1]:
+            log.warning("volume=%s files=%d not taken up, one is %s", place.volume_id, len(troubles), trouble)
+
+    def _manifest(self, version: str) -> Manifest:
+        return unpack_manifest(self._blobs.read(version))
+
+    def _kept(self, volume_id: str) -> Path:
+        return self._state.volume_copies / volume_id
+
+    def _place(self, volume_id: str) -> _Place:
+        with self._guard:
+            return self._places.setdefault(volume_id, _Place(volume_id))
+
+
+class _Place:
+    """One volume, and the lock of who works on it."""
+
+    def __init__(self, volume_id: str) -> None:
+        self.volume_id = volume_id
+        self.lock = threading.Lock()
+        self._copy: WorkingCopy | None = None
+
+    def copy(self, state: StateFolder, kept: Path) -> WorkingCopy:
+        """The server's folder of it. Its first container on this machine makes it another's."""
+        root = state.volume(self.volume_id)
+        status = root.stat()
+        if self._copy is None:
+            self._copy = WorkingCopy(root, kept, (status.st_uid, status.st_gid))
+        self._copy.owner = (status.st_uid, status.st_gid)
+        return self._copy
+
+
+def version_blobs(store: Store, blobs: BlobStore) -> set[str]:
+    """What the newest versions consist of: no garbage."""
+    found: set[str] = set()
+    for version in store.volumes.manifests():
+        found.add(version)
+        entries = unpack_manifest(blobs.read(version)).values()
+        found.update(entry.digest for entry in entries if entry.kind == "file")
+    return found
+
+
+def _placing() -> None:
+    if faults.ARMED:
+        faults.reach("version.placing")
