@@ -101,7 +101,7 @@ def _sum(counts: Iterable[FunctionCounts]) -> AppStats.FunctionCounts:
     all_of = list(counts)
     succeeded, failed = sum(one.succeeded for one in all_of), sum(one.failed for one in all_of)
     return AppStats.FunctionCounts(
-        AppStats.CallCounts(succeeded + failed, succeeded, failed),
+        AppStats.CallCounts(succeeded + failed, succeeded, failed, sum(one.cancelled for one in all_of)),
         AppStats.ContainerCounts(
             sum(one.container_errors for one in all_of), sum(one.containers for one in all_of)
         ),
@@ -127,6 +127,7 @@ def function_stats(
         found.containers,
         found.variants,
         all_variants,
+        found.cancelled,
     )
 
 

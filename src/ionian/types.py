@@ -112,6 +112,7 @@ class FunctionStats:
     container_total_count: int
     variant_count: int
     all_variants: bool
+    input_cancelled_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class AppStats:
         total: int
         succeeded: int
         failed: int
+        cancelled: int = 0  # not among the total
 
     @dataclass(frozen=True)
     class ContainerCounts:

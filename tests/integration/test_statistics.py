@@ -28,6 +28,34 @@ APP = """
         return n / (n != 13)
 """
 
+WAITING = """
+    import time
+    import modal
+
+    app = modal.App("waiting")
+
+    @app.function(max_containers=1, timeout=3600)
+    def waits(n):
+        time.sleep(3600 if n else 0)
+"""
+
+CANCELS = """
+    import modal
+
+    waits = modal.Function.from_name("waiting", "waits")
+
+    def begun(count):
+        call = waits.spawn_map([0, *range(1, count)])
+        call.get(index=0)  # that one has ended, another runs, and the others wait
+        return call
+
+    print(waits.hydrate().object_id)
+    begun(5).cancel()
+    begun(3).cancel(terminate_containers=True)
+    print("cancelled", waits.stats().input_cancelled_count, flush=True)
+    begun(4)
+"""
+
 CALLS = """
     import sys
     import modal
@@ -69,7 +97,12 @@ def ended(home: Home) -> tuple[int, int]:
 def test_a_function_and_its_app_show_what_they_did(counted: Home) -> None:
     assert ended(counted) == (19, 1)
     stats = told(counted, "app", "stats", "counted", "--since", "2h")
-    assert stats["functions"]["total"]["calls"] == {"total": 20, "succeeded": 19, "failed": 1}
+    assert stats["functions"]["total"]["calls"] == {
+        "total": 20,
+        "succeeded": 19,
+        "failed": 1,
+        "cancelled": 0,
+    }
     shown = counted.ionian("function", "stats", "counted/half").stdout
     assert "Inputs that succeeded:" in shown
     assert "Execution time (s)" in shown
@@ -111,6 +144,18 @@ def test_the_calls_of_a_function_are_listed(counted: Home, tmp_path: Path) -> No
     assert [row["Call ID"] for row in since] == ids
     refused = counted.ionian("function", "calls", "counted/half", "-n", "1", "--since", "1h")
     assert (refused.returncode, "give one of both" in refused.stdout) == (2, True), refused.stdout
+
+
+def test_inputs_that_end_with_their_call_or_their_app_are_cancelled(counted: Home, tmp_path: Path) -> None:
+    assert counted.ionian("deploy", write(tmp_path, "waiting.py", WAITING)).returncode == 0
+    done = counted.ionian("python", "-q", write(tmp_path, "cancels.py", CANCELS))
+    function_id, *rest = done.stdout.splitlines()
+    assert rest == ["cancelled 6"], done.stdout
+    assert counted.ionian("app", "stop", "--yes", "waiting").returncode == 0
+    stats = told(counted, "function", "stats", function_id)
+    assert (stats["input_success_count"], stats["input_cancelled_count"]) == (3, 9)
+    assert (stats["input_failure_count"], stats["input_running_at_end_count"]) == (0, 0)
+    assert "Inputs that were cancelled:" in counted.ionian("function", "stats", function_id).stdout
 
 
 def test_the_autoscaler_is_set_in_the_terminal(counted: Home) -> None:

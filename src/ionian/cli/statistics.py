@@ -132,7 +132,7 @@ def show_app_stats(app_id: str, stats: AppStats, *, json: bool) -> None:
     _title(stats.since, stats.until)
     all_of = {name: one.counts for name, one in stats.functions.items()}
     rows = [_counts(name, counts) for name, counts in sorted(all_of.items())]
-    columns = ("Function", "Inputs", "Succeeded", "Failed", "Containers", "Container errors")
+    columns = ("Function", "Inputs", "Succeeded", "Failed", "Cancelled", "Containers", "Container errors")
     show_table(
         columns,
         [*rows, _counts("all", stats.functions.total)],
@@ -143,7 +143,10 @@ def show_app_stats(app_id: str, stats: AppStats, *, json: bool) -> None:
 
 def _counts(name: str, counts: AppStats.FunctionCounts) -> tuple[str, ...]:
     calls, containers = counts.calls, counts.containers
-    numbers = (calls.total, calls.succeeded, calls.failed, containers.total, containers.errors)
+    numbers = (
+        *(calls.total, calls.succeeded, calls.failed, calls.cancelled),
+        *(containers.total, containers.errors),
+    )
     return (name, *(f"{number:,}" for number in numbers))
 
 
@@ -214,6 +217,7 @@ def show_function_stats(function_id: str, stats: FunctionStats, *, json: bool) -
             ("Inputs that succeeded", f"{stats.input_success_count:,}"),
             ("Inputs that failed", f"{stats.input_failure_count:,}"),
             ("Inputs that ran too long", f"{stats.input_timeout_count:,}"),
+            ("Inputs that were cancelled", f"{stats.input_cancelled_count:,}"),
             ("Inputs that run at the end", f"{stats.input_running_at_end_count:,}"),
             ("Containers", f"{stats.container_total_count:,}"),
             ("Containers that were started", f"{stats.container_started_count:,}"),

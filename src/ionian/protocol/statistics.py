@@ -51,6 +51,7 @@ class FunctionCounts:
     failed: int = 0  # those that ran too long among them
     containers: int = 0  # that were there
     container_errors: int = 0  # that ended otherwise than they were asked to
+    cancelled: int = 0
 
 
 @dataclass

@@ -17,6 +17,7 @@ from ..core.function import Function
 from ..core.worker import State
 from ..protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .call_records import status_of
+from .durable import STORE
 from .durations import bucket
 from .store.counts import Counted
 
@@ -174,8 +175,23 @@ class Counts:
         """A caller wants no more of a call: what of it has no result is cancelled."""
         self._marks.pop(call_id, None)
         call = self._core.calls.get(call_id)
-        if call is not None and not call.closed and (left := call.queued + call.running + len(call.delayed)):
+        if call is not None:
+            self._cancel(call)
+
+    def app_stops(self, app_id: str) -> None:
+        """An app is about to end, and what has no result with it. The store says it of spawned calls."""
+        for call in self._core.calls.values():
+            if call.function.app_id == app_id and call.caller.id != STORE:
+                self._cancel(call)
+
+    def _cancel(self, call: Call) -> None:
+        if not call.closed and (left := call.queued + call.running + len(call.delayed)):
             self._tally(call.function).cancelled += left
+
+    def cancelled(self, function_id: str, inputs: int) -> None:
+        """Inputs of spawned calls ended with their call, or with their app."""
+        if inputs and (tally := self._of(function_id)):
+            tally.cancelled += inputs
 
     def container_started(self, function_id: str) -> None:
         """A container was asked for."""

@@ -132,6 +132,7 @@ class Engine:
 
     async def stop_app(self, app_id: str) -> None:
         """Ends the calls and containers of an app; comes back when they are gone."""
+        self.counts.app_stops(app_id)
         self.dispatcher.remove_app(_now(), app_id)
         self.pump()
         try:
@@ -393,9 +394,10 @@ class Engine:
     def _deliver(self, caller: str, batch: Batch) -> None:
         if self.records.calls:
             self.records.delivered(batch)
-        self.counts.delivered(
-            caller, batch, self.server.durable.age_s(batch.call_id) if caller == STORE else -1.0
-        )
+        if caller != STORE:
+            self.counts.delivered(caller, batch)
+        elif self.server.durable.wants(batch.call_id):  # else it was cancelled, and is counted so
+            self.counts.delivered(caller, batch, self.server.durable.age_s(batch.call_id))
         if caller.startswith("cl-"):
             session = self.clients.get(caller)
             if session is not None:

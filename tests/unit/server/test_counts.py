@@ -236,6 +236,21 @@ def test_inputs_that_their_caller_gave_up_are_cancelled(state: StateFolder) -> N
     on_stage(state, story)
 
 
+def test_inputs_that_ended_with_their_app_are_cancelled(state: StateFolder) -> None:
+    async def story(stage: Stage) -> None:
+        call(stage.client, stage.function_id)
+        await stage.started()
+        app_id = stage.start.app_id
+        stopping = asyncio.ensure_future(stage.world.server.engine.stop_app(app_id))
+        await stage.client.until(lambda: stage.client.results)
+        stage.worker.send(ContainerState(stage.start.number, "ended", "stopped"))
+        await stopping
+        kept = await stage.kept()
+        assert (kept.numbers, kept.latency) == ({"cancelled": 1, "started": 1}, {})
+
+    on_stage(state, story)
+
+
 def test_containers_that_ended_unasked_are_errors(state: StateFolder) -> None:
     async def story(stage: Stage) -> None:
         await stage.call(OK)

@@ -231,6 +231,10 @@ class Durable:
 
     # --- what is asked
 
+    def wants(self, call_id: str) -> bool:
+        """Whether results of a call are recorded: it is under way, and was not cancelled."""
+        return call_id in self.windows.calls
+
     def age_s(self, call_id: str) -> float:
         """How long ago a call was made; 0 where it is not under way."""
         kept = self.windows.calls.get(call_id)

@@ -74,7 +74,12 @@ class Ends:
 
     def ended(self, one: Write) -> None:
         """An end is in the store."""
-        outputs = self._durable.outputs
+        outputs, counts = self._durable.outputs, self._durable.engine.counts
+        if isinstance(one, (EndCall, EndCalls)) and (
+            one.cancelled or (isinstance(one, EndCalls) and one.app_id)
+        ):
+            for function_id, inputs in one.ended.items():
+                counts.cancelled(function_id, inputs)
         if isinstance(one, EndCalls):
             outputs.ended(app_id=one.app_id, function_id=one.function_id)
             if one.left:

@@ -100,6 +100,7 @@ async def measure_app(
                 sum(one.failed + one.timed_out for one in own),
                 sum(roots.get(one, _root(one, context)) == function_id for one in there),
                 sum(one.container_errors for one in own),
+                sum(one.cancelled for one in own),
             )
         )
     return found, b""

@@ -87,6 +87,7 @@ class EndCall:
     call_id: str
     failure: bytes
     cancelled: bool = False
+    ended: dict[str, int] = field(default_factory=dict[str, int])  # function → inputs; set by the commit
 
 
 @dataclass(slots=True)
@@ -99,6 +100,7 @@ class EndCalls:
     but: frozenset[str] = field(default_factory=frozenset[str])  # these calls go on for now
     cancelled: bool = False
     left: bool = False
+    ended: dict[str, int] = field(default_factory=dict[str, int])
 
 
 Write = NewInputs | NewResults | NewTry | EndCall | EndCalls
@@ -328,10 +330,15 @@ def _end_step(connection: Connection, one: EndCalls, now: float) -> None:
 
 def _end(connection: Connection, call_ids: list[str], how: EndCall | EndCalls, now: float) -> None:
     """Ends those of the calls that are unfinished."""
+    how.ended = {}  # of a transaction that was rolled back, perhaps
     rows = {"low": REST, "high": REST, "blobs": "", "columns": b"", "payload": how.failure}
     for at in range(0, len(call_ids), CHUNK):
         part = Call.call_id.in_(call_ids[at : at + CHUNK])
-        unfinished = connection.scalars(select(Call.call_id).where(part, Call.finished_at.is_(None))).all()
+        query = select(Call.call_id, Call.function_id, Call.total - Call.done)
+        unfinished: list[str] = []
+        for call_id, function_id, left in connection.execute(query.where(part, Call.finished_at.is_(None))):
+            unfinished.append(call_id)
+            how.ended[function_id] = how.ended.get(function_id, 0) + left
         if unfinished:
             connection.execute(insert(CallResults), [{"call_id": call_id, **rows} for call_id in unfinished])
             connection.execute(
