@@ -86,7 +86,16 @@ def site() -> Iterator[Site]:
 
 
 def test_a_deploy_prints_the_addresses_by_path_and_by_host(site: Site) -> None:
-    assert set(site.by_path) == {"double", "guarded", "Counter.up", "pages", "flask", "files", "echoes"}
+    assert set(site.by_path) == {
+        "double",
+        "guarded",
+        "alone",
+        "Counter.up",
+        "pages",
+        "flask",
+        "files",
+        "echoes",
+    }
     assert urlsplit(site.by_path["Counter.up"]).path == "/pages-counter-up/"
     assert urlsplit(site.by_path["double"]).path == "/doubled/"
     assert urlsplit(site.by_host["double"]).hostname == "local--doubled.localhost"
@@ -192,6 +201,25 @@ def test_a_container_that_dies_amid_a_request_is_a_502_and_the_request_is_not_ru
     assert site.ask("pages").status == 200
 
 
+def test_a_request_of_which_its_container_dies_at_once_is_not_run_again(site: Site) -> None:
+    answer = site.ask("pages", "dies/at/once")
+    assert answer.status == 502
+    assert "exit code 3" in answer.text
+    site.wait_for_log("dying at once")
+    assert site.ask("pages").status == 200
+    assert site.logs().splitlines().count("dying at once") == 1
+
+
+def test_an_answer_does_not_wait_for_what_is_done_behind_it_nor_ends_it(site: Site) -> None:
+    assert json.loads(site.ask("pages", "behind/it").text) == "an answer"
+    assert site.ask("pages", "gate/it", "POST").status == 200
+    site.wait_for_log("behind it")
+    assert site.ask("alone").text == "an answer"
+    put = "import ionian; ionian.Queue.from_name('behind', create_if_missing=True).put(1)"
+    assert site.home.python("-c", put).returncode == 0
+    site.wait_for_log("behind alone")
+
+
 def test_a_container_that_dies_cuts_the_answers_and_sockets_that_are_under_way(site: Site) -> None:
     connection, root = site.connection("pages")
     address = site.by_path["pages"].replace("http:", "ws:")
@@ -266,7 +294,9 @@ def test_an_address_of_nothing_is_a_404_that_says_so(site: Site) -> None:
 def test_a_request_of_two_hosts_or_of_too_large_a_body_reaches_no_app(site: Site) -> None:
     label = urlsplit(site.by_path["pages"]).path
     asked = f"POST {label} HTTP/1.1\r\nHost: a\r\n"
-    assert raw(site, f"{asked}Host: local--doubled.localhost\r\n\r\n").startswith("HTTP/1.1 400 ")
+    assert raw(site, f"{asked}Connection: close\r\nHost: local--doubled.localhost\r\n\r\n").startswith(
+        "HTTP/1.1 400 "
+    )
     large = raw(site, f"{asked}Content-Length: {5 << 30}\r\n\r\n")
     assert large.startswith("HTTP/1.1 413 ")
     assert "connection: close" in large

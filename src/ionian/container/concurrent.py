@@ -212,15 +212,27 @@ class ConcurrentRunner:
         self._later(job.call_id, row)
 
     async def _answer(self, job: Job) -> Row:
-        """Runs a web request. What it says in one turn of the loop leaves together, with its end if that is among it."""
+        """Runs a web request. What it says in one turn of the loop leaves together, and if it ends in it, as one row."""
         number = 0
+        opening: Row | None = None
 
         def emit(event: Raw) -> None:
-            nonlocal number
-            self._later(job.call_id, job.row(YIELD, event, number))
+            nonlocal number, opening
+            rows = self._rows.get(job.call_id)
+            if rows and rows[-1] is opening:
+                rows.clear()
+                number = 0
+            row = job.row(YIELD, event, number)
+            if event.opening:
+                opening = row
+            self._later(job.call_id, row)
             number += 1
 
         await job.function(emit, *job.args)
+        rows = self._rows.get(job.call_id)
+        if rows:
+            *_, event = rows.pop()
+            return job.row(DONE, event, number - 1)
         return job.row(DONE, b"", number)
 
     def _later(self, call_id: str, row: Row) -> None:

@@ -52,13 +52,16 @@ class FilePayload:
 
 
 class Raw(bytes):
-    """What goes out as it is, not pickled: for who reads it and must not unpickle. `last`: its input ends behind it."""
+    """What goes out as it is, not pickled: for who reads it and must not unpickle. `last`: its input ends behind it, most
+    likely. `opening`: it says that its input has begun, which whatever follows says, too."""
 
     last: bool
+    opening: bool
 
-    def __new__(cls, content: bytes, last: bool = False) -> Raw:
+    def __new__(cls, content: bytes, last: bool = False, opening: bool = False) -> Raw:
         made = super().__new__(cls, content)
         made.last = last
+        made.opening = opening
         return made
 
 

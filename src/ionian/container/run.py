@@ -216,7 +216,8 @@ class Runner:
             value = self._wait(function(*given[0], **given[1]))
             return pickled(value, "the result of the function"), OK, 0
         if kind == WEB:
-            return b"", DONE, self._answer(index, attempt, function, given)
+            last, items = self._answer(index, attempt, function, given)
+            return last, DONE, items
         return b"", DONE, self._generate(index, attempt, kind, function, given)
 
     def _failure(self, error: BaseException, index: int) -> bytes:
@@ -269,8 +270,10 @@ class Runner:
         self._rows.append((index, attempt, YIELD, number, pickled(item, "an item of the generator")))
         self._flush()
 
-    def _answer(self, index: int, attempt: int, function: Callable[..., Any], given: tuple[Any, ...]) -> int:
-        """Runs a web request; returns how many events its answer had."""
+    def _answer(
+        self, index: int, attempt: int, function: Callable[..., Any], given: tuple[Any, ...]
+    ) -> tuple[Payload, int]:
+        """Runs a web request; returns its last event, if that goes with the end, and how many went before."""
         self._flush()
         number = 0
 
@@ -278,11 +281,21 @@ class Runner:
             nonlocal number
             self._rows.append((index, attempt, YIELD, number, event))
             number += 1
-            if not event.last:  # else what ends the input goes with it
+            if event.last:
+                loop.get().call_soon(goes_on)
+            else:
+                self._flush()
+
+        def goes_on() -> None:
+            """The answer is whole: its client does not wait for what user code does behind it."""
+            if self._task is not None and not self._task.done():
                 self._flush()
 
         self._wait(function(emit, *given[0]))
-        return number
+        if not self._rows:
+            return b"", number
+        *_, event = self._rows.pop()
+        return event, number - 1
 
     def _flush(self) -> None:
         if self._rows:

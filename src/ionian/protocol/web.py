@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ WINDOW = 4 << 20
 """So much of a response may be under way: then its container waits until its client has taken some (bytes)."""
 
 _length = struct.Struct("<I")
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes another for each event
 
 
 @dataclass
@@ -77,11 +80,13 @@ def pack_event(event: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
     {"t": "began"}; {"t": "start", "s": status, "h": headers, "m": more}; {"t": "body", "m": more};
     {"t": "accept", "p": subprotocol, "h": headers}; {"t": "text"}; {"t": "bytes"}; {"t": "close", "c": code, "r": reason}.
     """
-    header = json.dumps(event, separators=(",", ":")).encode()
+    header = _encode(event).encode()
     return b"".join((_length.pack(len(header)), header, body))
 
 
-def unpack_event(packed: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
+def unpack_event(
+    packed: bytes | memoryview, decode: Callable[[bytes], Any] = json.loads
+) -> tuple[dict[str, Any], memoryview]:
     """The event again. Raises ValueError for anything else: a container's user code can write what it likes."""
     view = memoryview(packed)
     if len(view) < _length.size:
@@ -89,7 +94,7 @@ def unpack_event(packed: bytes | memoryview) -> tuple[dict[str, Any], memoryview
     (size,) = _length.unpack_from(view)
     if size > len(view) - _length.size:
         raise ValueError("expected an event, got less than it says")
-    event: Any = json.loads(bytes(view[_length.size : _length.size + size]))
+    event: Any = decode(bytes(view[_length.size : _length.size + size]))
     if not isinstance(event, dict):
         raise ValueError(f"expected an event, got {type(event).__name__}")
     return cast("dict[str, Any]", event), view[_length.size + size :]

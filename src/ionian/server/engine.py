@@ -295,6 +295,8 @@ class Engine:
 
     def container_state(self, worker_id: str, message: ContainerState, payload: bytes) -> None:
         """A container is ready, or has ended."""
+        if message.running:
+            self.server.web.container_ended(message)
         self.dispatcher.container_state(_now(), worker_id, message, payload)
         if message.state == "ended" and self.dispatcher.guests.leave(worker_id, message.number):
             self.dispatcher.fleet.room(_now())

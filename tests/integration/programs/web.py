@@ -26,6 +26,20 @@ async def guarded(seconds: float = 0) -> str:
     return "you may"
 
 
+@app.function(image=plain)
+@modal.asgi_app()
+def alone():
+    """One request at a time: the answer does not wait for what is done behind it."""
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"an answer"})
+        await modal.Queue.from_name("behind", create_if_missing=True).get.aio()
+        print("behind alone", flush=True)
+
+    return answer
+
+
 @app.cls(image=plain)
 class Counter:
     @modal.enter()
@@ -42,7 +56,7 @@ class Counter:
 @modal.concurrent(max_inputs=20)
 @modal.asgi_app()
 def pages():
-    from fastapi import FastAPI, Request, WebSocket
+    from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
     from fastapi.responses import StreamingResponse
 
     @asynccontextmanager
@@ -102,6 +116,22 @@ def pages():
     def dies() -> None:
         print("dying", flush=True)
         os._exit(3)
+
+    @made.get("/dies/at/once")
+    async def dies_at_once() -> None:
+        os.write(1, b"dying at once\n")
+        os._exit(3)
+
+    @made.get("/behind/{name}")
+    async def behind(name: str, tasks: BackgroundTasks) -> str:
+        gates[name] = asyncio.Event()
+
+        async def go_on() -> None:
+            await gates[name].wait()
+            print(f"behind {name}", flush=True)
+
+        tasks.add_task(go_on)
+        return "an answer"
 
     @made.get("/dies/amid/{name}")
     async def dies_amid(name: str) -> StreamingResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -19,7 +18,7 @@ App = Callable[
 ]
 Emit = Callable[[Raw], None]
 
-BEGAN = Raw(pack_event({"t": "began"}))
+BEGAN = Raw(pack_event({"t": "began"}), opening=True)
 
 
 class Served:
@@ -29,9 +28,9 @@ class Served:
         self._app = app
         self._state = state
 
-    async def run(self, emit: Emit, packed_scope: str, body: bytes, more: bool) -> None:
+    async def run(self, emit: Emit, scope: dict[str, Any], body: bytes, more: bool) -> None:
         """Runs one request to its end. What user code raises is printed and answered, and never leaves here."""
-        scope = _scope(packed_scope)
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.3"}
         if self._state is not None:
             scope["state"] = dict(self._state)
         kind = WebSocket if scope["type"] == "websocket" else Response
@@ -188,17 +187,6 @@ class WebSocket:
     def ended(self) -> None:
         """User code has returned."""
         self._close(1000, "")
-
-
-def _scope(packed: str) -> dict[str, Any]:
-    scope = json.loads(packed)
-    scope["headers"] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope["headers"]]
-    scope["raw_path"] = scope["raw_path"].encode("latin-1")
-    scope["query_string"] = scope["query_string"].encode("latin-1")
-    for end in ("client", "server"):
-        scope[end] = tuple(scope[end]) if scope[end] else None
-    scope["asgi"] = {"version": "3.0", "spec_version": "2.3"}
-    return scope
 
 
 def _print_failure(error: BaseException) -> None:

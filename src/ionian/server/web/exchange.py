@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from ...protocol.batch import BLOB, DONE, ERROR, LOST, YIELD, Batch
 from ...protocol.web import WINDOW, Part, unpack_event
+
+decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 WEB = "web"
 """The caller of all web requests, to the dispatcher."""
@@ -27,6 +32,10 @@ class Ended:
 
     status: int = 200
     problem: str = ""
+
+
+GONE = Ended(499, "its client has gone")
+"""Nobody waits for an answer any more."""
 
 
 class Exchange:
@@ -52,25 +61,32 @@ class Exchange:
     def received(self, batch: Batch) -> None:
         """Results of its input."""
         for code, payload in zip(batch.code, batch.payloads(), strict=True):
-            kind = code & ~BLOB
-            if kind == YIELD and not code & BLOB:
-                try:
-                    event = unpack_event(payload)
-                    self._event_bytes += len(event[1])
-                    if self._event_bytes > MOST_BYTES:
-                        raise ValueError("more than its client takes")
-                    self._events.append(event)
-                except ValueError as error:
-                    self._events.append(Ended(502, f"its container sent nonsense: {error}"))
-            elif kind == DONE:
+            if code not in (YIELD, DONE):
+                self._events.append(failure(code & ~BLOB, payload))
+                continue
+            if payload or code == YIELD:
+                self._event(payload)
+            if code == DONE:
                 self._events.append(Ended())
-            else:
-                self._events.append(failure(kind, payload))
         self._tell()
+
+    def _event(self, payload: bytes) -> None:
+        try:
+            event = unpack_event(payload, decode)
+            self._event_bytes += len(event[1])
+            if self._event_bytes > MOST_BYTES:
+                raise ValueError("more than its client takes")
+            self._events.append(event)
+        except (ValueError, msgspec.DecodeError) as error:
+            self._events.append(Ended(502, f"its container sent nonsense: {error}"))
 
     def end(self, status: int, problem: str) -> None:
         """The server itself ends the request."""
-        self._events.append(Ended(status, problem))
+        self.ended(Ended(status, problem))
+
+    def ended(self, end: Ended) -> None:
+        """The request is at its end."""
+        self._events.append(end)
         self._tell()
 
     def _tell(self) -> None:

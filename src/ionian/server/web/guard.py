@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from .joined import Joined
+
+CONNECTION = "ionian.connection"
+"""Among the extensions of a request's scope: its connection, a Guarded."""
 
 HEADERS = 64 << 10
 """The most that the first line and the headers of a request may have (bytes): what nginx and h11 take at most, too."""
@@ -41,9 +47,12 @@ class Guarded(HttpToolsProtocol):
         self._read = 0  # of them
         self._late: asyncio.TimerHandle | None = None
         self._too_large = False
+        self.joined: Joined
+        self.gone: Callable[[], None] | None = None  # what is to be done if the client goes now
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self.joined = Joined(transport)
+        super().connection_made(cast("asyncio.Transport", self.joined))
         if len(self.connections) > room():
             self._refuse(503, "there are too many connections; try again")
             return
@@ -52,6 +61,8 @@ class Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_time()
         super().connection_lost(exc)
+        if self.gone is not None:
+            self.gone()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -67,6 +78,7 @@ class Guarded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._heading, self._read = True, 0
+        self.scope["extensions"] = {CONNECTION: cast("Any", self)}
 
     def on_headers_complete(self) -> None:
         self._heading = False

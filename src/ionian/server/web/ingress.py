@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import pickle
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.stream import Refused
-from ...protocol.web import INLINE_BODY, PART, Part, pack_headers, unpack_headers
+from ...protocol.web import INLINE_BODY, PART, Part, unpack_headers
 from ..auth import authenticate
 from .attempts import Attempts
-from .exchange import Ended, Exchange
+from .exchange import GONE, Ended, Exchange
+from .guard import CONNECTION
 
 if TYPE_CHECKING:
     from .addresses import Route
+    from .guard import Guarded
     from .web import Web
 
 log = logging.getLogger("ionian.server")
@@ -114,38 +116,44 @@ class Ingress:
             return
         if body is None:
             return  # the client has gone already
+        connection: Guarded = scope["extensions"][CONNECTION]
         exchange = self._web.open(route, _input(scope, root, route, body, more))
-        incoming = asyncio.ensure_future(self._pass_in(exchange, receive, more, len(body)))
+        connection.gone = partial(self._web.close, exchange)
+        connection.flow.resume_reading()  # uvicorn does so where more is asked for: else nobody sees that the client goes
+        # A task costs more than all else here, and most requests have no body.
+        incoming = asyncio.ensure_future(self._pass_in(exchange, receive, len(body))) if more else None
         try:
-            await self._pass_out(exchange, scope, send, route)
+            await self._pass_out(exchange, connection, send, route)
         finally:
-            incoming.cancel()
+            connection.gone = None
+            connection.joined.release()
+            if incoming is not None:
+                incoming.cancel()
             self._web.close(exchange)
 
-    async def _pass_in(self, exchange: Exchange, receive: Any, more: bool, size: int) -> None:
-        """The rest of the body; and the client's end, with which the input ends."""
-        while True:
+    async def _pass_in(self, exchange: Exchange, receive: Any, size: int) -> None:
+        """The rest of the body."""
+        more = True
+        while more:
             event = await receive()
             if event["type"] == "http.disconnect":
-                self._web.close(exchange)
                 return
-            if more:
-                more = event.get("more_body", False)
-                body = event.get("body", b"")
-                size += len(body)
-                if size > MOST_BODY:
-                    exchange.end(413, TOO_LARGE)
-                    return
-                for at in range(0, max(len(body), 1), PART):
-                    last = at + PART >= len(body)
-                    await exchange.put(Part("body", more or not last), body[at : at + PART])
+            more = event.get("more_body", False)
+            body = event.get("body", b"")
+            size += len(body)
+            if size > MOST_BODY:
+                exchange.end(413, TOO_LARGE)
+                return
+            for at in range(0, max(len(body), 1), PART):
+                last = at + PART >= len(body)
+                await exchange.put(Part("body", more or not last), body[at : at + PART])
 
-    async def _pass_out(self, exchange: Exchange, scope: dict[str, Any], send: Any, route: Route) -> None:
+    async def _pass_out(self, exchange: Exchange, connection: Guarded, send: Any, route: Route) -> None:
         begun = over = False
         while True:
             event = await exchange.event()
             if isinstance(event, Ended):
-                if over:
+                if over or event is GONE:
                     return
                 if event.problem:
                     log.info("web request of %s: %s", route.tag, event.problem)
@@ -162,13 +170,17 @@ class Ingress:
             if kind == "start" and not begun:
                 begun = True
                 headers = unpack_headers(words["h"])
+                connection.joined.hold()
                 await send({"type": "http.response.start", "status": int(words["s"]), "headers": headers})
             elif kind != "body" or not begun:
                 raise BrokenOff
             more = bool(words.get("m"))
-            await send({"type": "http.response.body", "body": bytes(content), "more_body": more})
-            exchange.taken(len(content))
             over = not more
+            if over:  # what user code does behind its answer goes on, though the client goes
+                connection.gone = None
+            await send({"type": "http.response.body", "body": bytes(content), "more_body": more})
+            connection.joined.release()
+            exchange.taken(len(content))
 
     # --- WebSockets
 
@@ -200,6 +212,8 @@ class Ingress:
         while True:
             event = await exchange.event()
             if isinstance(event, Ended):
+                if event is GONE:
+                    return
                 if event.problem:
                     log.info("WebSocket of %s: %s", route.tag, event.problem)
                 if not closed:
@@ -274,23 +288,23 @@ async def beginning(
 
 
 def _input(scope: dict[str, Any], root: str, route: Route, body: bytes, more: bool) -> bytes:
-    """A request as its function's input: plain values, pickled."""
+    """A request as its function's input: what ASGI says of it, plain values, pickled."""
     packed = {
         "type": scope["type"],
         "http_version": scope["http_version"],
         "method": scope.get("method", "GET"),
         "scheme": scope["scheme"],
         "path": scope["path"] if scope["path"] != root else f"{root}/",
-        "raw_path": (scope.get("raw_path") or b"").decode("latin-1"),
-        "query_string": scope["query_string"].decode("latin-1"),
+        "raw_path": scope.get("raw_path") or b"",
+        "query_string": scope["query_string"],
         "root_path": root,
-        "headers": pack_headers(for_apps(scope["headers"])),
+        "headers": for_apps(scope["headers"]),
         "client": scope.get("client"),
         "server": scope.get("server"),
     }
     if scope["type"] == "websocket":
         packed["subprotocols"] = scope.get("subprotocols", [])
-    args = (json.dumps(packed), body, more)
+    args = (packed, body, more)
     given: tuple[Any, ...] = (args, {}, route.method) if route.method else (args, {})
     return pickle.dumps(given, protocol=4)
 

@@ -11,10 +11,11 @@ from ...protocol.calls import OpenCall
 from ...protocol.ids import new_id
 from ...protocol.spec import FunctionSpec
 from ...protocol.stream import Refused
+from ...protocol.workers import ContainerState
 from ..auth import Actor
 from .addresses import Addresses, Route
 from .certificate import Certificate
-from .exchange import WEB, Exchange
+from .exchange import GONE, WEB, Exchange
 from .listener import Listener
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Web:
             return
         self._begun(exchange)
         exchange.over()
+        exchange.ended(GONE)  # unless it has ended: then nobody reads on
         self._server.engine.close_calls([exchange.call_id], WEB)
         self._server.engine.pump()
 
@@ -117,6 +119,16 @@ class Web:
             if not self._waiting[exchange.function_id]:
                 del self._waiting[exchange.function_id]
 
+    def container_ended(self, state: ContainerState) -> None:
+        """A container is no more: what it may have begun with is not run again, whether it said so or had not the time."""
+        if state.ended == "timeout":  # the dispatcher knows of which
+            return
+        for held in state.running:
+            exchange = self._exchanges.get(held.call_id)
+            if exchange is not None:
+                exchange.end(502, f"its container ended amid the request: {state.detail or state.ended}")
+                self._server.engine.close_calls([held.call_id], WEB)
+
     def find(self, call_id: str, container_function: str) -> Exchange:
         """The request of a call, for a container of its function. Raises Refused."""
         exchange = self._exchanges.get(call_id)
@@ -127,5 +139,6 @@ class Web:
     async def stop(self) -> None:
         """Ends all of it."""
         for exchange in list(self._exchanges.values()):
+            exchange.end(503, "the server is ending; try again")
             self.close(exchange)
         await self._listener.stop()
