@@ -22,6 +22,7 @@ from .fitness import Fitness
 from .gpus import Gpus
 from .pools import Pools
 from .progress_bars import ProgressBars
+from .rehearsal import rehearse
 from .reseed import Reseed
 from .results import flush_output
 from .surroundings import Surroundings
@@ -116,7 +117,7 @@ class Template:
         self._import_rest(preparation)
         self._settle()
         self._side.send(Prepared(f"{sys.version_info[0]}.{sys.version_info[1]}", seconds))
-        if not self._forks.wait(_flush, self._renew):
+        if not self._forks.wait(_flush, self._go_ahead):
             os._exit(0)
         self._live(preparation)
 
@@ -178,6 +179,10 @@ class Template:
             callables = preparation.finish(begin)
             seconds = {"renew": entering - started, "enter": time.monotonic() - entering}
             agent.serve(self._side, begin, callables, seconds)
+
+    def _go_ahead(self) -> None:
+        self._renew()
+        rehearse(self._begin)
 
     def _renew(self) -> None:
         """What no two containers may share, and is not told to them."""

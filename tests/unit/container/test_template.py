@@ -264,6 +264,47 @@ def test_several_inputs_run_at_once_in_a_fork(tmp_path: Path):
         assert sorted(fork.calls(2)) == ["ionian-input-1", "ionian-input-2"]
 
 
+def test_what_a_fork_rehearses_ahead_is_seen_by_nobody(tmp_path: Path):
+    source = """
+        import os
+        print("imported")
+
+        def f():
+            return [len(os.listdir(f"/proc/self/{of}")) for of in ("fd", "task")]
+    """
+    with template(tmp_path, source) as made:
+        made.prepared()
+        one, other = made.fork(), made.fork(ahead=True)
+        assert one.call() == other.call()
+        assert (one.end(), other.end()) == ("", "")
+        assert made.printed() == "imported\n"
+
+
+def test_no_input_runs_where_a_container_that_was_made_ahead_begins(tmp_path: Path):
+    source = """
+        import modal, os
+        seen = []
+
+        class At:
+            def __init__(self): seen.append(modal.current_input_id())
+
+        os.register_at_fork(after_in_child=At)
+
+        @modal.App().cls()
+        class C:
+            @modal.enter()
+            def enter(self): seen.append(modal.current_input_id())
+
+            @modal.method()
+            def f(self): return seen + [modal.current_input_id()]
+    """
+    with template(tmp_path, source, "C", is_class=True) as made:
+        made.prepared()
+        before, entered, now = made.fork(ahead=True).call(method="f")
+        assert (before, entered) == (None, None)
+        assert now
+
+
 def test_a_template_without_a_worker_ends(tmp_path: Path):
     with template(tmp_path, "def f(): pass") as made:
         made.prepared()
