@@ -28,6 +28,7 @@ DEFAULTS: dict[str, str] = {
     "environment": "",  # "": the server's default
     "gpu": "",  # "ignore": functions that ask for a GPU run without one
     "image_budget": "",  # of a worker's disk for image layers, as in "50GB"; "": half of what the disk could give
+    "prices": "",  # the file of a server's prices; "": prices.toml in its folder
     "loglevel": "WARNING",
     "traceback": "",  # "1": errors show Ionian's own frames too
 }

@@ -22,6 +22,7 @@ COMMANDS = {
     "shell": "Open a shell in a container like a function's, or in one that runs.",
     "secret": "Make, change, list and delete secrets; another master key.",
     "replay": "Run a failed input again, with the debugger at its failure.",
+    "usage": "See what was used, and what it costs.",
     "call": "See why a spawned call has no result yet.",
     "environment": "Make, list, change and delete environments.",
     "profile": "Choose among servers, tokens and environments.",

@@ -498,3 +498,5 @@ class AppUsage:
     memory_gib_seconds: float = 0.0
     gpu_seconds: float = 0.0
     containers: int = 0
+    cost: float = 0.0
+    currency: str = ""  # "": nothing has a price here

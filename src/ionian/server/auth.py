@@ -115,6 +115,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),
             *("FindDashboard", "OpenDashboard"),
+            "ReadUsage",
         }
     ),
     "worker": frozenset(
@@ -127,6 +128,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "FromContainer",
                 "Log",
                 "BuildStep",
+                "Metered",
                 "RESULTS",
             ),
             *("ExecData", "ExecEnded", "ExecTaken"),

@@ -40,6 +40,7 @@ from .items import Desk
 from .keeper import Keeper
 from .layers import LayerExchange
 from .master_key import KeyRing, SecretError
+from .metering import Metering
 from .metrics import Metrics
 from .owners import Owners
 from .pages import page
@@ -67,6 +68,9 @@ COLLECT_EVERY_S = 3600.0
 
 KEEP_COUNTS_S = 8 * 24 * 3600.0
 """How long it is kept what functions did in each minute: statistics go back seven days."""
+
+KEEP_DETAILS_S = 30 * 24 * 3600.0
+"""How long it is kept what each container and call used; what functions used is kept for good."""
 
 SWEEP_EVERY_S = 10.0
 """How often containers are looked for whose end was never heard."""
@@ -113,6 +117,7 @@ class Server:
             self, host=web_host, port=dashboard_port, url=dashboard_url
         )
         self.retention = Retention(self.store)
+        self.metering = Metering(self.store)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
         self.image_garbage = self.context.image_garbage = ImageGarbage(self)
@@ -194,6 +199,7 @@ class Server:
         await self.desk.stop()
         await self.engine.replays.flush()
         await self.engine.counts.stop()
+        await self.metering.stop()
         await asyncio.to_thread(self.context.logbook.close)
         self.store.close()
 
@@ -284,8 +290,11 @@ class Server:
             task = self._beside(collect_garbage, self.store, self.context.blobs)
             logs = self._beside(self._purge_logs)
             counts = self._beside(self._purge_counts)
+            usage = self._beside(self._purge_usage)
             self.beside(self._collect_images())
-            await asyncio.wait([task, logs, counts])  # a failure is logged, and the next hour tries again
+            await asyncio.wait(
+                [task, logs, counts, usage]
+            )  # a failure is logged, and the next hour tries again
 
     async def _collect_images(self) -> None:
         done = await self.image_garbage.collect()
@@ -298,6 +307,10 @@ class Server:
 
     def _purge_counts(self) -> None:
         while self.store.counts.purge(int(time.time() - KEEP_COUNTS_S) // 60):
+            time.sleep(BETWEEN_S)
+
+    def _purge_usage(self) -> None:
+        while self.store.metered.purge(time.time() - KEEP_DETAILS_S):
             time.sleep(BETWEEN_S)
 
     def _sweep(self) -> None:
@@ -435,6 +448,7 @@ class Server:
         self.web.addresses.forget(app_id)
         self.durable.ends.app_ended(app_id)
         await self.scheduler.drop(app_id)
+        await self.metering.written()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=5)
 

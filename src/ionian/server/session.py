@@ -28,6 +28,7 @@ from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import PROTOCOL, Done, Hello, Welcome
 from ..protocol.stream import Peer, Refused
 from ..protocol.terminals import LendTerminal, TakeTerminal
+from ..protocol.usage import Metered
 from ..protocol.wire import CALL, INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, TakenBack
 from ..version import VERSION
@@ -178,6 +179,8 @@ class Session(Peer):
                 engine.container_state(self.actor.id, message, payload)
             case FirstInput():
                 engine.containers.first_input(self.actor.id, message)
+            case Metered():
+                self.server.metering.received(self, message)
             case TakenBack():
                 engine.taken_back(self.actor.id, message)
             case FromContainer():

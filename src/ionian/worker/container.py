@@ -19,6 +19,7 @@ from ..protocol.batch import Batch
 from ..protocol.codec import BadMessage, decode
 from ..protocol.container import Again, Failed, Leaving, Ready
 from ..protocol.ids import input_id
+from ..protocol.usage import Reading
 from ..protocol.volumes import CommitMounted, ReloadMounted
 from ..protocol.wire import CONTROL, PREFIX_SIZE, entries, pack_entry
 from ..protocol.workers import (
@@ -31,6 +32,7 @@ from ..protocol.workers import (
     TakenBack,
     Usage,
 )
+from .account import Account
 from .cancellations import Cancellations
 from .disk import hold_to
 from .ends import Ends
@@ -87,7 +89,15 @@ class Container:
         self._detail = ""
         self._failure = b""
         self._started = time.monotonic()
+        self.account = Account(
+            ask,
+            ask.container_id,
+            worker.devices.model_of(ask.devices),
+            self._started,
+            line=None if ask.guest is None else "shells",
+        )
         self._ready_at = 0.0  # until its first result
+        self._ended_at = 0.0  # 0: it has not
         self._killer: asyncio.TimerHandle | None = None
         self._interrupted = False  # what it runs was interrupted, and has its cleanup
         self._leaving = False  # it takes no more inputs and runs what the user has for its end
@@ -129,6 +139,17 @@ class Container:
             resources.memory_mib,
             self.ask.function.restricted,
         )
+
+    def reading(self) -> list[Reading]:
+        """What it used since the last reading, if it has a sandbox to use anything."""
+        if self._sandbox is None or self._ended_at:
+            return []
+        self._cut(self._sandbox, time.monotonic())
+        return [self.account.take()]
+
+    def _cut(self, sandbox: Sandbox, now: float) -> None:
+        running = self.feed.runs() if self.feed is not None else []
+        self.account.cut(sandbox.usage(), running, now)
 
     def insides(self) -> Insides | None:
         """What a program needs that a person runs in it; None where it is being made, or ends."""
@@ -263,6 +284,8 @@ class Container:
             self._end_for("exit", "the code that it ran broke its connection to the worker")
             return
         self._check_cancelled()
+        if self.account.looks and self.feed is not None:
+            self.account.look(self.feed.runs(), now_ns / 1e9)
         if self.feed is not None and self.feed.waits_for_back():
             self._signal(signal.SIGUSR1)  # it may have come at a bad moment
         since = self.feed.running_since_ns() if self.feed is not None else 0
@@ -389,11 +412,12 @@ class Container:
         self._pipes += ends.pipes
         for pipe in ends.pipes:
             self._printed.register(pipe.read_end, select.POLLIN)
-        self._started = time.monotonic()
+        self._begin_account()
         try:
             sandbox = self._sandbox = await make(ends)
         finally:
             ends.given()
+        self._reserve(sandbox)
         self.origin.part("sandbox")
         self._side = await ends.open(self._asked)
         begin = begin_of(self.worker, self.ask, image)
@@ -413,6 +437,14 @@ class Container:
         finally:
             if watch:
                 watch.cancel()
+
+    def _begin_account(self) -> None:
+        self._started = time.monotonic()
+        self.account.begin(self._started)
+
+    def _reserve(self, sandbox: Sandbox) -> None:
+        resources = self.ask.function.resources
+        sandbox.reserve(resources.cpu_milli / 1000, resources.memory_mib << 20, self._started)
 
     def _over_disk(self, detail: str) -> None:
         if not self.ended and not self._why:
@@ -453,6 +485,7 @@ class Container:
             for pipe in self._pipes:
                 pipe.catch_up()
         self.worker.results(self, batch)
+        self.account.ran(batch)
 
     def _gave_back(self, held: Held) -> None:
         self.worker.say(TakenBack(self.number, [held]))
@@ -521,10 +554,18 @@ class Container:
         self._waiting.clear()
         assert self._built is not None
         self.worker.templates.started(self._choice, self.ask, self._built, self.origin)
+        # Behind its first input: a reading takes a twentieth of a millisecond.
+        asyncio.get_running_loop().call_soon(self._has_started, self._sandbox)
+
+    def _has_started(self, sandbox: Sandbox) -> None:
+        if not self._ended_at:
+            self._cut(sandbox, time.monotonic())
+        self.account.ready()
 
     # --- its end
 
     async def _last_words(self, exited: Exit | None) -> None:
+        self._ended_at = time.monotonic()
         if self._killer is not None:
             self._killer.cancel()
         self._draining = True
@@ -535,6 +576,7 @@ class Container:
             self.feed.rescue()
         while self.leaving:
             await asyncio.wait(self.leaving)  # results come before the end
+        usage = self._usage()
         unclaimed = [_held(batch) for batch, *_ in self._waiting] + self._unclaimed()
         running: list[Held] = []
         if self.feed is not None:
@@ -542,7 +584,7 @@ class Container:
             unclaimed += never_ran
         self.ended = True
         why, detail = self._explain(exited)
-        usage = await self._usage()
+        self.worker.metering.say([self.account.take()])
         log.info("container ended container=%s why=%s detail=%s", self.ask.container_id, why, detail)
         self.worker.ended(
             self, ContainerState(self.number, "ended", why, detail, running, unclaimed, usage), self._failure
@@ -570,11 +612,11 @@ class Container:
             hint = f' (the image\'s entrypoint {self._built.entrypoint} must end with exec "$@")'
         return "signal" if exited.signal is not None else "exit", f"its process {_ended(exited)}{hint}"
 
-    async def _usage(self) -> Usage:
+    def _usage(self) -> Usage:
         if self._sandbox is None:
             return Usage()
-        used = self._sandbox.usage()
-        wall = time.monotonic() - self._started
+        self._cut(self._sandbox, self._ended_at)
+        used, wall = self._sandbox.usage(), self._ended_at - self._started
         return Usage(wall, used.cpu_s, used.memory_gib_s, wall * len(self.ask.devices))
 
 

@@ -73,7 +73,9 @@ class GuestContainer(Container):
         spec.binds.extend(await self._binds(image, scratch))
         if self._hurry.is_set():
             return None
+        self._begin_account()
         sandbox = self._sandbox = await start(spec)
+        self._reserve(sandbox)
         sandbox.go()
         try:
             insides = self.insides()

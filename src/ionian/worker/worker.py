@@ -19,6 +19,7 @@ from ..protocol.layers import GiveLayers
 from ..protocol.messages import Done, Failure
 from ..protocol.spec import ImageSpec, VolumeMount
 from ..protocol.stream import ConnectionLost, Peer, Refused
+from ..protocol.usage import MeteredKept, Reading
 from ..protocol.volumes import CommitMounted, ReloadMounted
 from ..protocol.wire import MAX_INLINE, RESULTS, RUN, pack_entry
 from ..protocol.workers import (
@@ -53,6 +54,7 @@ from .failures import failure, lost
 from .guest import ShellContainer
 from .images import BuiltImage, ImageError, ImageStore, Sharing, Unpackable, garbage, inner_ring, mount_name
 from .large_inputs import parts_of
+from .metering import Metering
 from .network.network import Network
 from .packets import LargeResult
 from .replay import ReplayContainer
@@ -100,6 +102,7 @@ class Worker:
         self.buckets = Buckets(folder / "buckets")
         self.execs = Execs(self)
         self.templates = Templates(self)
+        self.metering = Metering(self)
         self._ignore_gpu = ignore_gpu
         self._containers: dict[int, Container] = {}
         self._unconfirmed: dict[int, bytes] = {}  # seq → packed results
@@ -163,6 +166,7 @@ class Worker:
         words, self._last_words = self._last_words, {}
         for message, payload in words.values():
             stream.send(message, payload)
+        self.metering.connected()
         for container in self._containers.values():
             container.again()
 
@@ -172,6 +176,12 @@ class Worker:
         for container in list(self._containers.values()):
             container.check(now)
         self.templates.check()
+        self.metering.check()
+
+    def readings(self) -> list[Reading]:
+        """What containers and templates used since they were read before."""
+        readings = [reading for container in self._containers.values() for reading in container.reading()]
+        return readings + self.templates.readings()
 
     @property
     def crowded(self) -> bool:
@@ -204,6 +214,8 @@ class Worker:
                     faults.reach("worker.confirmed")
                 for seq in message.seqs:
                     self._unconfirmed.pop(seq, None)
+            case MeteredKept(seq):
+                self.metering.kept(seq)
             case ToContainer():
                 if (container := self._containers.get(message.number)) is not None:
                     container.to_agent(payload)

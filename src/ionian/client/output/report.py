@@ -15,7 +15,7 @@ from ...protocol.tags import method_service_tag, shown
 from .progress import MapProgress
 from .screen import Line, Row, Screen, now_text
 from .waiting import PATIENCE_S, Waiting
-from .words import count, duration
+from .words import count, duration, money
 
 if TYPE_CHECKING:
     from ...link import Link
@@ -158,6 +158,8 @@ class Report:
             parts.append(f"{usage.cpu_seconds:,.1f} CPU-seconds")
         if usage.gpu_seconds:
             parts.append(f"{usage.gpu_seconds:,.1f} GPU-seconds")
+        if usage.currency:
+            parts.append(money(usage.cost, usage.currency))
         used = f": {', '.join(parts)}" if usage.containers else ""
         self.say(f"✓ App finished in {duration(seconds)}{used}", "green")
 

@@ -37,3 +37,9 @@ def size(amount: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def money(amount: float, currency: str) -> str:
+    """`0.42 EUR`; a small sum with more digits, as most runs cost less than a cent."""
+    digits = 2 if amount >= 1 or amount == 0 else 4 if amount >= 0.01 else 6
+    return f"{amount:,.{digits}f} {currency}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 
 from ionian import faults
@@ -13,14 +14,18 @@ from ionian.protocol.spec import FunctionSpec, ImageSpec
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
+from ..prices import PriceError
 from ..store.apps import DEPLOYER
 from ..store.functions import AppIsOver, FunctionIdTaken
 from ..store.schema import App
 from ..store.versions import digests_of
+from ..usage_report import cost_of_app
 from .context import Context, in_thread
 from .images import check_images
 from .names import check_id, check_name, check_tags, check_version_tag, check_word, environment_of
 from .specs import check_references, check_specs
+
+log = logging.getLogger("ionian.server")
 
 
 async def create_app(
@@ -133,7 +138,20 @@ async def stop_app(actor: Actor, message: StopApp, _: bytes, context: Context) -
     app = await app_of(actor, "StopApp", message.app_id, context)
     if message.for_good or (app.state != "detached" and app.client != DEPLOYER):
         await end_app(app.app_id, message.reason or "stopped by its client", context)
-    return await in_thread(context.store.usage.of_app, app.app_id), b""
+    return await in_thread(_usage_of, app.app_id, context), b""
+
+
+def _usage_of(app_id: str, context: Context) -> AppUsage:
+    """What an app used and, where that has a price, cost. Prices that can't be read keep no app from ending."""
+    usage = context.store.usage.of_app(app_id)
+    try:
+        prices = context.prices.sheet()
+    except PriceError as error:
+        log.warning("no cost of app=%s: %s", app_id, error)
+        return usage
+    if not prices.is_free:
+        usage.cost, usage.currency = cost_of_app(context.store, prices, app_id), prices.currency
+    return usage
 
 
 _ending: set[asyncio.Task[None]] = set()

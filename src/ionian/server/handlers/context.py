@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from ionian.protocol.apps import ContainerInfo
 from ionian.protocol.spec import FunctionSpec, Resources
 
+from ... import config
 from ...machine.state import StateFolder
 from ..blobs import BlobStore
 from ..build_logs import BuildLogs
 from ..logbook import LogBook
 from ..offers import Offers
+from ..prices import FILE, Prices
 from ..secrets import Secrets
 from ..store import Store
 from ..store.schema import App
@@ -125,6 +128,7 @@ class Context:
     versions: VolumeVersions = field(init=False)
     logbook: LogBook = field(init=False)
     build_logs: BuildLogs = field(init=False)
+    prices: Prices = field(init=False)
     durable: Durable = field(init=False)  # set by the server
     desk: Desk = field(init=False)  # likewise
     web: Web = field(init=False)  # likewise
@@ -146,6 +150,7 @@ class Context:
         self.versions = VolumeVersions(self.state, self.store, self.blobs)
         self.logbook = LogBook(self.state.app_logs)
         self.build_logs = BuildLogs(self.state.build_logs)
+        self.prices = Prices(Path(config.get("prices") or self.state.root / FILE).expanduser())
 
     @contextmanager
     def telling(self, app_id: str) -> Generator[None]:

@@ -77,6 +77,7 @@ from ionian.protocol.tunnels import (
     TakeConnection,
     TakeData,
 )
+from ionian.protocol.usage import ReadUsage
 from ionian.protocol.volumes import (
     CommitChanges,
     CopyFiles,
@@ -146,6 +147,7 @@ from .tunnels import (
     take_connection,
     take_data,
 )
+from .usage import read_usage
 from .volume_versions import commit_changes, find_version
 from .volumes import (
     copy_files,
@@ -226,6 +228,7 @@ HANDLED: dict[type, Handler] = {
     MeasureApp: measure_app,
     InspectFunction: inspect_function,
     MeasureFunction: measure_function,
+    ReadUsage: read_usage,
     CreateEnvironment: create_environment,
     FindEnvironment: find_environment,
     ListEnvironments: list_environments,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 
 from sqlalchemy import Select, delete, or_, select
 
@@ -21,6 +22,10 @@ UNFINISHED_S = 24 * 3600.0
 
 STOPPED_KEPT_S = 24 * 3600.0
 """So long an app that was stopped is listed."""
+
+
+AT_ONCE = 500
+"""Values of one statement: a database takes a limited number."""
 
 
 class Apps:
@@ -65,6 +70,23 @@ class Apps:
         """Every app of an environment, stopped ones too."""
         with self._database.read() as session:
             return list(session.scalars(select(App).where(App.environment == environment)))
+
+    def names(self, app_ids: Collection[str]) -> dict[str, str]:
+        """The names of apps, stopped ones too."""
+        ids, found = sorted(app_ids), dict[str, str]()
+        with self._database.read() as session:
+            for at in range(0, len(ids), AT_ONCE):
+                query = select(App.app_id, App.name).where(App.app_id.in_(ids[at : at + AT_ONCE]))
+                found.update({row[0]: row[1] for row in session.execute(query)})
+        return found
+
+    def ids_of(self, named: str, environment: str) -> list[str]:
+        """The apps of a name or an id, stopped ones too. `environment`: "" for all."""
+        query = select(App.app_id).where(or_(App.app_id == named, App.name == named))
+        if environment:
+            query = query.where(App.environment == environment)
+        with self._database.read() as session:
+            return list(session.scalars(query))
 
     def live_of(self, client: str) -> list[App]:
         """The apps of a client that are not stopped: they end with its session, detached ones when their calls have."""

@@ -12,12 +12,12 @@ from ionian.protocol.ids import new_id
 
 from .apps import LIVE
 from .database import Database, once_more
-from .schema import App, ContainerUsage, Environment, Row, Token, Worker
+from .schema import App, ContainerUsage, Environment, Row, Token, UsageDetail, UsageSlot, Worker
 
 DEFAULT = "main"
 """The environment that is always there, and the one that is meant where nothing names another."""
 
-KEPT = {row.__tablename__ for row in (ContainerUsage, Token, Worker)}
+KEPT = {row.__tablename__ for row in (ContainerUsage, UsageSlot, UsageDetail, Token, Worker)}
 """What outlives its environment: accounts of what was used, tokens (revoked then), workers."""
 
 

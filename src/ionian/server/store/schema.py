@@ -362,6 +362,56 @@ class ContainerUsage(Row):
     gpu_s: Mapped[float] = mapped_column(default=0.0)
 
 
+class UsageAmounts(MappedAsDataclass):
+    """Sums of protocol.usage.Amounts."""
+
+    wall_s: Mapped[float]
+    cpu_s: Mapped[float]
+    memory_gib_s: Mapped[float]
+    gpu_s: Mapped[float]
+    used_cpu_s: Mapped[float]
+    used_memory_gib_s: Mapped[float]
+
+
+class UsageSlot(UsageAmounts, Row):
+    """What a function's containers used in a quarter of an hour, on one of protocol.usage.LINES."""
+
+    __tablename__ = "usage_slots"
+    function_id: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, index=True)
+    line: Mapped[str] = mapped_column(primary_key=True)
+    gpu: Mapped[str] = mapped_column(primary_key=True)  # the model, or ""
+    root_id: Mapped[str]  # of a variant: its function; else the function itself
+    app_id: Mapped[str] = mapped_column(index=True)
+    environment: Mapped[str]
+    tag: Mapped[str]
+
+
+class UsageDetail(UsageAmounts, Row):
+    """What one container, template or call used, while that is kept."""
+
+    __tablename__ = "usage_details"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    gpu: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # "container", "template" or "call"
+    function_id: Mapped[str]
+    root_id: Mapped[str]
+    app_id: Mapped[str] = mapped_column(index=True)
+    environment: Mapped[str]
+    tag: Mapped[str]
+    first_at: Mapped[float]
+    last_at: Mapped[float] = mapped_column(index=True)
+
+
+class UsageMark(Row):
+    """Up to where the readings of one process of a worker are in the sums."""
+
+    __tablename__ = "usage_marks"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[float] = mapped_column(index=True)
+
+
 class FunctionMinute(Row):
     """What became of a function's inputs and containers in one minute, as one start of the server counted it."""
 

@@ -20,6 +20,7 @@ from .functions import Functions
 from .images import Images
 from .item_reads import ItemReads
 from .items import Items
+from .metered import MeteredRows
 from .migrate import migrate
 from .objects import Objects
 from .old_calls import OldCalls
@@ -64,6 +65,7 @@ class Store:
         self.blob_grants = BlobGrants(database)
         self.workers = Workers(database)
         self.usage = UsageRows(database)
+        self.metered = MeteredRows(database)
         self.counts = CountRows(database)
         self.schedules = Schedules(database)
         self.failed_inputs = FailedInputs(database)

@@ -77,6 +77,11 @@ class Devices:
         """What this worker offers."""
         return list(self._offered)
 
+    def model_of(self, names: Sequence[str]) -> str:
+        """The model of a container's devices, which are of one kind; "" where it has none."""
+        models = {device.name: device.model for device in self._offered}
+        return next((models[name] for name in names if name in models), "")
+
     def edits(self, names: Sequence[str]) -> Edits:
         """What a container with exactly these devices gets. Raises KeyError for one that no spec names."""
         if not names:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from . import soft
 from .cgroup import Cgroup, Reading
@@ -22,37 +24,49 @@ class Meter:
         self._group = group
         self._limit = limits.memory_limit_mib << 20
         self._over = over
+        self._reserved_cpu = 0.0  # cores
+        self._reserved_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._use = ResourceUse()
-        self._last = self._loop.time()
+        self._last = time.monotonic()
         self._period = PERIOD_S if group else soft.PERIOD_S
         self._timer = self._loop.call_later(self._period, self._tick)
         self._running = True
 
+    def reserve(self, cores: float, memory_bytes: int, since: float) -> None:
+        """So much is kept free for it since then, and charged where it uses less."""
+        self._reserved_cpu, self._reserved_bytes = cores, memory_bytes
+        before = max(0.0, self._last - since)
+        self._use.charged_cpu_s += before * cores
+        self._use.charged_memory_gib_s += before * memory_bytes / GIB
+
     def use(self) -> ResourceUse:
         if self._running:
             self._sample()
-        use = self._use
-        return ResourceUse(use.cpu_s, use.memory_bytes, use.peak_bytes, use.memory_gib_s)
+        return replace(self._use)
 
     def stop(self, cpu_s: float) -> None:
         """The last sample. `cpu_s` is what the kernel counted for the processes that have now all ended."""
-        self._sample()
+        self._sample(cpu_s)
         self._running = False
         self._timer.cancel()
-        self._use.cpu_s = max(self._use.cpu_s, cpu_s)
         self._use.memory_bytes = 0
 
     def _tick(self) -> None:
         self._sample()
         self._timer = self._loop.call_later(self._period, self._tick)
 
-    def _sample(self) -> None:
+    def _sample(self, cpu_s: float = 0.0) -> None:
         reading = self._read()
-        now, use = self._loop.time(), self._use
+        now, use = time.monotonic(), self._use
+        passed = now - self._last
         # Without a cgroup, what has ended is no longer seen: the sums never go back.
-        use.cpu_s = max(use.cpu_s, reading.cpu_s)
-        use.memory_gib_s += (now - self._last) * (use.memory_bytes + reading.memory_bytes) / 2 / GIB
+        more = max(0.0, reading.cpu_s - use.cpu_s, cpu_s - use.cpu_s)
+        memory = (use.memory_bytes + reading.memory_bytes) / 2
+        use.cpu_s += more
+        use.memory_gib_s += passed * memory / GIB
+        use.charged_cpu_s += max(more, passed * self._reserved_cpu)
+        use.charged_memory_gib_s += passed * max(memory, self._reserved_bytes) / GIB
         use.memory_bytes = reading.memory_bytes
         use.peak_bytes = max(use.peak_bytes, reading.memory_bytes, reading.peak_bytes)
         self._last = now

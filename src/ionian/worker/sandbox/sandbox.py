@@ -303,6 +303,10 @@ class Sandbox:
             raise SandboxError("the container has ended")
         return await enter(self._spawner, self._ids, self.pidfd, self._group, program)
 
+    def reserve(self, cores: float, memory_bytes: int, since: float) -> None:
+        """So much is kept free for it since then (time.monotonic), and charged where it uses less."""
+        self._meter.reserve(cores, memory_bytes, since)
+
     def usage(self) -> ResourceUse:
         """What it used until now, or until its end."""
         return self._meter.use()

@@ -85,6 +85,8 @@ class ResourceUse:
     memory_bytes: int = 0  # now, without the page cache that the kernel can drop
     peak_bytes: int = 0
     memory_gib_s: float = 0.0
+    charged_cpu_s: float = 0.0  # of each second what was used or what was reserved, whichever is more
+    charged_memory_gib_s: float = 0.0
 
 
 @dataclass

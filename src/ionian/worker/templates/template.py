@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...protocol.container import SIDE_FD, Failed, Prepared, Prove, Proved, Unfit
+from ...protocol.usage import Reading
 from ...protocol.wire import CONTROL, entries, pack_entry
 from ...protocol.workers import StartContainer, StartKind
+from ..account import Account
 from ..ends import Ends
 from ..images import BuiltImage
 from ..logs import LogPipe
@@ -83,6 +85,7 @@ class Template:
         self._worker = worker
         self._image = image
         self._zygote: Zygote | None = None
+        self._account: Account | None = None
         self._side: Side | None = None
         self._said: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._watcher: asyncio.Task[None] | None = None
@@ -99,6 +102,13 @@ class Template:
         """The memory that it has now, with the container that is made ahead."""
         zygote = self._zygote
         return (zygote.usage().memory_bytes + zygote.spare_bytes) >> 20 if zygote is not None else 0
+
+    def readings(self) -> list[Reading]:
+        """What it used since the last reading, while it is there."""
+        if self._zygote is None or self._account is None:
+            return []
+        self._account.cut(self._zygote.usage(), (), time.monotonic())
+        return [self._account.take()]
 
     @property
     def worked_s(self) -> float:
@@ -148,14 +158,17 @@ class Template:
     async def _make(self) -> str:
         """Why it can't be forked; "" where it waits to be."""
         worker, function = self._worker, self.ask.function
-        scratch = worker.scratch / f"te-{secrets.token_hex(8)}"
+        id = f"te-{secrets.token_hex(8)}"
+        scratch = worker.scratch / id
         spec = await sandbox_of(worker, self.ask, self._image, scratch, template=True)
         ours, theirs = socket.socketpair()
         pipes = [LogPipe(fd, self._wrote, lambda: False) for fd in (1, 2)]
         spec.stdout, spec.stderr = (pipe.write_end for pipe in pipes)
         spec.pass_fds = {SIDE_FD: theirs.fileno()}
         try:
+            began = time.monotonic()
             zygote = self._zygote = await start_zygote(spec)
+            self._account = Account(self.ask, id, "", began, line="templates")
         except BaseException:
             ours.close()
             raise
@@ -290,6 +303,8 @@ class Template:
 
     async def _watch(self, zygote: Zygote) -> None:
         await self._over.wait()
+        self._worker.metering.say(self.readings())
+        self._account = None
         if self.state is State.READY:
             self.state, self.reason = State.GONE, "its template has ended"
         self._ended(self)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import Log
 from ...protocol.tags import shown
+from ...protocol.usage import Reading
 from ...protocol.workers import Prewarm, StartContainer
 from ..images import BuiltImage
 from ..memory import Memory
@@ -196,6 +197,10 @@ class Templates:
     def asks(self) -> list[StartContainer]:
         """What the templates that are there are of."""
         return [template.ask for template in self._by_key.values()]
+
+    def readings(self) -> list[Reading]:
+        """What each used since it was read before."""
+        return [reading for one in {*self._by_key.values(), *self._ending} for reading in one.readings()]
 
     def prewarm(self, message: Prewarm) -> None:
         """The server expects containers of this function: makes its template where there is room and its image."""

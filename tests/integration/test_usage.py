@@ -1,0 +1,170 @@
+"""What was used and what it costs: metered in real containers, over kills of the server and the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.homes import Home, new_home
+from tests.integration.processes import server_of, worker_of
+from tests.integration.test_command_line import write
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+
+PRICES = """
+currency = "EUR"
+
+[per_hour]
+cpu_core = 36.0
+memory_gib = 3.6
+"""
+
+METERED = """
+    import time
+    import modal
+
+    app = modal.App("metered")
+
+    @app.function(cpu=0.25, memory=512, max_containers=1)
+    def wait(seconds):
+        time.sleep(seconds)
+
+    @app.function(cpu=0.25)
+    def items():
+        for number in range(8):
+            time.sleep(0.5)
+            yield number
+
+    @app.local_entrypoint()
+    def main():
+        list(wait.map([1.0, 1.0]))
+        list(items.remote_gen())
+"""
+
+STAYS = """
+    import modal
+
+    app = modal.App("stays")
+
+    @app.function(min_containers=1, cpu=0.25)
+    def stay():
+        pass
+"""
+
+
+@pytest.fixture(scope="module")
+def priced() -> Iterator[Home]:
+    """A home of its own, as its server and worker are killed: a core costs a cent a second."""
+    with new_home() as home:
+        (home.folder / "prices.toml").write_text(PRICES)
+        yield home
+
+
+def usage(home: Home, *arguments: str) -> list[dict[str, Any]]:
+    done = home.ionian("usage", "--json", *arguments)
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+def until(what: Callable[[], bool], said: str) -> None:
+    end = time.monotonic() + 120
+    while not what():
+        assert time.monotonic() < end, said
+        time.sleep(0.2)
+
+
+def total(rows: list[dict[str, Any]], name: str) -> float:
+    return sum(row[name] for row in rows)
+
+
+def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(
+    priced: Home, tmp_path: Path
+) -> None:
+    done = priced.ionian("run", write(tmp_path, "metered.py", METERED))
+    assert done.returncode == 0, done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("✓ App finished"), last
+    assert last.endswith(" EUR"), last
+    until(lambda: len(usage(priced, "--by", "container")) >= 2, "its containers were not metered")
+    lines = {row["line"]: row for row in usage(priced, "--by", "line")}
+    assert lines["calls"]["container_s"] >= 2.0
+    assert lines["startup"]["container_s"] > 0
+    assert lines["idle"]["container_s"] > 0
+    assert lines.keys() <= {"calls", "startup", "idle", "templates"}
+    containers = usage(priced, "--by", "container")
+    names = ("container_s", "cpu_core_s", "memory_gib_s", "used_cpu_core_s", "used_memory_gib_s", "cost")
+    for name in names:
+        assert total(list(lines.values()), name) == pytest.approx(total(containers, name), rel=1e-3), name
+    calls = usage(priced, "--by", "call")
+    assert {row["function_name"] for row in calls} == {"wait", "items"}
+    for name in names:
+        assert total(calls, name) == pytest.approx(lines["calls"][name], rel=1e-3), name
+
+
+def test_what_was_kept_free_is_charged_where_less_was_used(priced: Home) -> None:
+    rows = [row for row in usage(priced, "--by", "container") if row["container"].startswith("ta-")]
+    for row in rows:
+        gib = 0.5 if row["function_name"] == "wait" else 0.125
+        assert row["cpu_core_s"] >= 0.99 * 0.25 * row["container_s"]
+        assert row["memory_gib_s"] >= 0.99 * gib * row["container_s"]
+        assert row["cpu_core_s"] >= row["used_cpu_core_s"]
+        assert row["cost"] == pytest.approx(0.01 * row["cpu_core_s"] + 0.001 * row["memory_gib_s"])
+
+
+def test_usage_is_shown_as_a_table_and_as_csv(priced: Home) -> None:
+    shown = priced.ionian("usage").stdout
+    assert shown.splitlines()[0].split() == (
+        ["Environment", "App", "Container", "hours", "Core", "hours", "GiB", "hours", "Cost"]
+    )
+    assert "main" in shown
+    assert "metered" in shown
+    heading, row = priced.ionian("usage", "--by", "day", "--by", "app", "--csv").stdout.splitlines()[:2]
+    assert heading.startswith("day,environment,app,app_name,container_s,cpu_core_s,memory_gib_s")
+    assert row.split(",")[1:4:2] == ["main", "metered"]
+    refused = priced.ionian("usage", "--app", "nothing")
+    assert (refused.returncode, "there is no app 'nothing'" in refused.stdout) == (1, True), refused.stdout
+
+
+def of_stay(home: Home) -> dict[str, float]:
+    """The containers of the app that stays, and their seconds."""
+    rows = usage(home, "--by", "container", "--app", "stays")
+    return {row["container"]: row["container_s"] for row in rows if row["container"].startswith("ta-")}
+
+
+def test_a_killed_server_loses_nothing_and_counts_nothing_twice(priced: Home, tmp_path: Path) -> None:
+    done = priced.ionian("deploy", write(tmp_path, "stays.py", STAYS))
+    assert done.returncode == 0, done.stdout
+    until(lambda: bool(of_stay(priced)), "the container was not metered while it ran")
+    ((container, before),) = of_stay(priced).items()
+    os.kill(server_of(priced), signal.SIGKILL)
+    until(lambda: of_stay(priced).get(container, 0.0) > before, "it was not metered after the kill")
+    done = priced.ionian("app", "stop", "stays", "--yes")
+    assert done.returncode == 0, done.stdout
+    query = "SELECT wall_s, cpu_s, memory_gib_s FROM usage WHERE container_id = ?"
+    with sqlite3.connect(f"file:{priced.folder}/state.db?mode=ro", uri=True, timeout=30) as database:
+        at_its_end = database.execute(query, (container,)).fetchone()
+    (row,) = [
+        one for one in usage(priced, "--by", "container", "--app", "stays") if one["container"] == container
+    ]
+    summed = (row["container_s"], row["used_cpu_core_s"], row["used_memory_gib_s"])
+    assert summed == pytest.approx(at_its_end, rel=1e-3)
+
+
+def test_what_a_killed_worker_had_told_stays(priced: Home, tmp_path: Path) -> None:
+    known = set(of_stay(priced))
+    done = priced.ionian("deploy", write(tmp_path, "stays.py", STAYS))
+    assert done.returncode == 0, done.stdout
+    until(lambda: bool(of_stay(priced).keys() - known), "the container was not metered while it ran")
+    (container,) = of_stay(priced).keys() - known
+    before = of_stay(priced)[container]
+    os.kill(worker_of(priced), signal.SIGKILL)
+    until(lambda: len(of_stay(priced).keys() - known) > 1, "no other container took its place")
+    assert before <= of_stay(priced)[container]
+    assert of_stay(priced).keys() >= known
