@@ -43,6 +43,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from .preemption import simulate_preemption as simulate_preemption
+
 
 class Error(Exception):
     """The base of everything that Ionian raises."""

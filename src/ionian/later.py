@@ -43,7 +43,6 @@ NAMES: dict[str, str] = {
             "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client"
         ),
         "placement and proxies": "Proxy SchedulerPlacement",
-        "preemption": "exception.simulate_preemption",
     }.items()
     for name in names.split()
 }

@@ -212,9 +212,31 @@ def check_cancellation() -> None:
     assert done.get(timeout=0)
 
 
+# --- preemption
+
+
+@app.function(timeout=3600, **noted)
+def preempted() -> list[str]:
+    if note("preempted begun") == 1:
+        modal.exception.simulate_preemption(1)
+        try:
+            time.sleep(3000)
+        except KeyboardInterrupt:
+            note("preempted cleaned")
+            raise
+    return [line.split()[1] for line in (PLACE / "preempted begun").read_text().splitlines()]
+
+
+def check_preemption() -> None:
+    first, second = preempted.remote()  # without a retry
+    assert first != second
+    assert [line[1] for line in read.remote("preempted cleaned")] == [first]
+
+
 @app.local_entrypoint()
 def main() -> None:
     check_retries()
     check_timeouts()
     check_cancellation()
+    check_preemption()
     print("all as expected")
