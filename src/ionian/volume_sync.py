@@ -13,9 +13,8 @@ def mounted(volume_id: str) -> tuple[str, bool] | None:
     with open(MOUNTS, encoding="utf-8") as file:
         for line in file:
             fields = line.split(" ")
-            for above in ("volumes", "working"):
-                if f"/{above}/{volume_id}/" in f"{fields[3]}/":  # or a folder of it
-                    return _unescaped(fields[4]), above == "working"
+            if f"/{volume_id}/" in f"{fields[3]}/":  # or a folder of it
+                return _unescaped(fields[4]), f"/working/{volume_id}/" in fields[3]
     return None
 
 

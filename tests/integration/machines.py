@@ -10,12 +10,16 @@ import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
 from tests.homes import IONIAN, Home, cache_folder, new_home
 
 WAIT_S = 60
+
+_numbers = count()
+"""Of the networks of this process: up to 63, for each has four addresses."""
 
 
 @dataclass
@@ -31,21 +35,37 @@ class Machine:
 
     def start(self, home: Home, **environment: str) -> None:
         """Starts its worker, which joins the server whenever that is there."""
-        facts = json.loads((home.folder / "run" / "server.json").read_text())
-        port = facts["url"].rpartition(":")[2]
-        token = (home.folder / "run" / "worker.token").read_text().strip()
-        command = ("nsenter", f"--net=/run/netns/{self.space}", "unshare", "--mount", IONIAN, "worker")
         self.process = subprocess.Popen(
-            (*command, "--server", f"ws://{self.server}:{port}", "--name", self.name, "--no-gpu"),
-            env={
-                **home.environment,
-                **self.environment,
-                **environment,
-                "IONIAN_HOME": str(self.folder),
-                "IONIAN_TOKEN": token,
-            },
+            self._command(home, self.name),
+            env={**self._environment(home), **environment},
             stdin=subprocess.DEVNULL,
         )
+
+    def said_by(self, home: Home, *options: str) -> str:
+        """What another worker on it says that does not come to work."""
+        done = subprocess.run(
+            (*self._command(home, "another"), *options),
+            env=self._environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert done.returncode == 1, done.stdout
+        return done.stdout
+
+    def _command(self, home: Home, name: str) -> tuple[str | Path, ...]:
+        facts = json.loads((home.folder / "run" / "server.json").read_text())
+        url = f"ws://{self.server}:{facts['url'].rpartition(':')[2]}"
+        here = ("nsenter", f"--net=/run/netns/{self.space}", "unshare", "--mount")
+        return (*here, IONIAN, "worker", "--server", url, "--name", name, "--no-gpu")
+
+    def _environment(self, home: Home) -> dict[str, str]:
+        token = (home.folder / "run" / "worker.token").read_text().strip()
+        own = {"IONIAN_HOME": str(self.folder), "IONIAN_TOKEN": token}
+        return {**home.environment, **self.environment, **own}
 
     def stop(self) -> None:
         """Ends its worker, and with it its containers."""
@@ -111,8 +131,8 @@ def machines(
         made = Machines(home, port, [], environment)
         undo.callback(made.stop_server)
         made.start_server()
-        for number, name in enumerate(names):
-            space, server = undo.enter_context(_network(number))
+        for name in names:
+            space, server = undo.enter_context(_network(next(_numbers)))
             folder = tmp_path / name
             folder.mkdir()
             (folder / "images").symlink_to(cache_folder() / "images")

@@ -23,7 +23,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 @pytest.fixture(scope="module")
 def seen(far: Machines) -> dict[str, Any]:
-    done = far.home.ionian("run", "-q", PROGRAMS / "far_volumes.py", timeout_s=300)
+    done = far.home.ionian("run", "-q", f"{PROGRAMS}/far_volumes.py::main", timeout_s=300)
     assert done.returncode == 0, done.stdout + far.said()
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -71,3 +71,38 @@ def test_what_was_written_is_committed_every_few_seconds(seen: dict[str, Any]) -
 
 def test_what_a_client_uploads_comes_with_the_next_reload(seen: dict[str, Any]) -> None:
     assert seen["uploaded"] == "client again"
+
+
+def test_machines_that_mount_the_servers_folder_of_volumes_see_all_at_once(tmp_path: Path) -> None:
+    with machines(tmp_path) as made:
+        for worker in made.workers:
+            worker.stop()
+            worker.start(made.home, IONIAN_VOLUMES=str(made.home.folder / "volumes"))
+        done = made.home.ionian("run", "-q", f"{PROGRAMS}/far_volumes.py::shared", timeout_s=300)
+        assert done.returncode == 0, done.stdout
+        seen = json.loads(done.stdout.splitlines()[-1])
+        assert seen["where"][0] == seen["where"][1]
+        assert seen["files"] == [{"from/a": "a", "from/b": "b"}] * 2
+        (kept,) = (made.home.folder / "volumes").glob("vo-*/from")
+        assert sorted(path.name for path in kept.iterdir()) == ["a", "b"]
+
+
+def test_a_worker_that_has_another_folder_for_the_servers_is_refused_at_its_start(
+    far: Machines, tmp_path: Path
+) -> None:
+    for folder, why in (
+        (tmp_path, "mark: No such file or directory"),
+        (other(tmp_path), "not that of the server"),
+    ):
+        machine = far.workers[0]
+        told = machine.said_by(far.home, "--volumes", str(folder))
+        assert f"expected the folder that the server has its volumes in, got {folder} (" in told
+        assert why in told
+
+
+def other(tmp_path: Path) -> Path:
+    """The folder of another server's volumes."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "mark").write_text("another\n")
+    return folder

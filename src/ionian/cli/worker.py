@@ -7,6 +7,7 @@ import re
 
 import click
 
+from .. import config
 from .loglevel import set_up_logs
 
 
@@ -21,7 +22,12 @@ from .loglevel import set_up_logs
     "--name", default="", help="What the server calls this worker; this machine's name unless given."
 )
 @click.option("--no-gpu", is_flag=True, help="Run functions that ask for a GPU without one.")
-def command(url: str, token: str, name: str, no_gpu: bool) -> None:
+@click.option(
+    "--volumes",
+    default="",
+    help="Where this machine has the server's folder of volumes mounted; the setting `volumes` unless given.",
+)
+def command(url: str, token: str, name: str, no_gpu: bool, volumes: str) -> None:
     """Runs a worker for a server until Ctrl-C."""
     from ..machine.state import StateError, StateFolder
     from ..worker.main import CannotWork, Options, work
@@ -37,6 +43,15 @@ def command(url: str, token: str, name: str, no_gpu: bool) -> None:
     set_up_logs()
     chosen = name or re.sub(r"[^A-Za-z0-9-]+", "-", os.uname().nodename).strip("-")[:32] or "worker"
     try:
-        work(Options(StateFolder.default(), name=chosen, url=url, token=token, no_gpu=no_gpu))
+        work(
+            Options(
+                StateFolder.default(),
+                name=chosen,
+                url=url,
+                token=token,
+                no_gpu=no_gpu,
+                volumes=volumes or config.get("volumes"),
+            )
+        )
     except (CannotWork, StateError) as error:
         raise click.ClickException(str(error)) from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -14,6 +16,9 @@ SOCKET_PATH_MAX = 100
 
 SOCKET_NAME_MAX = 40
 
+
+VOLUME_MARK = "mark"
+"""A file beside the volumes."""
 
 STAY = "stay"
 """A file of the runtime folder: while it is there, an idle server does not end."""
@@ -99,6 +104,22 @@ class StateFolder:
     def volume_drafts(self) -> Path:
         """What is being written to volumes: beside them, so that a complete file only takes its name."""
         return self._folder("volumes", "drafts")
+
+    @property
+    def volume_mark(self) -> str:
+        """What is written in the folder of the volumes: a machine that sees it by another path knows it by that."""
+        file = self.volumes / VOLUME_MARK
+        draft = file.with_name(f".{secrets.token_hex(8)}")
+        try:
+            if not file.exists():
+                draft.write_text(secrets.token_hex(16) + "\n")
+                with suppress(FileExistsError):  # another process made it
+                    os.link(draft, file)
+            return file.read_text().strip()
+        except OSError:  # a full disk, say: then no other machine knows the folder
+            return ""
+        finally:
+            draft.unlink(missing_ok=True)
 
     @property
     def volume_copies(self) -> Path:

@@ -42,6 +42,7 @@ class Welcome:
     blob_folder: str = ""  # where blobs lie, for a peer that sees the same disk
     machine: str = ""  # an id of the machine and user whose disk that is
     volume_folder: str = ""  # where volumes lie, likewise
+    volume_mark: str = ""  # what is written there, by which a peer that sees it elsewhere knows it
 
 
 @dataclass

@@ -121,6 +121,7 @@ class Session(Peer):
                 str(state.blobs),
                 self.server.machine,
                 str(state.volumes),
+                await asyncio.to_thread(lambda: state.volume_mark) if self.role != "client" else "",
             ),
         )
         if self.role == "client":

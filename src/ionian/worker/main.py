@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
@@ -32,6 +33,7 @@ class Options:
     url: str = ""  # empty: the server of this user on this machine, wherever it is just now
     token: str = ""
     no_gpu: bool = False
+    volumes: str = ""  # where this machine sees the server's folder of volumes
 
 
 class CannotWork(Exception):
@@ -60,7 +62,14 @@ async def _work(options: Options) -> None:
     find = (
         (lambda: (options.url, options.token)) if options.url else (lambda: announced(options.state.runtime))
     )
-    worker = Worker(options.state, options.name, _worker_id(options), find, ignore_gpu=options.no_gpu)
+    worker = Worker(
+        options.state,
+        options.name,
+        _worker_id(options),
+        find,
+        ignore_gpu=options.no_gpu,
+        volumes=Path(options.volumes).absolute() if options.volumes else None,
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.uplink.dismiss)
     gc.freeze()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..machine.identity import machine_id
+from ..machine.state import VOLUME_MARK
 from ..protocol.messages import Hello, Welcome
 from ..protocol.stream import ConnectionLost, Peer, Refused, dial
 from ..protocol.wire import RUN
@@ -48,9 +49,12 @@ class _Stream(Peer):
 class Uplink:
     """Finds the server, says Hello, and does it again whenever the stream is lost."""
 
-    def __init__(self, worker: Worker, find: Callable[[], tuple[str, str] | None]) -> None:
+    def __init__(
+        self, worker: Worker, find: Callable[[], tuple[str, str] | None], volumes: Path | None = None
+    ) -> None:
         self.worker = worker
         self._find = find
+        self._volumes = volumes  # where this machine has the server's, by its user's word
         self.stream: _Stream | None = None
         self._bulk: _Stream | None = None
         self._bulk_lock = asyncio.Lock()
@@ -82,6 +86,12 @@ class Uplink:
             is_here = welcome.machine == machine_id()
             self.shared_blobs = Path(welcome.blob_folder) if is_here and welcome.blob_folder else None
             self.shared_volumes = Path(welcome.volume_folder) if is_here and welcome.volume_folder else None
+            if self._volumes is not None:
+                if why := await asyncio.to_thread(unlike, self._volumes, welcome.volume_mark):
+                    self.refused = Refused("InvalidError", why)
+                    stream.disconnect()
+                    return
+                self.shared_volumes = self._volumes
             self._lost.clear()
             self.stream = stream
             self.worker.connected(stream)
@@ -133,6 +143,20 @@ class Uplink:
                 except Exception as error:
                     raise ConnectionLost(str(error)) from error
         return await self._bulk.request(message, payload)
+
+
+def unlike(volumes: Path, mark: str) -> str:
+    """Why a folder is not that of the server's volumes; "": it is."""
+    try:
+        if mark and (volumes / VOLUME_MARK).read_text().strip() == mark:
+            return ""
+        why = f"its file {VOLUME_MARK} is not that of the server"
+    except OSError as error:
+        why = f"{VOLUME_MARK}: {error.strerror}"
+    return (
+        f"the setting `volumes` of this worker: expected the folder that the server has its volumes in, got {volumes} ({why}); "
+        "mount the same file system on both machines, or leave the setting out: then commit and reload go over the server"
+    )
 
 
 def announced(runtime: Path) -> tuple[str, str] | None:

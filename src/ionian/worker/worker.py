@@ -81,6 +81,7 @@ class Worker:
         find: Callable[[], tuple[str, str] | None],
         *,
         ignore_gpu: bool = False,
+        volumes: Path | None = None,
     ) -> None:
         self.name = name
         self.worker_id = worker_id
@@ -88,7 +89,7 @@ class Worker:
         folder = state.worker(name)
         self.scratch = folder / "scratch"
         self.scratch.mkdir(mode=0o711, exist_ok=True)
-        self.uplink = Uplink(self, find)
+        self.uplink = Uplink(self, find, volumes)
         self.blobs = Blobs(self.uplink, folder / "blobs")
         self.copies = Copies(self.uplink, self.blobs, folder / "working")
         self.images = ImageStore(state.images, self.blobs.fetch, self._bind_of)

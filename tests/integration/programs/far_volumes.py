@@ -96,3 +96,12 @@ def main() -> None:
         batch.put_file(io.BytesIO(b"client again"), "same")
     seen["uploaded"] = a.files.remote()["same"]
     print(json.dumps(seen))
+
+
+@app.local_entrypoint()
+def shared() -> None:
+    a, b = Place(name="a"), Place(name="b")
+    a.write.remote("from/a", "a", False)
+    b.write.remote("from/b", "b")
+    seen = {"where": [a.where.remote(), b.where.remote()], "files": [a.files.remote(), b.files.remote(False)]}
+    print(json.dumps(seen))
