@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.client import connect
 
 from ionian.protocol.web import INLINE_BODY
 from ionian.server.web import guard, ingress
@@ -36,6 +37,12 @@ class Site:
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         self.seen.append(scope["path"])
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (event := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": event["text"]})
+            return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"1", "more_body": True})
         await self.answer.wait()
@@ -113,6 +120,18 @@ def test_who_does_not_ask_is_not_waited_for(before: bytes, begun: bytes) -> None
             writer.write(begun)
             assert b"200" not in await reader.read()
         writer.close()
+
+    run(story)
+
+
+def test_a_websocket_stays_open_while_nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Guarded, "HEADERS_S", 2.0)
+
+    async def story(site: Site) -> None:
+        async with connect(f"ws://127.0.0.1:{site.port}/") as opened:
+            assert await site.say() == b""  # a connection that was opened later, and asks nothing, is ended
+            await opened.send("still there")
+            assert await opened.recv() == "still there"
 
     run(story)
 

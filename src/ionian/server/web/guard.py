@@ -47,6 +47,7 @@ class Guarded(HttpToolsProtocol):
         self._read = 0  # of them
         self._late: asyncio.TimerHandle | None = None
         self._too_large = False
+        self._passed_on = False  # it is a WebSocket, and another protocol has it
         self.joined: Joined
         self.gone: Callable[[], None] | None = None  # what is to be done if the client goes now
 
@@ -70,10 +71,14 @@ class Guarded(HttpToolsProtocol):
             self._read += len(data)
             if self._read > HEADERS:
                 self._refuse(431, f"the headers are larger than {HEADERS >> 10} KiB")
-        elif self._answering():
+        elif self._answering() or self._passed_on:
             return
         if self._late is None and not self.transport.is_closing():
             self._hasten()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._passed_on = True
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
