@@ -13,6 +13,8 @@ right outside it.
     control socket:  → its plan as JSON                  ← "ready", or "failed WHY"
                      → "n" for a namespace               ← "n" with the descriptor of one, or "n WHY" it could not be
                      → "j" with an empty one to join     ← "j" when it is joined, or "j WHY"
+                     → "c" or "x" with several           ← "c NUMBER…" when they reach each other (of "x": nothing
+                                                            else), "6" before them where by IPv6 too; or "c! WHY"
 
 A container's namespace lives as long as its processes, or a descriptor of it. When it has gone, so has its end in
 here, and its address is free.
@@ -21,7 +23,6 @@ here, and its address is free.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -33,7 +34,9 @@ import time
 from contextlib import closing
 from typing import Any
 
+from .kernel import HAS_IPV6, CannotConnect, check, libc, nft, put, write
 from .netlink import ADDRESSES, LINKS, LOOPBACK, LOST, ROUTES, RTM_DELLINK, Netlink, name_of
+from .peers import Peers
 from .plan import TO_CONTAINERS, Plan, machine_set
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -52,13 +55,11 @@ SETTINGS = {
     "net/ipv4/ip_unprivileged_port_start": "0",  # whose port 80 is it, if not the container's
 }
 
-libc = ctypes.CDLL(None, use_errno=True)
+MOST_AT_ONCE = 253
+"""Descriptors that one message can bring."""
+
 Ids = dict[str, Any]
 """The ids of its user namespace, as lines of its maps, and the group that may ping."""
-
-
-class CannotConnect(Exception):
-    """The gateway can't be made; the message says what refused it."""
 
 
 def main() -> None:
@@ -96,6 +97,7 @@ class Gateway:
         self._return()
         self.links = Netlink()
         self.ends = Netlink(LINKS)
+        self.peers = Peers(plan, self.links)
         self.free: set[int] = set()  # numbers of containers that have ended
         self.next = 0
         self._set_up()
@@ -105,6 +107,9 @@ class Gateway:
         for which in ("all", "default"):
             put(f"net/ipv4/conf/{which}/rp_filter", "1")  # nobody speaks from another's address
         put("net/ipv6/conf/default/disable_ipv6", "1")
+        put(
+            "net/ipv6/conf/all/forwarding", "1"
+        )  # from member to member of a cluster: no other has such an address
         self.links.set_up(LOOPBACK)
         self.links.add_address(LOOPBACK, self.plan.gateway)
         nft(self.plan.rules() + machine_set(self.of_machine.addresses()))
@@ -136,11 +141,13 @@ class Gateway:
                 list(self.moves.events())
                 nft(machine_set(self.of_machine.addresses()))
             if self.control.fileno() in ready:
-                word, fds, _, _ = socket.recv_fds(self.control, 16, 1, socket.MSG_CMSG_CLOEXEC)
+                word, fds, _, _ = socket.recv_fds(self.control, 16, MOST_AT_ONCE, socket.MSG_CMSG_CLOEXEC)
                 if not word:
                     return
                 self._note_ends()
-                if fds:
+                if word in (b"c", b"x"):
+                    self._let_meet(fds, closed=word == b"x")
+                elif fds:
                     self._join(fds[0])
                 else:
                     self._give()
@@ -176,6 +183,30 @@ class Gateway:
             self._return()
             os.close(namespace)
 
+    def _let_meet(self, namespaces: list[int], *, closed: bool) -> None:
+        """Containers of one cluster reach each other from here on."""
+        numbers: list[int] = []
+        try:
+            for namespace in namespaces:
+                check(libc.setns(namespace, CLONE_NEWNET), "entering a container's net namespace")
+                numbers.append(socket.if_nametoindex("eth0") - FIRST_INDEX)
+                if HAS_IPV6:
+                    self.peers.furnish(FIRST_INDEX + numbers[-1], numbers[-1])
+            self._return()
+            for number in numbers if HAS_IPV6 else ():
+                self.peers.lead_to(FIRST_INDEX + number, number)
+            self.peers.add(numbers, closed=closed)
+            said = f"c {'6' if HAS_IPV6 else '4'} {' '.join(map(str, numbers))}"
+            self.control.send(said.encode())
+        except ConnectionError:
+            raise
+        except (CannotConnect, OSError) as error:
+            self.control.send(f"c! {error}".encode()[:4000])
+        finally:
+            self._return()
+            for namespace in namespaces:
+                os.close(namespace)
+
     def _connect(self) -> None:
         """Joins the net namespace that this process is in to the gateway's."""
         number = self._number()
@@ -207,11 +238,11 @@ class Gateway:
     def _note_ends(self) -> None:
         for kind, body in self.ends.events():
             if kind == RTM_DELLINK and (number := number_of(name_of(body))) >= 0:
-                self.free.add(number)
+                if self.peers.forget([number]):
+                    self.free.add(number)
             elif kind == LOST:
-                self.free = {
-                    number for number in range(self.next) if not self.links.has(FIRST_INDEX + number)
-                }
+                gone = [number for number in range(self.next) if not self.links.has(FIRST_INDEX + number)]
+                self.free = set(gone) if self.peers.forget(gone) else self.free
 
 
 class Uplink:
@@ -334,30 +365,6 @@ def die_with(parent: int) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
-
-
-def nft(rules: str) -> None:
-    done = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CannotConnect(f"nft: {(done.stderr.strip().splitlines() or ['it failed'])[0]}")
-
-
-def put(setting: str, value: str) -> None:
-    write(f"/proc/sys/{setting}", value)
-
-
-def write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
-
-
-def check(result: int, what: str) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 if __name__ == "__main__":

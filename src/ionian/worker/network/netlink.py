@@ -1,4 +1,4 @@
-"""The few messages of rtnetlink that the gateway needs: links, IPv4 addresses and routes. Standard library only.
+"""The few messages of rtnetlink that the gateway needs: links, addresses and routes. Standard library only.
 
 Not by `ip`: four processes a namespace would cost twenty times as much.
 """
@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = (
     16,
@@ -27,6 +27,9 @@ INFO_KIND, INFO_DATA, VETH_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RTNH_ONLINK = 4
+IFA_F_NODAD = 0x02
+"""It counts at once: nobody else can have it on a pair of veth."""
+LINK_SCOPE = 253
 NESTED = 0x8000
 IFF_UP = 1
 LOOPBACK = 1
@@ -87,12 +90,26 @@ class Netlink:
 
     def add_route(self, index: int, to: IPv4Address) -> None:
         """The way to one address."""
-        body = _route(32, scope=253) + _attribute(RTA_DST, to.packed)
+        body = _route(32, scope=LINK_SCOPE) + _attribute(RTA_DST, to.packed)
         self._ask(RTM_NEWROUTE, body + _attribute(RTA_OIF, struct.pack("I", index)), CREATE)
 
     def add_default_route(self, index: int, by: IPv4Address) -> None:
         """The way to everything, by a neighbour that needs no route of its own."""
         body = _route(0, flags=RTNH_ONLINK) + _attribute(RTA_GATEWAY, by.packed)
+        self._ask(RTM_NEWROUTE, body + _attribute(RTA_OIF, struct.pack("I", index)), CREATE)
+
+    def add_address6(self, index: int, address: IPv6Address) -> None:
+        link = address.is_link_local
+        scope = LINK_SCOPE if link else 0
+        body = struct.pack("BBBBI", socket.AF_INET6, 64 if link else 128, IFA_F_NODAD, scope, index)
+        self._ask(RTM_NEWADDR, body + _attribute(IFA_ADDRESS, address.packed), CREATE | EXCLUSIVE)
+
+    def add_route6(self, index: int, to: IPv6Network, by: IPv6Address | None = None) -> None:
+        """The way to a network; `by` a neighbour, else what is on the link itself."""
+        body = _route(to.prefixlen, family=socket.AF_INET6)
+        body += _attribute(RTA_DST, to.network_address.packed)
+        if by is not None:
+            body += _attribute(RTA_GATEWAY, by.packed)
         self._ask(RTM_NEWROUTE, body + _attribute(RTA_OIF, struct.pack("I", index)), CREATE)
 
     def addresses(self) -> list[IPv4Address]:
@@ -168,9 +185,9 @@ def _link(index: int, *, up: bool = True) -> bytes:
     return struct.pack("BxHiII", socket.AF_UNSPEC, 0, index, IFF_UP if up else 0, IFF_UP if up else 0)
 
 
-def _route(length: int, *, scope: int = 0, flags: int = 0) -> bytes:
+def _route(length: int, *, scope: int = 0, flags: int = 0, family: int = socket.AF_INET) -> bytes:
     # family, lengths, service, table (main), protocol (boot), scope, type (unicast), flags
-    return struct.pack("BBBBBBBBI", socket.AF_INET, length, 0, 0, 254, 3, scope, 1, flags)
+    return struct.pack("BBBBBBBBI", family, length, 0, 0, 254, 3, scope, 1, flags)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

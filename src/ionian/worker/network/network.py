@@ -18,7 +18,8 @@ import shutil
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..sandbox import IdMap, NetNamespace, SandboxError, Spawner
@@ -39,6 +40,14 @@ RESOLV_CONF = Path("/etc/resolv.conf")
 TUNNELS = Path("/dev/net/tun")
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """Where members of a cluster reach one of them; `ipv6` is empty where this machine has none."""
+
+    ipv4: str
+    ipv6: str = ""
+
+
 class Network:
     """The gateway of one worker, and the namespaces that it has ready."""
 
@@ -50,6 +59,7 @@ class Network:
         self._ready: deque[int] = deque()
         self._waiting: deque[asyncio.Future[int]] = deque()
         self._joining: deque[asyncio.Future[None]] = deque()
+        self._meeting: deque[asyncio.Future[list[Addresses]]] = deque()
         self._was_up = False
         self._plan: Plan | None = None
         self._resolver_of = (0, 0)  # of which /etc/resolv.conf ours was made: inode and time
@@ -89,6 +99,17 @@ class Network:
         socket.send_fds(self._socket, [b"j"], [namespace])
         self._joining.append(joined)
         await joined
+
+    async def let_meet(self, namespaces: Sequence[NetNamespace], *, closed: bool) -> list[Addresses]:
+        """Lets what runs in these reach each other, and nobody else; `closed`: nor anything else. Their addresses, in order.
+        Raises SandboxError."""
+        if self._socket is None:
+            raise SandboxError("the network of containers has ended")
+        met: asyncio.Future[list[Addresses]] = asyncio.get_running_loop().create_future()
+        fds = [namespace.fd for namespace in namespaces]
+        socket.send_fds(self._socket, [b"x" if closed else b"c"], fds)
+        self._meeting.append(met)
+        return await met
 
     async def start(self) -> None:
         """Makes the gateway before anything needs it."""
@@ -183,6 +204,8 @@ class Network:
         if not said:
             log.error("the network gateway of this worker ended; running containers have lost their network")
             self._lost(gateway)
+        elif said.startswith(b"c"):
+            self._met(said.decode(errors="replace"))
         elif said.startswith(b"j"):
             self._joined(said[2:].decode(errors="replace"))
         elif fds:
@@ -199,6 +222,23 @@ class Network:
             joined.set_exception(SandboxError(f"a net namespace could not be joined: {failed}"))
         else:
             joined.set_result(None)
+
+    def _met(self, said: str) -> None:
+        met = self._meeting.popleft()
+        if met.done():
+            return  # nobody waits for it any more
+        if said.startswith("c!"):
+            met.set_exception(SandboxError(f"a cluster's network could not be made: {said[3:]}"))
+            return
+        assert self._plan is not None
+        family, *numbers = said.split()[1:]
+        plan = self._plan
+        met.set_result(
+            [
+                Addresses(str(plan.address(number)), str(plan.address6(number)) if family == "6" else "")
+                for number in map(int, numbers)
+            ]
+        )
 
     def _keep(self, fd: int) -> None:
         if not self._next(lambda coming: coming.set_result(fd)):
@@ -225,6 +265,8 @@ class Network:
             pass
         while self._joining:
             self._joined("its gateway ended")
+        while self._meeting:
+            self._met("c! its gateway ended")
 
     # --- names
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 CANDIDATES = ("10.213.0.0/16", "172.29.0.0/16", "10.87.0.0/16", "172.23.0.0/16", "192.168.208.0/20")
 """Networks that containers may be in. Nobody outside a worker's gateway ever sees it, so all workers of a machine use
@@ -12,6 +12,12 @@ the same one; it hides a network of that range from containers, so it is one tha
 
 TO_CONTAINERS, TO_WORLD = "c", "world"
 """Interfaces of the gateway: one a container (`c` and its number), and the one that pasta makes."""
+
+OF_CLUSTERS = IPv6Network("fd69:6f6e:6961:6e::/64")
+"""Where members of clusters have an IPv6 address each; no other container has one, and it leads nowhere else."""
+
+NEIGHBOUR = IPv6Address("fe80::1")
+"""The gateway's end of each member's link."""
 
 REFUSED = (
     "0.0.0.0/8",
@@ -28,8 +34,13 @@ RULES = """
 table inet ionian {{
     set machine {{ type ipv4_addr; }}
     set refused {{ type ipv4_addr; flags interval; elements = {{ {refused} }}; }}
+    set peers {{ type ifname . ifname; }}
+    set closed {{ type ifname; }}
     chain forward {{
         type filter hook forward priority filter; policy drop;
+        iifname "{containers}*" oifname "{containers}*" goto between
+        meta nfproto ipv6 goto refuse
+        iifname @closed goto refuse
         ct state established,related accept
         ip daddr @machine goto refuse
         ip daddr @refused goto refuse
@@ -37,11 +48,16 @@ table inet ionian {{
         iifname "{containers}*" oifname "{world}" accept
         goto refuse
     }}
+    chain between {{
+        iifname . oifname @peers accept
+        goto refuse
+    }}
     chain input {{
         type filter hook input priority filter; policy drop;
         iifname "lo" accept
         ct state established,related accept
         icmp type echo-request accept
+        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
         iifname "{containers}*" goto refuse
     }}
     chain refuse {{
@@ -54,7 +70,8 @@ table inet ionian {{
     }}
 }}
 """
-"""168.63.129.16 is Azure's resolver, and hands out keys at its other ports."""
+"""168.63.129.16 is Azure's resolver, and hands out keys at its other ports. Between containers a connection that was let through once
+counts for nothing: the address at its other end may be another's by now."""
 
 
 class Plan:
@@ -72,6 +89,10 @@ class Plan:
     def address(self, number: int) -> IPv4Address:
         """The address of a container."""
         return self.network[self.first + number]
+
+    def address6(self, number: int) -> IPv6Address:
+        """The other address of a container that is one of a cluster."""
+        return OF_CLUSTERS[self.first + number]
 
     def rules(self) -> str:
         """For `nft -f`."""
@@ -98,6 +119,18 @@ def machine_set(addresses: Iterable[IPv4Address]) -> str:
     text = "flush set inet ionian machine\n"
     elements = ", ".join(sorted({str(a) for a in addresses if not a.is_loopback}))
     return text + (f"add element inet ionian machine {{ {elements} }}\n" if elements else "")
+
+
+def pair_elements(pairs: Iterable[tuple[int, int]]) -> str:
+    """For a command of nft: which containers reach which, by their numbers."""
+    words = (f'"{TO_CONTAINERS}{one}" . "{TO_CONTAINERS}{other}"' for one, other in pairs)
+    return f"element inet ionian peers {{ {', '.join(words)} }}\n"
+
+
+def closed_elements(numbers: Iterable[int]) -> str:
+    """The same for those that reach nothing else."""
+    words = (f'"{TO_CONTAINERS}{number}"' for number in numbers)
+    return f"element inet ionian closed {{ {', '.join(words)} }}\n"
 
 
 def choose_network(routes: Iterable[IPv4Network]) -> str:

@@ -47,6 +47,8 @@ async def start_as(kind: type[Kind], spec: SandboxSpec) -> Kind:
     group = make_group(spec.limits)
     spawner = Spawner.of_this_loop()
     try:
+        if spec.namespace is not None:
+            return await _start(kind, spec, ids, group, spawner, spec.namespace)
         namespace = await spawner.network.take() if spec.network and spawner.network is not None else None
         try:
             return await _start(kind, spec, ids, group, spawner, namespace)

@@ -61,6 +61,9 @@ class SandboxSpec:
     network: bool = (
         True  # a net namespace from `Spawner.network`, else the host's own; False is loopback only
     )
+    namespace: NetNamespace | None = (
+        None  # the one that it has, where it was made before; its maker releases it
+    )
     python: str = ""
     python_path: list[str] = field(default_factory=list[str])
     init: str = (
