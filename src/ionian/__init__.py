@@ -9,6 +9,7 @@ from .alias import install_alias
 from .app import App
 from .cloud_bucket_mount import CloudBucketMount
 from .cls import Cls
+from .clusters import Cluster, clustered
 from .dict import Dict
 from .environment import Environment
 from .exception import Error
@@ -31,12 +32,13 @@ from .volume import Volume
 from .web_endpoint import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
 
 if TYPE_CHECKING:  # loaded when it is first used
-    from . import types
+    from . import experimental, types
 
 __all__ = [
     "App",
     "CloudBucketMount",
     "Cls",
+    "Cluster",
     "Cron",
     "Dict",
     "Environment",
@@ -54,6 +56,7 @@ __all__ = [
     "__version__",
     "asgi_app",
     "batched",
+    "clustered",
     "concurrent",
     "current_function_call_id",
     "current_input_id",
@@ -61,6 +64,7 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "experimental",
     "fastapi_endpoint",
     "forward",
     "install_alias",
@@ -85,7 +89,7 @@ def __getattr__(name: str) -> Any:
 
         warnings.warn("modal.Stub is retired; write modal.App", exception.DeprecationError, stacklevel=2)
         return App
-    if name in {"call_graph", "config", "gpu", "types"}:
+    if name in {"call_graph", "config", "experimental", "gpu", "types"}:
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

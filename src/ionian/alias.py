@@ -20,6 +20,7 @@ OURS = __name__.partition(".")[0]
 THEIRS = "modal"
 
 RENAMED = {
+    "cluster": "clusters",
     "environments": "environment",
     "_partial_function": "partial_function",
     "_functions": "functions",

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from . import later, options
+from . import clusters, later, options
 from .arguments import environment, flag, integer, text, wrong
 from .arguments import tags as checked_tags
 from .cloud_bucket_mount import CloudBucketMount, bucket_mounts
@@ -258,12 +258,14 @@ class App(Deployable):
                     check_scheduled(raw)
             if partial is not None:
                 take(settings, partial.concurrency, partial.batching)
+                clusters.take(settings, partial.cluster)
             tag = name or getattr(raw, "__qualname__", "")
             web = web_of(partial)
             generates = True if web is not None else is_generator  # a web answer comes in parts
             made: Function[..., Any, Any] = Function(raw, self, tag, settings, is_generator=generates)
             made.web = web
             check_made(made)
+            clusters.check(tag, settings, web)
             self._register(made)
             return made
 

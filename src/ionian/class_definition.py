@@ -7,6 +7,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from . import parameters
+from .clusters import CLUSTER
 from .exception import DeprecationError, InvalidError
 from .partial_function import CONCURRENCY, ENTER, ENTER_SNAP, EXIT, METHOD, OBJECT, PartialFunction
 
@@ -34,6 +35,7 @@ class ClassDefinition:
         self.parameters = parameters.of_class(user_cls)
         self.has_init = user_cls.__init__ is not object.__init__
         self.concurrency: tuple[int, int] | None = getattr(user_cls, CONCURRENCY, None)
+        self.cluster: tuple[int, bool, int] | None = getattr(user_cls, CLUSTER, None)
         self._hooks: dict[str, list[Hook]] = {ENTER_SNAP: [], ENTER: [], EXIT: []}
         partials = dict(_partials(user_cls))
         for name, partial in partials.items():

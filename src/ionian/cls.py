@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import later
+from . import clusters, later
 from .arguments import app_version, environment, object_name, wrong
 from .class_definition import ClassDefinition, check, is_generator
 from .dashboard_link import OnDashboard
@@ -260,6 +260,9 @@ def make(user_cls: Any, app: App, options: FunctionOptions) -> Cls:
     if is_local():
         check(definition, options)
     take(options, definition.concurrency, definition.batching)
+    clusters.take(options, definition.cluster)
+    if is_local():
+        clusters.check_class(definition, options, definition.method_specs())
     service: AnyFunction = Function(
         user_cls, app, service_tag(user_cls.__name__), options, is_generator=False
     )

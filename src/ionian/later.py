@@ -16,6 +16,8 @@ NAMES: dict[str, str] = {
     name: reason
     for reason, names in {
         "web endpoints": (
+            "experimental.OutboundPolicy experimental.ServerManager experimental.flash_forward "
+            "experimental.flash_get_containers experimental.http_server experimental.server_forward "
             "sessioned Server App.server types.ServerAutoscalerSettings types.ServerContainerInfo "
             "types.ServerInfo types.ServerSessionCredentials types.ServerStats"
         ),
@@ -30,7 +32,19 @@ NAMES: dict[str, str] = {
         ),
         "buckets as volumes": "NetworkFileSystem types.CloudBucketMountInfo",
         "more ways to build an image": ("Image.micromamba Image.micromamba_install"),
-        "clusters": "Cluster clustered experimental",
+        "clusters over several machines": (
+            "experimental.ClusterReservation experimental.ClusterReservationTask "
+            "experimental.list_cluster_reservations"
+        ),
+        "experiments": (
+            "experimental.AppInfo experimental.AppLifecycle experimental.AppendResult "
+            "experimental.DockerfileSpec experimental.Entry experimental.IdempotencyConflict "
+            "experimental.Stream experimental.StreamInfo experimental.StreamToken experimental.StreamWriter "
+            "experimental.get_app_lifecycle experimental.get_app_objects "
+            "experimental.get_local_input_concurrency experimental.image_delete "
+            "experimental.list_deployed_apps experimental.set_local_input_concurrency experimental.stop_app "
+            "experimental.stop_fetching_inputs"
+        ),
         "workspaces and usage": (
             "Environment.apps Environment.billing Workspace billing types.BillingReportItem "
             "types.EnvironmentBillingSummary types.WorkspaceBillingSummary types.WorkspaceSettings"
@@ -40,7 +54,7 @@ NAMES: dict[str, str] = {
             "types.TokenData types.WorkspaceMemberInfo"
         ),
         "connections by hand": (
-            "Client Dict.client Queue.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client"
+            "Client Dict.client Queue.client Cluster.client FunctionCall.client Cls.client Function.client Image.client Volume.client Secret.client Environment.client"
         ),
         "placement and proxies": "Proxy SchedulerPlacement",
     }.items()
@@ -64,6 +78,8 @@ PARAMETERS: dict[str, str] = {
             "experiments": "experimental_options _experimental_restrict_output",
         },
         "CloudBucketMount.__init__": {"roles": "oidc_auth_role_arn"},
+        "Cluster.from_id": {"connections by hand": "client"},
+        "Cluster.hydrate": {"connections by hand": "client"},
         "Cls.from_name": {"connections by hand": "client"},
         "Cls.hydrate": {"connections by hand": "client"},
         "App.run": {"connections by hand": "client"},

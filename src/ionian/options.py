@@ -63,6 +63,9 @@ class FunctionOptions:
         self.target_inputs = 0  # what the autoscaler aims at; 0: max_inputs
         self.batch_size = 0  # 0: it takes single inputs
         self.batch_wait_ms = 0
+        self.cluster_size = 0  # @clustered; 0: it is none
+        self.rdma = False
+        self.fabric_size = 0
         self.snapshot = False  # enable_memory_snapshot
         self.schedule: Schedule | None = None
         self.serialized = False

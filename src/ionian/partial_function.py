@@ -74,6 +74,7 @@ class PartialFunction(Generic[P, R, L]):
         self.is_generator: bool | None = None
         self.concurrency: tuple[int, int] | None = None  # most inputs, and what the autoscaler aims at
         self.batching: tuple[int, int] | None = None  # most inputs, and milliseconds
+        self.cluster: tuple[int, bool, int] | None = None  # size, rdma, fabric_size
         self.web: dict[str, Any] | None = None  # of one for web requests: the fields of its WebSpec
         self.__doc__ = raw.__doc__
         self.__name__: str = getattr(raw, "__name__", "")
@@ -372,11 +373,12 @@ def marked(name: str, raw: Any, kind: str) -> PartialFunction[..., Any, Any]:
         partial.kinds |= {kind}
         return partial
     if is_local():
-        _check_function(name, raw)
+        check_function(name, raw)
     return PartialFunction(raw, frozenset({kind}))
 
 
-def _check_function(name: str, raw: Any) -> None:
+def check_function(name: str, raw: Any) -> None:
+    """Raises InvalidError where a decorator stands over anything but a function written with def."""
     from .function import Function
 
     if isinstance(raw, Function):
@@ -405,7 +407,7 @@ def _check_takes_concurrency(raw: Any) -> None:
     partial = partial_of(raw)
     if partial is None:
         if is_local():
-            _check_function("concurrent", raw)
+            check_function("concurrent", raw)
             if "." in raw.__qualname__.rpartition("<locals>.")[2]:
                 raise _over_the_class(raw.__name__)
         return
@@ -447,5 +449,6 @@ def with_parentheses(name: str, raw: Any) -> None:
         example = {
             "concurrent": "max_inputs=10",
             "batched": "max_batch_size=32, wait_ms=100",
+            "clustered": "size=2",
         }.get(name, "")
         raise InvalidError(f"@modal.{name} needs parentheses: @modal.{name}({example})")

@@ -158,7 +158,9 @@ def function_info(found: FunctionInspected) -> FunctionInfo:
         regions=None,
         routing_region=None,
         cloud=None,
-        cluster_info=None,
+        cluster_info=FunctionInfo.ClusterInfo(spec.cluster_size, spec.rdma, spec.fabric_size or None)
+        if spec.cluster_size
+        else None,
         batching_info=FunctionInfo.BatchingInfo(spec.batching.max_batch_size, spec.batching.wait_ms)
         if spec.batching is not None
         else None,

@@ -232,7 +232,7 @@ class VolumeMountInfo:
 
 @dataclass(frozen=True)
 class FunctionInfo:
-    """What a function is: `Function.info()`. What Ionian has no notion of (regions, clouds, clusters) is None or False."""
+    """What a function is: `Function.info()`. What Ionian has no notion of (regions, clouds) is None or False."""
 
     @dataclass(frozen=True)
     class WebInfo:

@@ -65,6 +65,7 @@ def samples() -> dict[str, Any]:
     return {
         "App": ionian.App("sample"),
         "CloudBucketMount": ionian.CloudBucketMount("sample"),
+        "Cluster": ionian.Cluster.from_id("cu-01JDZX00000000000000000000"),
         "Cls": ionian.App().cls(serialized=True)(Sample),
         "Cron": ionian.Cron("0 6 * * *"),
         "Environment": ionian.Environment.from_name("dev"),
@@ -110,7 +111,7 @@ def public_names() -> set[str]:
             continue
         names.add(name)
         members = facts.get("members", {})
-        if facts["kind"] == "class" or name in ("exception", "types"):
+        if facts["kind"] == "class" or name in ("exception", "experimental", "types"):
             names.update(f"{name}.{member}" for member in members if member != "__init__")
     return names
 

@@ -98,6 +98,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "App.lookup": ("sample",),
     "CloudBucketMount.__init__": ("sample",),
     "App.set_tags": ({},),
+    "Cluster.from_id": ("cu-01JDZX00000000000000000000",),
     "Cls.from_name": ("app", "Model"),
     "Environment.from_name": ("dev",),
     "Function.from_name": ("app", "Model"),

@@ -172,9 +172,12 @@ def test_a_closed_cluster_reaches_its_members_and_not_the_world(world: World):
     host = socket.gethostbyname(name)
 
     async def main() -> None:
-        async with networks(world) as network, cluster(world, network, closed=True) as (
-            namespaces,
-            addresses,
+        async with (
+            networks(world) as network,
+            cluster(world, network, closed=True) as (
+                namespaces,
+                addresses,
+            ),
         ):
             assert await tried(world, places(addresses), namespaces[0]) == [["connected", "?"]] * len(
                 places(addresses)
@@ -184,5 +187,3 @@ def test_a_closed_cluster_reaches_its_members_and_not_the_world(world: World):
             assert await world.python(code) == "connected"
 
     run(main)
-
-

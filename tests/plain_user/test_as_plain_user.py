@@ -34,6 +34,7 @@ SMOKE = [
             "replay",
             "templates",
             "network",
+            "cluster_networks",
             "hostile",
         ),  # what a user without rights has otherwise
         *("functions", "classes", "concurrent", "batched", "spawn", "cancellation", "app_commands"),

@@ -64,8 +64,8 @@ def test_another_modal_that_is_imported_already_is_an_error(tmp_path: Path) -> N
 
 
 def test_a_submodule_that_comes_later_says_so() -> None:
-    done = python("import ionian; ionian.install_alias(); import modal.experimental")
-    assert done.stderr.splitlines()[-1].endswith("it comes with clusters")
+    done = python("import ionian; ionian.install_alias(); import modal.billing")
+    assert done.stderr.splitlines()[-1].endswith("it comes with workspaces and usage")
 
 
 def test_what_is_pickled_never_names_modal_and_what_names_it_is_found() -> None:

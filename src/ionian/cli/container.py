@@ -33,8 +33,10 @@ def list_containers(app: str, environment: str, as_json: bool) -> None:
     )
     rows = [_row(info) for info in listed.containers]
     if as_json:  # too wide for a terminal
-        columns = (*columns, "Start Parts")
-        rows = [(*row, _parts(info)) for row, info in zip(rows, listed.containers, strict=True)]
+        columns = (*columns, "Start Parts", "Cluster ID")
+        rows = [
+            (*row, _parts(info), info.cluster_id) for row, info in zip(rows, listed.containers, strict=True)
+        ]
     show_table(columns, rows, as_json=as_json, nothing="No container is there, and none is wanted.")
 
 
@@ -43,7 +45,7 @@ def _row(info: ContainerInfo) -> tuple[str, ...]:
         info.container_id,
         info.app_id,
         info.app_name,
-        shown(info.tag),
+        shown(info.tag) + (f" (rank {info.rank})" if info.cluster_id else ""),
         info.state,
         moment(now() - info.age_s) if info.container_id else "Pending",
         str(info.inputs),

@@ -24,6 +24,7 @@ from ..protocol.apps import (
     SecretKept,
 )
 from ..protocol.calls import AppFunctions
+from ..protocol.clusters import share_of, whole_resources
 from ..protocol.ids import new_id
 from ..protocol.images import image_id_of
 from ..protocol.spec import (
@@ -136,14 +137,18 @@ class Publication:
             ignored = [tag for tag, resources in self._resources.items() if resources.gpus]
             for tag in ignored:
                 self._resources[tag].gpus = []
+        sizes = {function.tag: max(1, function.options.cluster_size) for function in functions}
+        asked = {tag: whole_resources(one, sizes[tag]) for tag, one in self._resources.items()}
         try:
-            checked, _ = self._link.request(CheckResources(self._app_id, self._resources))
+            checked, _ = self._link.request(CheckResources(self._app_id, asked))
         except ResourceExhaustedError as error:
             if "--no-gpu" not in str(error):
                 raise
             raise ResourceExhaustedError(f"{error}:\n    {no_gpu.command_line()}") from None
         assert isinstance(checked, ResourcesChecked), checked
-        asked, self._resources = self._resources, checked.functions
+        self._resources = {
+            tag: share_of(checked.functions[tag], one, sizes[tag]) for tag, one in self._resources.items()
+        }
         if self._report is None:
             return
         if ignored or checked.without_gpu:
@@ -243,6 +248,9 @@ class Publication:
             buckets=[self._bucket(path, bucket) for path, bucket in options.buckets.items()],
             single_use=options.single_use,
             block_network=options.block_network,
+            cluster_size=options.cluster_size,
+            rdma=options.rdma,
+            fabric_size=options.fabric_size,
             restricted=options.restricted,
             python=PYTHON,
             cloudpickle=cloudpickle.__version__,

@@ -99,6 +99,10 @@ def become(begin: Begin) -> None:
     execution.enter_container()  # before the alias: what it would say of a hidden `modal` is for home
     os.environ.clear()
     os.environ.update(begin.env)
+    if begin.cluster is not None:
+        from .. import clusters
+
+        clusters.enter(begin.cluster)
     os.chdir(begin.workdir)
     sys.argv = [begin.module]
     modules.install_finders()

@@ -25,6 +25,7 @@ BLOB_CHUNK = 1 << 20
 MODULES = (
     "messages",
     "calls",
+    "clusters",
     "apps",
     "objects",
     "items",

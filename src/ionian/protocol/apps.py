@@ -198,6 +198,8 @@ class ContainerInfo:
     version: int = 0
     devices: list[str] = field(default_factory=list[str])
     start: Start | None = None  # how it came to be, of one that is ready
+    cluster_id: str = ""  # of a member of one,
+    rank: int = 0  # and its place there
 
 
 @dataclass

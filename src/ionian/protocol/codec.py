@@ -11,6 +11,7 @@ import msgspec
 from . import (
     apps,
     calls,
+    clusters,
     dashboard,
     environments,
     images,
@@ -43,6 +44,7 @@ def _classes(*modules: ModuleType) -> dict[str, type]:
 MESSAGES = _classes(
     messages,
     calls,
+    clusters,
     apps,
     dashboard,
     objects,

@@ -38,6 +38,7 @@ class Begin:
     has_gpu: bool = False  # its containers have GPUs; a template has none
     volumes: list[str] = field(default_factory=list[str])  # where they are mounted
     web: dict[str, Any] | None = None  # of a function that answers web requests: its WebSpec
+    cluster: dict[str, Any] | None = None  # of a member of one: its Membership
     entrypoint: list[str] = field(default_factory=list[str])  # the image's: it starts the agent anew
 
 

@@ -277,6 +277,11 @@ class FunctionSpec:
     buckets: list[BucketMount] = field(default_factory=list[BucketMount])
     single_use: bool = False
     block_network: bool = False  # its containers have loopback alone
+    cluster_size: int = (
+        0  # @clustered: as many containers get each input together, and reach each other; 0: it is none
+    )
+    rdma: bool = False  # as it was asked for: members are on one machine
+    fabric_size: int = 0
     restricted: bool = False  # restrict_modal_access: its containers may ask the server for nothing
     python: str = ""  # the client's Python, "3.11": said where the image's differs
     cloudpickle: str = ""

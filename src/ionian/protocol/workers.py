@@ -52,6 +52,7 @@ class Running:
     cpu_milli: int = 0  # reserved for it, as are its memory and its devices
     memory_mib: int = 0
     restricted: bool = False  # as its function was when it was started
+    cluster_size: int = 0  # it stands for so many; 0: for itself
 
 
 @dataclass

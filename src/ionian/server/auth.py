@@ -97,6 +97,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             ),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetAutoscaler", "GetFunctionStats"),
             *("FindApp", "ListApps", "AppHistory", "RollbackApp", "TagApp", "ListContainers", "EndContainer"),
+            "GetCluster",
             *("ReadLogs", "StartExec", "StartReplay", "StartShell", "ExecData", "ResizeExec", "KillExec"),
             *("ExecTaken", "LendTerminal", "TakeTerminal"),
             *OBJECTS,
@@ -139,6 +140,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
     "container": frozenset(
         {
             *("OpenCall", "CloseCalls", "Confirm", "FindFunction", "FindVolume", "INPUTS"),
+            "GetCluster",
             *("FindApp", "Spawn", "GetOutputs", "GetCallInfo", "CancelCall", "GetCallGraph", "ExplainCall"),
             *("DescribeFunction", "BindFunction", "UpdateAutoscaler", "GetAutoscaler", "GetFunctionStats"),
             *("FindEnvironment", "FindSecret", "ReadLogs"),

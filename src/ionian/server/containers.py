@@ -7,13 +7,14 @@ import logging
 import struct
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core import actions
 from ..protocol.apps import STARTED, ContainerNews, Log
 from ..protocol.batch import BLOB, Batch
 from ..protocol.calls import CloseCalls, Confirm, OpenCall, Spawn
+from ..protocol.clusters import member_id, member_number
 from ..protocol.codec import BadMessage, decode, encode
 from ..protocol.items import ItemOps, StopWaiting
 from ..protocol.messages import Failure
@@ -57,6 +58,22 @@ class Container:
     guest: bool = False  # a person's: nobody else hears of it or waits for it
     start: Start | None = None  # once it is ready
     said: bool = False  # its log has the line of its start
+    rank: int = 0  # in its cluster
+    followers: list[Container] = field(
+        default_factory=lambda: list[Container]()
+    )  # of the one that stands for a cluster
+
+    def lead(self, size: int) -> None:
+        """It stands for a cluster of so many from here on, and has rank 0."""
+        self.followers = [self._follower(rank) for rank in range(1, size)]
+
+    def _follower(self, rank: int) -> Container:
+        container_id, actor = member_id(self.container_id, rank), self.actor
+        actor = container_actor(
+            container_id, environment=actor.environment, app_id=actor.app_id, restricted=actor.restricted
+        )
+        number = member_number(self.number, rank)
+        return replace(self, number=number, container_id=container_id, actor=actor, followers=[], rank=rank)
 
 
 class Containers:
@@ -79,19 +96,20 @@ class Containers:
         actor = container_actor(
             start.container_id, environment=environment, app_id=app_id, restricted=spec.restricted
         )
-        self._add(
-            Container(
-                start.number,
-                start.container_id,
-                start.worker_id,
-                app_id,
-                start.function_id,
-                spec.tag,
-                actor,
-                spec.version,
-                guest=guest,
-            )
+        container = Container(
+            start.number,
+            start.container_id,
+            start.worker_id,
+            app_id,
+            start.function_id,
+            spec.tag,
+            actor,
+            spec.version,
+            guest=guest,
         )
+        if not guest:
+            container.lead(spec.cluster_size)
+        self._add(container)
 
     def found(self, worker_id: str, running: list[Running]) -> None:
         """A worker came with containers that an earlier start of this server had asked for."""
@@ -102,24 +120,26 @@ class Containers:
             actor = container_actor(
                 one.container_id, environment=environment, app_id=one.app_id, restricted=one.restricted
             )
-            self._add(
-                Container(
-                    one.number,
-                    one.container_id,
-                    worker_id,
-                    one.app_id,
-                    one.function_id,
-                    tag,
-                    actor,
-                    one.version,
-                    _now() - one.age_s,
-                )
+            container = Container(
+                one.number,
+                one.container_id,
+                worker_id,
+                one.app_id,
+                one.function_id,
+                tag,
+                actor,
+                one.version,
+                _now() - one.age_s,
             )
-            self._engine.dispatcher.caller_back(_now(), one.container_id)
+            container.lead(one.cluster_size)
+            self._add(container)
+            for member in (container, *container.followers):
+                self._engine.dispatcher.caller_back(_now(), member.container_id)
 
     def _add(self, container: Container) -> None:
-        self._by_number[container.worker_id, container.number] = container
-        self._by_id[container.container_id] = container
+        for one in (container, *container.followers):
+            self._by_number[one.worker_id, one.number] = one
+            self._by_id[one.container_id] = one
 
     def state(self, worker_id: str, message: ContainerState) -> None:
         """A container's state changed."""
@@ -167,13 +187,13 @@ class Containers:
 
     def lost(self, worker_id: str) -> None:
         """A worker ended, and its containers with it."""
-        for container in [c for c in self._by_number.values() if c.worker_id == worker_id]:
+        for container in [c for c in self._by_number.values() if c.worker_id == worker_id and not c.rank]:
             self._lose(container)
 
     def sweep(self) -> None:
         """Forgets the containers whose end was lost on the way: the dispatcher gave them up, twice in a row."""
         has = self._engine.dispatcher.has_container
-        missing = {key for key in self._by_number if not has(*key)}
+        missing = {key for key, container in self._by_number.items() if not container.rank and not has(*key)}
         for key in missing & self._missing:
             self._lose(self._by_number[key])
         self._missing = missing
@@ -195,6 +215,9 @@ class Containers:
         )
 
     def _remove(self, container: Container) -> None:
+        for follower in container.followers:
+            self._say_last(follower, "")
+            self._remove(follower)
         self._by_number.pop((container.worker_id, container.number), None)
         self._by_id.pop(container.container_id, None)
         self._engine.caller_over(container.container_id)

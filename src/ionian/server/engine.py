@@ -15,6 +15,7 @@ from ..protocol import workers
 from ..protocol.apps import ContainerNews, Log, ResourcesChecked
 from ..protocol.batch import Batch
 from ..protocol.calls import OpenCall
+from ..protocol.clusters import first_of, whole
 from ..protocol.images import every_instruction
 from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused
@@ -111,7 +112,7 @@ class Engine:
         """An app has these functions, too, or has them otherwise."""
         for spec in specs:
             self.specs[spec.function_id] = (spec, app_id, environment)
-            self.dispatcher.add_function(_now(), spec, app_id, environment)
+            self.dispatcher.add_function(_now(), whole(spec), app_id, environment)
         self.pump()
 
     def _has_containers(self, function_id: str) -> bool:
@@ -321,8 +322,8 @@ class Engine:
         self.news.log(message, payload)
 
     def end_container(self, container_id: str, graceful: bool) -> bool:
-        """A person ends a container. False: it is not there."""
-        found = self.dispatcher.end_container(_now(), container_id, graceful=graceful)
+        """A person ends a container, and the cluster that it belongs to. False: it is not there."""
+        found = self.dispatcher.end_container(_now(), first_of(container_id), graceful=graceful)
         self.pump()
         return found
 

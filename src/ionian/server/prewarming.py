@@ -71,7 +71,11 @@ class Prewarming:
     async def _tell(self, app_id: str, workers: list[Session]) -> None:
         engine = self._server.engine
         found = [(spec, environment) for spec, app, environment in engine.specs.values() if app == app_id]
-        likely = [(spec, environment) for spec, environment in found if spec.snapshot or not spec.base_id]
+        likely = [
+            (spec, environment)
+            for spec, environment in found
+            if (spec.snapshot or not spec.base_id) and not spec.cluster_size
+        ]
         for spec, environment in sorted(likely, key=self._likelihood_now, reverse=True):
             secrets: dict[str, str] = {}
             try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.worker import Container as Place
 from ..core.worker import State
 from ..protocol.apps import ContainerInfo
+from ..protocol.clusters import cluster_id_of, of_member
 from .containers import Container
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def roster(engine: Engine, environment: str, app_id: str = "") -> list[Container
 
 def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
     place = _place(engine, container)
+    found = engine.specs.get(container.function_id)
+    size = found[0].cluster_size if found is not None else 0
     info = ContainerInfo(
         container.container_id,
         container.app_id,
@@ -47,6 +50,8 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
         container.worker_id,
         age_s=now - container.since,
         version=container.version,
+        cluster_id=cluster_id_of(container.container_id) if size else "",
+        rank=container.rank,
     )
     if place is None:
         info.reason = "its worker has not said yet whether it is still there"
@@ -54,7 +59,8 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
     info.state = STATES[place.state]  # type: ignore[assignment]
     info.inputs = place.outstanding
     info.start = container.start
-    info.devices = list(place.reservation.devices)
+    share = len(place.reservation.devices) // max(1, size)
+    info.devices = place.reservation.devices[container.rank * share :][:share]
     if not place.worker.present:
         info.reason = "its worker is out of reach"
     elif place.retired:
@@ -65,7 +71,7 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
 def _place(engine: Engine, container: Container) -> Place | None:
     """A container in the books of the dispatcher."""
     worker = engine.dispatcher.core.workers.get(container.worker_id)
-    return worker.containers.get(container.number) if worker is not None else None
+    return worker.containers.get(of_member(container.number)[0]) if worker is not None else None
 
 
 def _wanted(engine: Engine, environment: str, app_id: str) -> list[ContainerInfo]:

@@ -17,7 +17,7 @@ import msgspec
 from ..protocol.apps import Log
 from ..protocol.batch import Batch
 from ..protocol.codec import BadMessage, decode
-from ..protocol.container import Again, Failed, Leaving, Ready
+from ..protocol.container import Again, Begin, Failed, Leaving, Ready
 from ..protocol.ids import input_id
 from ..protocol.usage import Reading
 from ..protocol.volumes import CommitMounted, ReloadMounted
@@ -44,7 +44,17 @@ from .large_inputs import Part
 from .logs import PAUSE_S, LogPipe
 from .origin import Origin
 from .recipe import LEAVE_S, begin_of, fork_of, sandbox_of, slots_of
-from .sandbox import Bind, Exit, ForkError, IdMap, Sandbox, SandboxError, remove_folders, start
+from .sandbox import (
+    Bind,
+    Exit,
+    ForkError,
+    IdMap,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+    remove_folders,
+    start,
+)
 from .side import Side
 from .templates import Choice, Template
 
@@ -150,6 +160,14 @@ class Container:
     def _cut(self, sandbox: Sandbox, now: float) -> None:
         running = self.feed.runs() if self.feed is not None else []
         self.account.cut(sandbox.usage(), running, now)
+
+    def member(self, rank: int) -> Container | None:
+        """The member of this rank, of one that stands for a cluster; else itself."""
+        return self if rank == 0 else None
+
+    def members(self) -> list[Container]:
+        """The containers that it stands for."""
+        return [self]
 
     def insides(self) -> Insides | None:
         """What a program needs that a person runs in it; None where it is being made, or ends."""
@@ -330,7 +348,7 @@ class Container:
             log.exception("the last words of container=%s", self.ask.container_id)
             self.ended = True
             words = ContainerState(self.number, "ended", self._why or "exit", self._detail or str(error))
-            self.worker.ended(self, words, self._failure)
+            self._say_ended(words)
         self.worker.templates.ended(self._choice)
         if self._sandbox is not None:
             await self._sandbox.remove()
@@ -339,14 +357,9 @@ class Container:
 
     async def _run(self, scratch: Path) -> Exit | None:
         ask = self.ask
-        image = self._built = await self._image()
+        image = await self._image_with_python()
         if image is None:
             return None
-        if not image.python:
-            raise SandboxError(
-                f"the image of {ask.function.tag} has no Python; functions need one of 3.10 or newer"
-            )
-        self.origin.part("image")
         self._choice = await self.worker.templates.choose(ask, image)
         self.origin.part("template")
         self.origin.why_fresh = self._choice.why_fresh
@@ -356,12 +369,21 @@ class Container:
                 return exited
         return await self._plain(image, scratch)
 
+    async def _image_with_python(self) -> BuiltImage | None:
+        image = self._built = await self._image()
+        if image is not None and not image.python:
+            raise SandboxError(
+                f"the image of {self.ask.function.tag} has no Python; functions need one of 3.10 or newer"
+            )
+        self.origin.part("image")
+        return image
+
     async def _plain(self, image: BuiltImage, scratch: Path) -> Exit | None:
         async with self.worker.buckets.shown(self.ask) as buckets:
             return await self._with(image, scratch, buckets)
 
     async def _with(self, image: BuiltImage, scratch: Path, buckets: list[Bind]) -> Exit | None:
-        spec = await sandbox_of(self.worker, self.ask, image, scratch)
+        spec = await self._sandbox_of(image, scratch)
         spec.binds.extend(buckets)
         if self._hurry.is_set():
             return None
@@ -371,6 +393,12 @@ class Container:
             return start(spec)
 
         return await self._through(image, make)
+
+    async def _sandbox_of(self, image: BuiltImage, scratch: Path) -> SandboxSpec:
+        return await sandbox_of(self.worker, self.ask, image, scratch)
+
+    def _begin(self, image: BuiltImage) -> Begin:
+        return begin_of(self.worker, self.ask, image)
 
     async def _fork(self, template: Template, image: BuiltImage, scratch: Path) -> Exit | None:
         """Runs as a fork of the template. Where that did not come to be ready through no fault of its user or of memory,
@@ -420,8 +448,7 @@ class Container:
         self._reserve(sandbox)
         self.origin.part("sandbox")
         self._side = await ends.open(self._asked)
-        begin = begin_of(self.worker, self.ask, image)
-        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, begin))))
+        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, self._begin(image)))))
         for fd, data in printed:
             self._log(fd, data)
         if self._hurry.is_set():
@@ -481,11 +508,15 @@ class Container:
             waited = time.monotonic() - self._ready_at - batch.micros[0] / 1e6
             self._ready_at = 0.0
             self.worker.say(FirstInput(self.number, max(0.0, waited)))
+        self.catch_up()
+        self.worker.results(self, batch)
+        self.account.ran(batch)
+
+    def catch_up(self) -> None:
+        """Passes on what it has printed until now."""
         if self._printed.poll(0):
             for pipe in self._pipes:
                 pipe.catch_up()
-        self.worker.results(self, batch)
-        self.account.ran(batch)
 
     def _gave_back(self, held: Held) -> None:
         self.worker.say(TakenBack(self.number, [held]))
@@ -539,7 +570,7 @@ class Container:
         self.ready = True
         self._ready_at = time.monotonic()
         self.origin.inside(said)
-        self.worker.tell(
+        self._say_ready(
             ContainerState(
                 self.number,
                 "ready",
@@ -562,6 +593,9 @@ class Container:
             self._cut(sandbox, time.monotonic())
         self.account.ready()
 
+    def _say_ready(self, state: ContainerState) -> None:
+        self.worker.tell(state)
+
     # --- its end
 
     async def _last_words(self, exited: Exit | None) -> None:
@@ -578,21 +612,24 @@ class Container:
             await asyncio.wait(self.leaving)  # results come before the end
         usage = self._usage()
         unclaimed = [_held(batch) for batch, *_ in self._waiting] + self._unclaimed()
-        running: list[Held] = []
-        if self.feed is not None:
-            running, never_ran = self.feed.lost()
-            unclaimed += never_ran
+        running, never_ran = self._lost()
+        unclaimed += never_ran
         self.ended = True
         why, detail = self._explain(exited)
         self.worker.metering.say([self.account.take()])
         log.info("container ended container=%s why=%s detail=%s", self.ask.container_id, why, detail)
-        self.worker.ended(
-            self, ContainerState(self.number, "ended", why, detail, running, unclaimed, usage), self._failure
-        )
+        self._say_ended(ContainerState(self.number, "ended", why, detail, running, unclaimed, usage))
         if self._side is not None:
             self._side.close()
         if self._ends is not None:
             self._ends.close()
+
+    def _lost(self) -> tuple[list[Held], list[Held]]:
+        """What it was running, and what it was given and never ran."""
+        return self.feed.lost() if self.feed is not None else ([], [])
+
+    def _say_ended(self, state: ContainerState) -> None:
+        self.worker.ended(self, state, self._failure)
 
     def _explain(self, exited: Exit | None) -> tuple[str, str]:
         if exited is not None and exited.oom and self._why != "stopped":

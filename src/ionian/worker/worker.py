@@ -14,6 +14,7 @@ from ..machine.manifest import BadManifest
 from ..machine.state import StateFolder
 from ..protocol.apps import BuildStep, ExecData, ExecTaken, ImageBuilt, KillExec, ResizeExec, StartExec
 from ..protocol.batch import BLOB, LOST, Batch
+from ..protocol.clusters import of_member
 from ..protocol.codec import encode
 from ..protocol.layers import GiveLayers
 from ..protocol.messages import Done, Failure
@@ -46,6 +47,7 @@ from ..protocol.workers import (
 from .blobs import Blobs
 from .buckets import Buckets
 from .capacity import capacity
+from .cluster import ClusterContainer
 from .container import Container
 from .copies import Copies, said
 from .devices import Devices
@@ -218,8 +220,10 @@ class Worker:
             case MeteredKept(seq):
                 self.metering.kept(seq)
             case ToContainer():
-                if (container := self._containers.get(message.number)) is not None:
-                    container.to_agent(payload)
+                number, rank = of_member(message.number)
+                container = self._containers.get(number)
+                if container is not None and (member := container.member(rank)) is not None:
+                    member.to_agent(payload)
             case HoldLogs(app_id, hold):
                 (self.held.add if hold else self.held.discard)(app_id)
             case StartExec():
@@ -262,7 +266,9 @@ class Worker:
     def _made(self, ask: StartContainer) -> Container:
         if ask.replay is not None:
             return ReplayContainer(self, ask)
-        return Container(self, ask) if ask.shell is None else ShellContainer(self, ask)
+        if ask.shell is not None:
+            return ShellContainer(self, ask)
+        return ClusterContainer(self, ask) if ask.function.cluster_size else Container(self, ask)
 
     def _end_guests(self, exec_id: str) -> None:
         """A person went away: what they run ends, wherever it stands; "": all of them, for the server was lost."""
@@ -351,8 +357,8 @@ class Worker:
 
     def insides_of(self, container_id: str) -> Insides:
         """A container that a person runs a program in. Raises Refused."""
-        for container in self._containers.values():
-            if container.ask.container_id == container_id and (insides := container.insides()) is not None:
+        for one in [member for container in self._containers.values() for member in container.members()]:
+            if one.ask.container_id == container_id and (insides := one.insides()) is not None:
                 return insides
         raise Refused(
             "ExecutionError", f"container {container_id} is still being made, or has just ended; try again"

@@ -62,6 +62,9 @@ class RecordingEngine:
     def roster(self, environment: str, app_id: str) -> list[ContainerInfo]:
         return [info for info in self.containers if app_id in ("", info.app_id)]
 
+    def cluster_size(self, container_id: str) -> int:
+        return 0
+
     def app_of_container(self, container_id: str) -> str:
         return next((info.app_id for info in self.containers if info.container_id == container_id), "")
 

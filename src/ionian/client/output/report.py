@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import AppUsage, BuildStep, ContainerNews, Log
 from ...protocol.calls import CallState
+from ...protocol.clusters import first_of
 from ...protocol.lines import LineAssembler, Written
 from ...protocol.tags import method_service_tag, shown
 from .progress import MapProgress
@@ -195,7 +196,8 @@ class Report:
         if len(self._functions) > 1:
             parts.append(shown(function))
         if len(self._containers.get(function, ())) > 1:
-            parts.append(container[-4:])
+            first = first_of(container)
+            parts.append(first[-4:] + container[len(first) :])  # of a member of a cluster with its rank
         stamp = now_text() if self.timestamps else ""
         return f"{stamp}{' '.join(parts)} | " if parts else stamp
 

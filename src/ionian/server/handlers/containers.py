@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ionian.protocol.apps import ContainerInfo, ContainerList, EndContainer, ListContainers
+from ionian.protocol.clusters import ClusterMembers, GetCluster, container_of, member_ids
 from ionian.protocol.messages import Done
 from ionian.protocol.stream import Refused
 
@@ -37,6 +38,24 @@ def _name(containers: list[ContainerInfo], context: Context) -> None:
             app = context.store.apps.find(info.app_id)
             names[info.app_id] = app.name if app is not None else ""
         info.app_name = names[info.app_id]
+
+
+async def get_cluster(
+    actor: Actor, message: GetCluster, _: bytes, context: Context
+) -> tuple[ClusterMembers, bytes]:
+    """The containers of a cluster that is there."""
+    await context.engine.workers_back()
+    first = container_of(message.cluster_id)
+    environment = context.engine.environment_of_container(first)
+    authorise(actor, "GetCluster", Target(environment or ""))
+    size = context.engine.cluster_size(first)
+    if environment is None or not size:
+        raise Refused(
+            "NotFoundError",
+            f"there is no cluster {message.cluster_id[:80]!r}: it has ended, or never was; `ionian container list` shows those "
+            "that run",
+        )
+    return ClusterMembers(member_ids(first, size)), b""
 
 
 async def end_container(

@@ -79,6 +79,10 @@ class Engine(Protocol):
         """The app of a container that is there now, or ""."""
         ...
 
+    def cluster_size(self, container_id: str) -> int:
+        """How many containers the cluster has that a container stands for; 0 where it stands for none."""
+        ...
+
     def app_of_call(self, call_id: str) -> str:
         """The app of a call that goes on, or ""."""
         ...

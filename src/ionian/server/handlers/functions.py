@@ -12,6 +12,7 @@ from ionian.protocol.calls import (
     FoundFunction,
     FunctionDescription,
 )
+from ionian.protocol.clusters import share_of, whole_resources
 from ionian.protocol.spec import FunctionSpec, Overrides
 from ionian.protocol.stream import Refused
 from ionian.protocol.tags import service_tag, shown
@@ -120,7 +121,9 @@ async def bind_function(
         raise Refused("InvalidError", f"{base.tag} is a function, and takes no parameters of a class")
     check_spec(vary(base, overrides))
     if overrides.resources is not None:
-        overrides.resources = await context.engine.fitted(base.tag, overrides.resources)
+        size, asked = max(1, base.cluster_size), overrides.resources
+        given = await context.engine.fitted(base.tag, whole_resources(asked, size))
+        overrides.resources = share_of(given, asked, size)
     spec = vary(base, overrides)
     await in_thread(check_references, app, [spec], context, actor)
     async with context.app_lock(app.app_id):

@@ -34,6 +34,7 @@ from ionian.protocol.calls import (
     ListCalls,
     UpdateAutoscaler,
 )
+from ionian.protocol.clusters import GetCluster
 from ionian.protocol.dashboard import FindDashboard, OpenDashboard
 from ionian.protocol.environments import (
     CreateEnvironment,
@@ -100,7 +101,7 @@ from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app
 from .blobs import find_blobs, read_blob, write_blob
 from .calls import cancel_call, explain_call, get_call_graph, get_call_info, get_outputs, list_calls
-from .containers import end_container, list_containers
+from .containers import end_container, get_cluster, list_containers
 from .context import Context
 from .dashboard import find_dashboard, open_dashboard
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
@@ -176,6 +177,7 @@ HANDLED: dict[type, Handler] = {
     ListContainers: list_containers,
     ListCalls: list_calls,
     EndContainer: end_container,
+    GetCluster: get_cluster,
     ReadLogs: read_logs,
     TagApp: tag_app,
     PutSecret: put_secret,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ionian.protocol.apps import LogLines, ReadLogs
+from ionian.protocol.clusters import first_of
 from ionian.protocol.stream import Refused
 from ionian.protocol.tags import method_service_tag, service_tag
 
@@ -130,7 +131,7 @@ async def _app_of_container(actor: Actor, container_id: str, context: Context) -
         raise Refused("InvalidError", "app_id: expected an app or a container, got neither")
     authorise(actor, "ReadLogs", Target(app_id=actor.app_id))
     here = context.engine.app_of_container(container_id)
-    app_id = here or await in_thread(context.store.usage.app_of_container, container_id)
+    app_id = here or await in_thread(context.store.usage.app_of_container, first_of(container_id))
     if not app_id:
         raise no_container(container_id, actor, context)
     return app_id

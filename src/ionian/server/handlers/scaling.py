@@ -12,12 +12,14 @@ from ionian.protocol.calls import (
     GetFunctionStats,
     UpdateAutoscaler,
 )
+from ionian.protocol.clusters import clusters_of
 from ionian.protocol.spec import FunctionSpec, Scaling
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
 from ..failures import gone
 from .context import Context, in_thread
+from .specs import check_multiples
 
 LONGEST_WINDOW_S = 3600.0
 
@@ -31,10 +33,13 @@ async def update_autoscaler(
     async with context.app_lock(app_id):
         spec = _function(actor, "UpdateAutoscaler", message.function_id, context)[0]
         scaling = changed(spec.scaling, message)
+        check_multiples(spec.tag, spec.cluster_size, scaling)
         # In the store first: what is answered survives a restart.
         await in_thread(context.store.functions.set_scaling, message.function_id, scaling)
         spec.scaling = scaling
-        engine.dispatcher.scale(time.monotonic(), message.function_id, scaling)
+        engine.dispatcher.scale(
+            time.monotonic(), message.function_id, clusters_of(scaling, spec.cluster_size)
+        )
         engine.pump()
     return AutoscalerSettings(scaling), b""
 
@@ -74,10 +79,11 @@ async def get_function_stats(
     actor: Actor, message: GetFunctionStats, _: bytes, context: Context
 ) -> tuple[FunctionStats, bytes]:
     """How a function is doing. Its backlog counts what waits in the store, too."""
-    _function(actor, "GetFunctionStats", message.function_id, context)
+    spec, _app_id = _function(actor, "GetFunctionStats", message.function_id, context)
     stats = context.durable.engine.dispatcher.stats(message.function_id)
     if stats is None:
         raise gone(message.function_id)
+    stats.containers *= max(1, spec.cluster_size)
     stats.backlog += await context.durable.waiting_in_store(message.function_id)
     return stats, b""
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from posixpath import normpath
 
 from ionian.machine.beneath import BadPath, parts_of
+from ionian.protocol.clusters import MOST_MEMBERS
 from ionian.protocol.images import every_instruction
-from ionian.protocol.spec import BucketMount, FunctionSpec, ImageSpec
+from ionian.protocol.spec import BucketMount, FunctionSpec, ImageSpec, Scaling
 from ionian.protocol.stream import Refused
 
 from ..auth import Actor, Target, authorise
@@ -54,6 +55,7 @@ def check_spec(spec: FunctionSpec) -> None:
     _check_times(spec)
     _check_resources(spec)
     _check_scaling(spec)
+    _check_cluster(spec)
     _check_paths(spec)
     _check_inputs(spec)
     _check_schedule(spec)
@@ -109,8 +111,31 @@ def _check_scaling(spec: FunctionSpec) -> None:
         f"no more than max_containers ({scaling.max_containers})",
         scaling.min_containers,
     )
+    check_multiples(spec.tag, spec.cluster_size, scaling)
     window = scaling.scaledown_window_s
     _expect(0 < window <= DAY_S, spec, "scaledown_window", "over 0 and up to 86400 seconds", window)
+
+
+def check_multiples(tag: str, size: int, scaling: Scaling) -> None:
+    """Refuses numbers of containers that are no whole clusters."""
+    for name in ("min_containers", "max_containers", "buffer_containers"):
+        if size > 1 and getattr(scaling, name) % size:
+            raise Refused(
+                "InvalidError",
+                f"function {tag[:200]!r}, {name}: expected a multiple of its cluster's size ({size}), as it counts containers, "
+                f"got {getattr(scaling, name)}",
+            )
+
+
+def _check_cluster(spec: FunctionSpec) -> None:
+    size = spec.cluster_size
+    _expect(0 <= size <= MOST_MEMBERS, spec, "size", f"1 to {MOST_MEMBERS} containers in a cluster", size)
+    if size:
+        webs = (
+            [spec.web, *(method.web for method in spec.class_spec.methods)] if spec.class_spec else [spec.web]
+        )
+        _expect(not any(webs), spec, "clustered", "no web endpoint", spec.tag)
+        _expect(spec.batching is None, spec, "clustered", "a function that is not batched", spec.tag)
 
 
 def _check_inputs(spec: FunctionSpec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from ionian.protocol.calls import GetCallInfo
+from ionian.protocol.clusters import container_of
 from ionian.protocol.environments import EnvironmentInfo, FindEnvironment
 from ionian.protocol.stream import Refused
 
@@ -29,6 +30,8 @@ async def object_page(visit: Visit) -> Response:
     if kind == "en":
         found: EnvironmentInfo = await visit.ask(FindEnvironment(object_id))
         return go(f"/e/{found.name}/apps")
+    if kind == "cu":
+        object_id = container_of(object_id)
     if object_id.startswith("ta-"):
         app_id = visit.server.app_of_container(object_id)
         return go(f"/apps/{(await app_of(visit.actor, 'FindApp', app_id, visit.context)).app_id}")
