@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +95,97 @@ def test_what_a_command_can_t_do_is_one_sentence(
     assert sentence in said(done)
 
 
-def test_a_person_removes_the_images_that_nothing_needs(tmp_path: Path) -> None:
-    with new_home() as alone:
-        (tmp_path / "images").mkdir(mode=0o700)
-        (alone.folder / "images").unlink()  # those of other tests stay out of it
-        (alone.folder / "images").symlink_to(tmp_path / "images")
-        plain = built(alone, tmp_path / "a", "plain")
-        named = built(alone, tmp_path / "b", "named")
-        alone.ionian("image", "names", "delete", "plain:latest", "--yes")
-        assert printed(alone, "prune", "--yes")["images"] == []  # used within ten minutes
-        done = printed(alone, "prune", "--unused-for", "0", "--yes")
-        assert done["images"] == [plain]
-        assert done["freed"] > 0
-        assert [row["Image ID"] for row in printed(alone, "list")] == [named]
-        assert printed(alone, "prune", "--unused-for", "0", "--yes")["images"] == []
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home with images of its own: those of other tests stay out of it."""
+    with new_home() as made:
+        images = tmp_path_factory.mktemp("images")
+        images.chmod(0o700)
+        (made.folder / "images").unlink()
+        (made.folder / "images").symlink_to(images)
+        yield made
+
+
+def test_a_person_removes_the_images_that_nothing_needs(alone: Home, tmp_path: Path) -> None:
+    plain = built(alone, tmp_path / "a", "plain")
+    named = built(alone, tmp_path / "b", "named")
+    alone.ionian("image", "names", "delete", "plain:latest", "--yes")
+    assert printed(alone, "prune", "--yes")["images"] == []  # used within ten minutes
+    done = printed(alone, "prune", "--unused-for", "0", "--yes")
+    assert done["images"] == [plain]
+    assert done["freed"] > 0
+    assert [row["Image ID"] for row in printed(alone, "list")] == [named]
+    assert printed(alone, "prune", "--unused-for", "0", "--yes")["images"] == []
+
+
+def layers(home: Home) -> set[str]:
+    return {path.name for path in (home.folder / "images" / "l").iterdir()}
+
+
+def test_a_person_removes_an_image(alone: Home, tmp_path: Path) -> None:
+    before = layers(alone) if (alone.folder / "images" / "l").exists() else set[str]()
+    image = built(alone, tmp_path / "a", "going")
+    assert len(layers(alone) - before) == 1
+    fails_with(
+        alone.ionian("image", "rm", image, "--yes"),
+        f"image {image} is going:latest: programs may look for it",
+    )
+    assert len(layers(alone) - before) == 1
+    done = alone.ionian("image", "rm", "going", "--force", "--yes")
+    assert done.returncode == 0, done.stdout
+    assert f"✓ Image {image} is gone: " in done.stdout
+    assert layers(alone) == before
+    fails_with(alone.ionian("image", "rm", image, "--yes"), f"there is no image '{image}'")
+    fails_with(alone.ionian("image", "history", "going"), "there is no image 'going:latest'")
+
+
+@pytest.fixture(scope="module")
+def looked(home: Home, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of an image with a Python; it stays in the cache of images, and so does its base."""
+    folder = tmp_path_factory.mktemp("looked")
+    (folder / "Dockerfile").write_text("FROM python:3.11-slim\nENV MARK=from-the-image\n")
+    done = home.ionian("image", "build", str(folder), "-t", "looked:at", timeout_s=280)
+    assert done.returncode == 0, done.stdout
+    return "looked:at"
+
+
+def test_a_person_looks_into_an_image(home: Home, looked: str) -> None:
+    done = home.ionian("image", "shell", looked, "-c", "echo $MARK; exit 3")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (3, "from-the-image")
+    fails_with(home.ionian("image", "shell", "nowhere"), "there is no image 'nowhere:latest'")
+
+
+APP = """
+import modal
+
+app = modal.App("needy")
+
+
+image = modal.Image.from_name("looked:at").env({"OF": "needy"})
+
+
+@app.function(image=image, serialized=True)
+def nobody_calls_this():
+    pass
+
+
+if __name__ == "__main__":
+    app.deploy()
+    print(image.object_id)
+"""
+
+
+def test_an_image_stays_while_a_deployed_app_needs_it(home: Home, looked: str, tmp_path: Path) -> None:
+    (tmp_path / "needy.py").write_text(APP)
+    done = home.ionian("python", "-q", "needy.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    image = done.stdout.split()[-1]
+    fails_with(
+        home.ionian("image", "rm", image, "--force", "--yes"),
+        f"image {image} is needed by the app 'needy' of environment 'main', which is deployed; stop it first: "
+        "ionian app stop ap-",
+    )
+    assert home.ionian("app", "stop", "needy", "--yes").returncode == 0
+    done = home.ionian("image", "rm", image, "--yes")
+    assert f"✓ Image {image} is gone" in done.stdout
+    assert home.ionian("image", "history", looked).returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,39 +12,36 @@ from .. import config
 from ..app import App
 from ..client import output
 from ..client.images import APP_NAME
-from ..client.output.words import count, duration, size
+from ..client.output.words import duration, size
 from ..client.runner import AppRun
 from ..exception import Error
 from ..image import Image
 from ..protocol.images import (
-    EXPECTED_IMAGE,
-    DeleteImageName,
-    FindImage,
-    ImageInfo,
     ImageList,
     ImageLogs,
-    ImageNames,
-    ImagesPruned,
-    ListImageNames,
     ListImages,
-    PruneImages,
     ReadImageLogs,
-    ReadImageName,
-    is_image_id,
-    split_name,
 )
 from ..secret import Secret
-from .lists import ask, confirm, env_option, json_option, moment, show_table
+from . import image_names
+from .image_names import NAME, find, split
+from .image_removal import prune, rm
+from .image_shell import shell
+from .lists import ask, env_option, json_option, moment, show_table
 
 
 @click.group(name="image")
 def command() -> None:
-    """Images: build, pull, list, history, logs, prune, names."""
+    """Images: build, pull, list, history, logs, shell, rm, prune, names."""
+
+
+command.add_command(image_names.command)
+command.add_command(rm)
+command.add_command(prune)
+command.add_command(shell)
 
 
 # --- made
-
-NAME = "[ENV/]NAME[:TAG]"
 
 
 @command.command("build", short_help="Build an image of a Dockerfile and publish it.")
@@ -197,103 +193,7 @@ def logs(image_id: str, layers: int | None, everything: bool, environment: str) 
         click.echo(f"Nothing is kept of what the build of {info.image_id} printed.", err=True)
 
 
-@command.command("prune", short_help="Remove the images that nothing needs.")
-@click.option(
-    "--unused-for",
-    "minutes",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="Leave those that were used within so many minutes.",
-)
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
-@json_option
-def prune(minutes: int, yes: bool, as_json: bool) -> None:
-    """Removes, on all workers and of all environments, the images that nothing needs: no app that runs or is deployed, no name, no
-    container. A program that uses one again builds it again.
-    """
-    confirm("Remove all images that have no name and that no app uses?", yes=yes)
-    done: ImagesPruned = ask(PruneImages(minutes * 60.0))
-    if as_json:
-        click.echo(
-            json.dumps({"images": done.images, "freed": done.freed, "used": done.used, "busy": done.busy})
-        )
-        return
-    if done.busy:
-        click.echo("A worker is building an image, and removed nothing: try again when it is done.", err=True)
-    click.echo(
-        f"✓ {count(len(done.images), 'image')} removed: {size(done.freed)} freed, {size(done.used)} still used"
-    )
-
-
-# --- names
-
-
-@command.group("names")
-def names() -> None:
-    """Names of images: list, history, delete."""
-
-
-@names.command("list", short_help="List the names of an environment.")
-@click.option("--prefix", default="", help="Those that begin so.")
-@env_option
-@json_option
-def list_names(prefix: str, environment: str, as_json: bool) -> None:
-    """Lists the names of images, and what they mean."""
-    listed: ImageNames = ask(ListImageNames(config.environment(environment), prefix))
-    rows = [
-        (each.name, each.image_id, moment(each.created_at), moment(each.updated_at), each.published_by)
-        for each in listed.names
-    ]
-    columns = ("Name", "Image ID", "Created at", "Updated at", "Published by")
-    show_table(columns, rows, as_json=as_json, nothing="No image has a name.")
-
-
-@names.command("history", short_help="List what a name has meant.")
-@click.argument("name", metavar=NAME)
-@env_option
-@json_option
-def name_history(name: str, environment: str, as_json: bool) -> None:
-    """Lists the images that NAME has meant, the newest first."""
-    where, full = split(name, environment)
-    listed: ImageNames = ask(ReadImageName(full, config.environment(where)))
-    rows = [(each.image_id, moment(each.updated_at), each.published_by) for each in listed.names]
-    show_table(("Image ID", "Published at", "Published by"), rows, as_json=as_json, nothing="")
-
-
-@names.command("delete", short_help="Forget a name.")
-@click.argument("name", metavar="NAME:TAG")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
-@env_option
-def delete_name(name: str, yes: bool, environment: str) -> None:
-    """Forgets a name and what it has meant; the images stay."""
-    if ":" not in name:
-        raise click.UsageError(f"expected a name with its tag, such as {name}:latest")
-    where, full = split(name, environment)
-    confirm(f"Forget the name {full}? Programs that say it will not find it.", yes=yes)
-    ask(DeleteImageName(full, config.environment(where)))
-    click.echo(f"✓ The name {full} is gone.")
-
-
 # --- within
-
-
-def find(image: str, environment: str) -> ImageInfo:
-    """The image of an id or of a name."""
-    if is_image_id(image):
-        return ask(FindImage(image, environment=environment))
-    where, full = split(image, environment)
-    return ask(FindImage(name=full, environment=config.environment(where)))
-
-
-def split(name: str, environment: str) -> tuple[str, str]:
-    """The environment and the "name:tag" that a name means."""
-    parts = split_name(name)
-    if parts is None:
-        raise click.UsageError(f"expected {EXPECTED_IMAGE}, got {json.dumps(name)}")
-    if environment and parts[0] not in ("", environment):
-        raise click.UsageError(f"{name} names another environment than --env {environment}")
-    return parts[0] or environment, parts[1]
 
 
 @contextmanager

@@ -115,6 +115,16 @@ class DeleteImageName:
 
 
 @dataclass
+class RemoveImage:
+    """Asks for an image to be removed from an environment, and from the workers if no other one has it. Answered by ImagesPruned;
+    refused where an app that runs or is deployed needs it, or where it has a name and it isn't `force`, which forgets that."""
+
+    image_id: str
+    environment: str = ""
+    force: bool = False
+
+
+@dataclass
 class PruneImages:
     """Asks for all images to be removed that nothing needs and that were not used for so long. Answered by ImagesPruned."""
 
@@ -123,7 +133,7 @@ class PruneImages:
 
 @dataclass
 class ImagesPruned:
-    """The answer to PruneImages."""
+    """The answer to PruneImages and RemoveImage."""
 
     images: list[str] = field(default_factory=list[str])
     freed: int = 0  # bytes

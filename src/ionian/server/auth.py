@@ -71,7 +71,7 @@ VOLUMES = frozenset({"ListFiles", "ReadFile", "FindExisting", "PutFiles", "Remov
 
 IMAGES = frozenset(
     {
-        *("FindImage", "ListImages", "PublishImage", "PruneImages", "ReadImageLogs"),
+        *("FindImage", "ListImages", "PublishImage", "RemoveImage", "PruneImages", "ReadImageLogs"),
         *("ListImageNames", "ReadImageName", "DeleteImageName"),
     }
 )

@@ -31,6 +31,15 @@ class ImageGarbage:
         published = await asyncio.to_thread(self._server.store.images.published)
         return sorted({spec.image_id for spec in specs} | published | self._server.builds.under_way())
 
+    def apps_with(self, image_id: str) -> list[str]:
+        """The apps that run or are deployed of which a function has this image."""
+        specs = self._server.engine.specs.values()
+        return sorted({app_id for spec, app_id, _ in specs if spec.image_id == image_id})
+
+    def is_built(self, image_id: str) -> bool:
+        """Whether this image is being built just now."""
+        return image_id in self._server.builds.under_way()
+
     def joined(self, worker: Peer) -> None:
         """A worker joined: others that share its images must know what this server needs."""
         self._server.beside(self._tell(worker))

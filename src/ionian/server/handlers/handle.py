@@ -52,6 +52,7 @@ from ionian.protocol.images import (
     PublishImage,
     ReadImageLogs,
     ReadImageName,
+    RemoveImage,
 )
 from ionian.protocol.items import MeasureQueue, PeekQueue, ReadDict
 from ionian.protocol.layers import FindLayers
@@ -113,13 +114,13 @@ from .environments import (
     update_environment,
 )
 from .functions import bind_function, describe_function, find_function
+from .image_removal import prune_images, remove_image
 from .images import (
     delete_image_name,
     find_image,
     find_layers,
     list_image_names,
     list_images,
-    prune_images,
     publish_image,
     read_image_logs,
     read_image_name,
@@ -208,6 +209,7 @@ HANDLED: dict[type, Handler] = {
     ListImages: list_images,
     PublishImage: publish_image,
     PruneImages: prune_images,
+    RemoveImage: remove_image,
     ListImageNames: list_image_names,
     ReadImageName: read_image_name,
     DeleteImageName: delete_image_name,

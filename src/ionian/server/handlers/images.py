@@ -11,10 +11,8 @@ from ionian.protocol.images import (
     ImageLogs,
     ImageName,
     ImageNames,
-    ImagesPruned,
     ListImageNames,
     ListImages,
-    PruneImages,
     PublishImage,
     ReadImageLogs,
     ReadImageName,
@@ -137,16 +135,6 @@ async def read_image_logs(
     row = await image_of(actor, "ReadImageLogs", message.image_id, message.environment, context)
     steps = max(0, message.steps)
     return ImageLogs(await in_thread(context.build_logs.read, row.environment, decoded(row), steps)), b""
-
-
-async def prune_images(
-    actor: Actor, message: PruneImages, _: bytes, context: Context
-) -> tuple[ImagesPruned, bytes]:
-    """Removes what nothing needs, on all workers, whatever the environment."""
-    authorise(actor, "PruneImages", Target())
-    done = await context.image_garbage.collect(everything=True, min_age_s=max(0.0, message.unused_for_s))
-    await in_thread(context.store.images.forget_all, done.images)
-    return ImagesPruned(done.images, done.freed, done.used, done.busy), b""
 
 
 async def find_layers(

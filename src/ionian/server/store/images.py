@@ -86,6 +86,14 @@ class Images:
         with self._database.write() as session:
             session.execute(query.values(used_at=time.time()))
 
+    def forget(self, environment: str, image_id: str) -> None:
+        """An environment has this image no more, and no name that meant it."""
+        with self._database.write() as session:
+            for table in (ImagePublication, Image):
+                session.execute(
+                    delete(table).where(table.environment == environment, table.image_id == image_id)
+                )
+
     def forget_all(self, image_ids: Iterable[str]) -> None:
         """No environment has these images any more, but those that have a name."""
         gone = set(image_ids) - self.published()
