@@ -141,7 +141,7 @@ def test_nothing_is_wider_than_a_phone_in_light_or_dark(
         app = page.get_by_role("link", name="looked-at").get_attribute("href")
         page.get_by_role("link", name="looked-at").click()
         function = page.get_by_role("link", name="Model").get_attribute("href")
-        for path in ("/e/main/apps", app, function):
+        for path in ("/e/main/apps", app, function, "/e/main/containers"):
             page.goto(f"{base}{path}")
             page.get_by_role("heading", level=1).wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -157,6 +157,24 @@ def test_a_line_that_is_printed_appears_in_the_log_that_is_open(chromium: Browse
         call = 'import ionian as modal; modal.Function.from_name("looked-at", "half").remote(40)'
         assert deployed.python("-c", call).returncode == 0
         page.locator("#log").get_by_text("halving 40").wait_for()
+
+
+def test_a_container_shows_what_it_writes_while_the_rest_of_its_page_changes(
+    chromium: Browser, deployed: Home
+) -> None:
+    call = 'import ionian as modal; modal.Function.from_name("looked-at", "half").remote({})'
+    with visit(chromium, deployed) as page:
+        assert deployed.python("-c", call.format(42)).returncode == 0
+        page.get_by_role("link", name="Containers").click()
+        page.locator("tr:has-text('half') a[href^='/containers/']").first.click()
+        page.get_by_role("heading", name="What it wrote").wait_for()
+        page.locator("#log").get_by_text("halving 42").wait_for()
+        page.get_by_text("of memory").wait_for()
+        page.evaluate("document.getElementById('live').dataset.digest = ''")  # all is sent again
+        page.locator("#live:not([data-digest=''])").wait_for()
+        assert page.locator("#log").get_by_text("halving 42").is_visible()
+        assert deployed.python("-c", call.format(44)).returncode == 0
+        page.locator("#log").get_by_text("halving 44").wait_for()
 
 
 def test_who_comes_by_a_link_of_another_site_is_in_if_the_browser_is(

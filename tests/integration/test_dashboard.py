@@ -231,7 +231,7 @@ def test_a_container_that_starts_is_shown_by_a_page_that_is_open(
     container = re.search(r"ta-[0-9A-Z]{26}", shown)
     assert container is not None
     assert 'class="tile wait"' in visitor.until("/e/main/apps", "input waiting")
-    assert visitor.get(f"/id/{container[0]}").path == page
+    assert visitor.get(f"/id/{container[0]}").path == f"/containers/{container[0]}"
     (tmp_path / "empty").touch()
     for name in ("one", "two"):
         deployed.python("-c", OPEN, tmp_path / "empty", name)
@@ -239,6 +239,37 @@ def test_a_container_that_starts_is_shown_by_a_page_that_is_open(
     ended = visitor.press(page, f"{page}/containers/{container[0]}/end")
     assert (ended.status, ended.path) == (200, page)
     visitor.until(page, "it has scaled to zero")
+
+
+def test_a_container_shows_what_it_uses_and_writes_and_how_it_ended(
+    deployed: Home, visitor: Visitor, tmp_path: Path
+) -> None:
+    deployed.python("-c", SPAWN, "three")
+    listed = visitor.until("/e/main/containers", 'data-is="State"><span class="badge ready">ready', ">wait")
+    assert "looked-at</a>" in listed
+    container = json.loads(deployed.ionian("container", "list", "--json").stdout)
+    (container_id,) = [one["Container ID"] for one in container if one["Function"] == "wait"]
+    path = f"/containers/{container_id}"
+    assert f'href="{path}"' in listed
+    shown = visitor.until(path, "MiB</b><span>of memory", "How it started")
+    data = {
+        json.loads(html.unescape(one))["series"][0][0] for one in re.findall(r'data-chart="([^"]*)"', shown)
+    }
+    assert data == {"cores", "memory"}
+    page = visitor.get(path).text
+    assert "waiting for three" in page
+    assert f"ionian container exec {container_id}" in page
+    cursor = re.search(r'data-cursor="([^"]+)"', page)
+    assert cursor is not None
+    (tmp_path / "empty").touch()
+    deployed.python("-c", OPEN, tmp_path / "empty", "three")
+    assert visitor.press(path, f"{path}/end").path == path
+    visitor.until(path, '<span class="badge">stopped</span>')
+    following = visitor.get(f"{path}/next?cursor={quote(cursor[1])}")
+    while not following.headers["x-ended"]:
+        following = visitor.get(f"{path}/next?cursor={quote(following.headers['x-cursor'])}")
+    assert container_id in visitor.get("/e/main/containers").text.partition("Ended in the last hour")[2]
+    assert visitor.get("/containers/ta-none").status == 404
 
 
 def test_a_function_shows_what_it_did(deployed: Home, visitor: Visitor) -> None:

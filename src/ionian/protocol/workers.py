@@ -224,6 +224,19 @@ class FirstInput:
 
 
 @dataclass
+class Sampled:
+    """Worker → server: what containers use just now, a column each. For people to look at: what was used is metered apart."""
+
+    numbers: list[int]
+    cores: list[float]  # since the sample before
+    memory_bytes: list[int]
+    gpu: list[float] = field(
+        default_factory=list[float]
+    )  # the part of the time in which its cards computed; -1 where that is not known. Empty where no container has a card
+    gpu_memory_bytes: list[int] = field(default_factory=list[int])
+
+
+@dataclass
 class ContainerState:
     """Worker → server: a container is ready, or has ended.
 

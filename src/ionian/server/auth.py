@@ -125,6 +125,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "Inventory",
                 "ContainerState",
                 "FirstInput",
+                "Sampled",
                 "TakenBack",
                 "FromContainer",
                 "Log",

@@ -181,6 +181,7 @@ class Containers:
 
     def _ended(self, container: Container, message: ContainerState) -> None:
         self._remove(container)
+        self._engine.samples.ended(container, message.ended, message.detail)
         self._engine.server.record_usage(container, message)
         if message.ended not in ("", "stopped") and not container.guest:
             self._engine.counts.container_failed(container.function_id)
@@ -204,6 +205,7 @@ class Containers:
 
     def _lose(self, container: Container) -> None:
         self._remove(container)
+        self._engine.samples.ended(container, "lost", "its worker is gone")
         if container.guest:
             return
         self._engine.counts.container_failed(container.function_id)
@@ -240,6 +242,10 @@ class Containers:
     def find(self, container_id: str) -> Container | None:
         """A container by its id."""
         return self._by_id.get(container_id)
+
+    def numbered(self, worker_id: str, number: int) -> Container | None:
+        """A container by its worker and that one's number of it."""
+        return self._by_number.get((worker_id, number))
 
     def count_of(self, app_id: str) -> int:
         """How many containers an app has."""

@@ -31,6 +31,7 @@ from .execs import Execs
 from .failures import no_function
 from .news import News
 from .replays import Replays
+from .samples import Samples
 from .terminals import Terminals
 from .web import WEB
 
@@ -56,6 +57,7 @@ class Engine:
         self.server = server
         self.dispatcher = Dispatcher(epoch=epoch, known_workers=known_workers)
         self.containers = Containers(self)
+        self.samples = Samples(self.containers)
         self.execs = Execs(self)
         self.replays = Replays(self)
         self.terminals = server.context.terminals = Terminals(self)

@@ -30,7 +30,7 @@ from ..protocol.stream import Peer, Refused
 from ..protocol.terminals import LendTerminal, TakeTerminal
 from ..protocol.usage import Metered
 from ..protocol.wire import CALL, INPUTS, RESULTS
-from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, TakenBack
+from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, Sampled, TakenBack
 from ..version import VERSION
 from .auth import ALLOWED, NOBODY, Actor, PermissionDenied, authenticate
 from .builds import WORKER_WAIT_S
@@ -182,6 +182,8 @@ class Session(Peer):
                 engine.containers.first_input(self.actor.id, message)
             case Metered():
                 self.server.metering.received(self, message)
+            case Sampled():
+                engine.samples.received(self.actor.id, message)
             case TakenBack():
                 engine.taken_back(self.actor.id, message)
             case FromContainer():

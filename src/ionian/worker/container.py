@@ -49,6 +49,7 @@ from .sandbox import (
     Exit,
     ForkError,
     IdMap,
+    ResourceUse,
     Sandbox,
     SandboxError,
     SandboxSpec,
@@ -648,6 +649,10 @@ class Container:
         if not self.ready and self._built is not None and self._built.entrypoint:
             hint = f' (the image\'s entrypoint {self._built.entrypoint} must end with exec "$@")'
         return "signal" if exited.signal is not None else "exit", f"its process {_ended(exited)}{hint}"
+
+    def use(self) -> ResourceUse | None:
+        """What it used until now; None while it has no sandbox, and of what has ended."""
+        return self._sandbox.usage() if self._sandbox is not None and not self.ended else None
 
     def _usage(self) -> Usage:
         if self._sandbox is None:

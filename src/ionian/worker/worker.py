@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ from .metering import Metering
 from .network.network import Network
 from .packets import LargeResult
 from .replay import ReplayContainer
-from .sandbox import Bind, Spawner, sweep
+from .samples import Samples
+from .sandbox import Bind, ResourceUse, Spawner, sweep
 from .templates import Templates
 from .uplink import Uplink
 
@@ -106,6 +107,7 @@ class Worker:
         self.execs = Execs(self)
         self.templates = Templates(self)
         self.metering = Metering(self)
+        self._samples = Samples(self)
         self._ignore_gpu = ignore_gpu
         self._containers: dict[int, Container] = {}
         self._unconfirmed: dict[int, bytes] = {}  # seq → packed results
@@ -180,11 +182,18 @@ class Worker:
             container.check(now)
         self.templates.check()
         self.metering.check()
+        self._samples.check()
 
     def readings(self) -> list[Reading]:
         """What containers and templates used since they were read before."""
         readings = [reading for container in self._containers.values() for reading in container.reading()]
         return readings + self.templates.readings()
+
+    def uses(self) -> Iterator[tuple[int, ResourceUse, list[str]]]:
+        """What each container used until now, and its devices."""
+        for number, container in self._containers.items():
+            if (use := container.use()) is not None:
+                yield number, use, container.ask.devices
 
     @property
     def crowded(self) -> bool:

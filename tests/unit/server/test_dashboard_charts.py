@@ -64,7 +64,9 @@ def test_durations_of_minutes_are_put_together() -> None:
         (0.0031, "seconds", 0.004),
         (61, "seconds", 120),
         (3 << 20, "bytes", 4 << 20),
-        (700 << 20, "bytes", 800 << 20),
+        (700 << 20, "bytes", 1 << 30),
+        (128 << 20, "bytes", 128 << 20),
+        (0.3, "share", 1),
     ],
 )
 def test_a_scale_ends_at_a_round_number(most: float, unit: str, expected: float) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, floor, log10
+from math import ceil, floor, log2, log10
 from typing import Literal
 
 from .rendering import size
@@ -22,7 +22,7 @@ GAP = 0.2
 
 TICKS = 5
 
-Unit = Literal["count", "seconds", "bytes", "share"]
+Unit = Literal["count", "cores", "seconds", "bytes", "share"]
 Kind = Literal["bars", "lines", "area"]
 
 
@@ -169,8 +169,10 @@ def shown(value: float, unit: Unit) -> str:
     if unit == "seconds":
         return _short_duration(value)
     if unit == "bytes":
-        return size(value) if value else "0"
+        return size(value).replace(".0 ", " ") if value else "0"
     if unit == "share":
+        return f"{value * 100:.3g} %"
+    if unit == "cores":
         return f"{value:.3g}"
     for large, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= large:
@@ -189,12 +191,14 @@ def rounded(most: float, unit: Unit) -> float:
     """The next round number, of which the half is round, too."""
     if unit == "count":
         most = max(most, 2.0)
+    if unit == "share":
+        return 1.0
     if most <= 0:
         return 1.0
-    base = 1.0
     if unit == "bytes":
-        base = 1024.0 ** max(0, floor(log10(most) / log10(1024)))
-    elif unit == "seconds" and most >= 60:
+        return 2.0 ** ceil(log2(most))
+    base = 1.0
+    if unit == "seconds" and most >= 60:
         base = 3600.0 if most >= 3600 else 60.0
     power = 10.0 ** floor(log10(most / base))
     for step in (1, 2, 4, 6, 8, 10):

@@ -116,6 +116,12 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def brief(object_id: str) -> str:
+    """An id in a list: its end tells it from others."""
+    kind, _, rest = object_id.partition("-")
+    return f"{kind}-…{rest[-8:]}" if len(rest) > 12 else object_id
+
+
 def size(count: float) -> str:
     """Bytes: `512 B`, `3.4 KiB`, `1.2 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -141,6 +147,7 @@ _filters: dict[str, Any] = {
     "tick": tick,
     "duration": duration,
     "size": size,
+    "brief": brief,
     "count": count,
     "some": some,
     "shown": shown,

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ionian.protocol.stream import Refused
 
 from .guard import Guard
-from .pages import apps, calls, entry, functions, logs, objects, storage
+from .pages import apps, calls, containers, entry, functions, logs, objects, storage
 from .rendering import STATIC, bare
 from .visit import LIVE
 
@@ -50,6 +50,7 @@ def site(dashboard: Dashboard) -> Any:
             *entry.routes,
             *apps.routes,
             *functions.routes,
+            *containers.routes,
             *calls.routes,
             *logs.routes,
             *storage.routes,

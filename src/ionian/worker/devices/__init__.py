@@ -7,5 +7,6 @@ variables a container needs for each device. `cdi` reads the specs, `nvml` asks 
 """
 
 from .devices import Devices, Edits
+from .nvml import GpuUse
 
-__all__ = ["Devices", "Edits"]
+__all__ = ["Devices", "Edits", "GpuUse"]

@@ -16,7 +16,7 @@ from . import cdi, libraries, nvml
 from .cdi import CdiDevice, ContainerEdits
 from .claims import Claims
 from .models import model_of
-from .nvml import Card
+from .nvml import Card, Gauge, GpuUse
 
 log = logging.getLogger("ionian.worker")
 
@@ -55,6 +55,8 @@ class Devices:
         offered = _distinct(usable)
         cards = ask() if any(device.kind.startswith(NVIDIA) for device in offered) else ()
         self._offered = [_described(device, cards) for device in offered]
+        self._uuids = {d.full_name: card.uuid for d in offered if (card := _card_of(d, cards)) is not None}
+        self._gauge = Gauge()
         self._claims = Claims(os.environ.get("IONIAN_CDI_DIRS", ""))
 
     @classmethod
@@ -81,6 +83,11 @@ class Devices:
         """The model of a container's devices, which are of one kind; "" where it has none."""
         models = {device.name: device.model for device in self._offered}
         return next((models[name] for name in names if name in models), "")
+
+    def use(self, names: Sequence[str]) -> dict[str, GpuUse]:
+        """What devices do now, by name; those of which nothing is known are left out. Blocks."""
+        by_uuid = {self._uuids[name]: name for name in names if name in self._uuids}
+        return {by_uuid[uuid]: use for uuid, use in self._gauge.use(list(by_uuid)).items()} if by_uuid else {}
 
     def edits(self, names: Sequence[str]) -> Edits:
         """What a container with exactly these devices gets. Raises KeyError for one that no spec names."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 log = logging.getLogger("ionian.worker")
@@ -28,6 +28,10 @@ class Card:
 
 class _Memory(ctypes.Structure):
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
+
+
+class _Rates(ctypes.Structure):
+    _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
 
 
 class _Silent(Exception):
@@ -69,6 +73,48 @@ def _cards(nvml: ctypes.CDLL) -> Iterator[Card]:
             yield from _slices(nvml, handle, number, minor.value)
         except _Silent as error:  # one broken card: the others work
             log.warning("GPU %d doesn't answer (%s)", number, error)
+
+
+@dataclass
+class GpuUse:
+    """What a card does now: the part of the time in which it computed, -1 where that is not known, and its memory."""
+
+    share: float
+    memory_bytes: int
+
+
+class Gauge:
+    """Asks the driver again and again. Blocks, the first time for as long as the driver takes to wake."""
+
+    def __init__(self, library: str = LIBRARY) -> None:
+        self._library = library
+        self._nvml: ctypes.CDLL | None = None
+
+    def use(self, uuids: Sequence[str]) -> dict[str, GpuUse]:
+        """By UUID; a card that does not answer is left out."""
+        found: dict[str, GpuUse] = {}
+        try:
+            if self._nvml is None:
+                nvml = ctypes.CDLL(self._library)
+                _ask(nvml.nvmlInit_v2)
+                self._nvml = nvml
+            for uuid in uuids:
+                with suppress(_Silent):
+                    found[uuid] = _use(self._nvml, uuid)
+        except (OSError, AttributeError, _Silent):
+            pass
+        return found
+
+
+def _use(nvml: ctypes.CDLL, uuid: str) -> GpuUse:
+    handle, memory, rates = ctypes.c_void_p(), _Memory(), _Rates()
+    _ask(nvml.nvmlDeviceGetHandleByUUID, ctypes.c_char_p(uuid.encode()), ctypes.byref(handle))
+    _ask(nvml.nvmlDeviceGetMemoryInfo, handle, ctypes.byref(memory))
+    share = -1.0
+    with suppress(_Silent):  # of a slice it is not known
+        _ask(nvml.nvmlDeviceGetUtilizationRates, handle, ctypes.byref(rates))
+        share = rates.gpu / 100
+    return GpuUse(share, memory.used)
 
 
 def _slices(nvml: ctypes.CDLL, parent: ctypes.c_void_p, number: int, minor: int) -> Iterator[Card]:

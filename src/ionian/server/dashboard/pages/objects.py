@@ -33,8 +33,7 @@ async def object_page(visit: Visit) -> Response:
     if kind == "cu":
         object_id = container_of(object_id)
     if object_id.startswith("ta-"):
-        app_id = visit.server.app_of_container(object_id)
-        return go(f"/apps/{(await app_of(visit.actor, 'FindApp', app_id, visit.context)).app_id}")
+        return go(f"/containers/{object_id}")
     row = await in_thread(visit.context.store.objects.by_id, object_id)
     if row is None or visit.actor.environment not in ("", row.environment):
         raise Refused("NotFoundError", f"there is nothing with the id {object_id[:80]!r}")

@@ -26,10 +26,11 @@ function written(value, unit) {
     if (value >= 120) return `${(value / 60).toFixed(1)} min`;
     return value >= 1 ? `${value.toFixed(2)} s` : `${(value * 1000).toPrecision(3)} ms`;
   }
+  if (unit === "share") return `${(value * 100).toFixed(0)} %`;
   if (unit === "bytes") {
     let at = 0;
     for (; value >= 1024 && at < SIZES.length - 1; at++) value /= 1024;
-    return `${at ? value.toFixed(1) : value} ${SIZES[at]}`;
+    return `${at ? value.toFixed(1) : Math.round(value)} ${SIZES[at]}`;
   }
   return value.toLocaleString("en");
 }

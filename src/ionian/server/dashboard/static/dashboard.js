@@ -28,6 +28,7 @@ function morph(old, fresh) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
+  if ("kept" in old.dataset) return;
   const same = old.tagName === "TIME" && old.dataset.at === fresh.dataset.at;
   sync(old, fresh);
   if (same || old.tagName === "INPUT") return;
@@ -167,7 +168,7 @@ async function followLog(log) {
   while (!log.dataset.ended) {
     const asked = new URLSearchParams(location.search);
     asked.set("cursor", log.dataset.cursor);
-    const address = location.pathname.replace(/\/$/, "") + "/next?" + asked;
+    const address = (log.dataset.next || location.pathname.replace(/\/$/, "") + "/next") + "?" + asked;
     try {
       const answer = await fetch(address, { headers: { "X-Live": "" }, cache: "no-store" });
       if (answer.status === 401) return location.reload();
@@ -183,7 +184,8 @@ async function followLog(log) {
       log.dataset.cursor = answer.headers.get("X-Cursor");
       if (answer.headers.get("X-Ended")) {
         log.dataset.ended = "1";
-        document.getElementById("following").textContent = "No more will come.";
+        const following = document.getElementById("following");
+        if (following) following.textContent = "No more will come.";
       }
       if (atEnd) log.scrollTop = log.scrollHeight;
     } catch {
