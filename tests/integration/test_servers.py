@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from ionian.machine.state import StateFolder
 from ionian.protocol.ids import new_id
 from ionian.protocol.messages import PROTOCOL, Hello
 from ionian.protocol.stream import Peer, Refused, dial
+from ionian.server.attempts import MOST
 from ionian.version import VERSION
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -113,6 +115,32 @@ def test_a_token_that_the_server_does_not_know_is_refused(home: Home) -> None:
     there = {"IONIAN_SERVER_URL": url, "IONIAN_TOKEN": "wrong"}
     done = home.ionian("run", "steady.py", cwd=PROGRAMS, environment=there)
     fails_with(done, "token")
+
+
+def test_after_many_wrong_tokens_an_address_is_refused_unseen_but_for_tokens_that_were_right() -> None:
+    with new_home() as home:
+        home.ionian("server", "start")
+        url = json.loads((home.folder / "run" / "server.json").read_text())["url"]
+        good = (home.folder / "run" / "client.token").read_text().strip()
+        made = home.ionian("token", "new", "--name", "unused").stdout
+        found = re.search(r"--token-id (\S+) --token-secret (\S+)", made)
+        assert found is not None, made
+        unused = ".".join(found.groups())
+
+        async def refusals() -> list[str]:
+            said: list[str] = []
+            for token in [good, *["ti-x.y"] * MOST, unused, good]:
+                peer = await dial(url, Peer)
+                try:
+                    await peer.request(Hello("client", token, VERSION, new_id("cl")))
+                    said.append("")
+                except Refused as refused:
+                    said.append(refused.type)
+                peer.disconnect()
+            return said
+
+        assert asyncio.run(refusals()) == ["", *["AuthError"] * MOST, "ResourceExhaustedError", ""]
+        assert home.ionian("app", "list").returncode == 0  # by the socket of this user's own programs
 
 
 def test_two_apps_of_one_name_run_at_once_and_apart(home: Home) -> None:

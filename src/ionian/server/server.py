@@ -21,6 +21,7 @@ from ..protocol.stream import Refused, listen, listen_local
 from ..protocol.volumes import OFFERS_SOCKET
 from ..protocol.workers import ContainerState
 from ..version import VERSION
+from .attempts import Attempts
 from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
 from .builds import WORKER_WAIT_S, Builds
@@ -49,7 +50,7 @@ from .retention import Retention
 from .roster import roster
 from .schedules import Scheduler, scheduled_call
 from .secrets import Secrets
-from .session import Session
+from .session import Session, forwarded_for
 from .store import Store
 from .store.apps import DEPLOYER
 from .store.schedules import Due
@@ -105,6 +106,7 @@ class Server:
         self.secrets.settle()
         self.context = Context(state, self.store, BlobStore(state.blobs), self.secrets, self)
         self.sessions: set[Session] = set()
+        self.attempts = Attempts(time.monotonic)
         known = {worker.worker_id for worker in self.store.workers.alive()}
         self.engine = Engine(self, self.epoch, known)
         self.durable = self.context.durable = Durable(self)
@@ -160,7 +162,7 @@ class Server:
         self.dashboard.start()
         self._listener, url = await listen(self._accept, host, port)
         self._local_listener, self.local_url = await listen_local(
-            self._accept, self.state.runtime / "server.sock"
+            self._accept_local, self.state.runtime / "server.sock"
         )
         self.context.offers.listen(self.state.runtime / OFFERS_SOCKET)
         self.keeper.start()
@@ -168,12 +170,17 @@ class Server:
         self._sweep()
         return url
 
-    def _accept(self, request: WSUpgradeRequest) -> Session | WSUpgradeResponseWithListener | None:
+    def _accept_local(self, request: WSUpgradeRequest) -> Session | WSUpgradeResponseWithListener | None:
+        return self._accept(request, local=True)
+
+    def _accept(
+        self, request: WSUpgradeRequest, local: bool = False
+    ) -> Session | WSUpgradeResponseWithListener | None:
         if any(name.lower() == "origin" for name in request.headers):
             return None  # a page in a browser: it has no business here
         if (answer := page(request, self.store, self.metrics)) is not None:
             return answer
-        session = Session(self)
+        session = Session(self, forwarded="" if local else forwarded_for(request.headers), local=local)
         self.sessions.add(session)
         return session
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from ..protocol.usage import Metered
 from ..protocol.wire import CALL, INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, Sampled, TakenBack
 from ..version import VERSION
-from .auth import ALLOWED, NOBODY, Actor, PermissionDenied, authenticate
+from .auth import ALLOWED, NOBODY, Actor, PermissionDenied
 from .builds import WORKER_WAIT_S
 from .handlers.apps import app_of
 from .shells import start_shell
@@ -42,13 +43,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionian.server")
 
+PROXIES = ("127.0.0.1", "::1")
+"""Who is believed about for whom it opens a stream: what runs on this machine."""
+
+
+def forwarded_for(headers: Mapping[str, str]) -> str:
+    """The address that the nearest proxy saw, by X-Forwarded-For; "" where none says."""
+    for name, value in headers.items():
+        if name.lower() == "x-forwarded-for":
+            return value.rpartition(",")[2].strip()[:64]
+    return ""
+
 
 class Session(Peer):
     """A client, a worker, or the second stream of one of them."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, forwarded: str = "", local: bool = True) -> None:
         super().__init__()
         self.server = server
+        self._forwarded = forwarded  # for whom a proxy says that it opened the stream
+        self._local = local  # by the socket of this user's own processes
         self.actor: Actor = NOBODY
         self.role = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,7 +122,12 @@ class Session(Peer):
             )
         store = self.server.store
         self.actor = await asyncio.to_thread(
-            authenticate, store, hello.token, role=hello.role, peer_id=hello.peer_id
+            self.server.attempts.authenticate,
+            store,
+            hello.token,
+            self._address(),
+            role=hello.role,
+            peer_id=hello.peer_id,
         )
         self.role = hello.role
         state = self.server.state
@@ -126,6 +145,14 @@ class Session(Peer):
         )
         if self.role == "client":
             self.server.engine.client_joined(self)
+
+    def _address(self) -> str:
+        """Whose wrong tokens are counted together; "": nobody's."""
+        if self._local or self._transport is None:
+            return ""
+        name = self._transport.underlying_transport.get_extra_info("peername")
+        address = str(name[0]) if name else "?"
+        return self._forwarded or address if address in PROXIES else address
 
     # --- what is answered on the spot
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 
 from ionian.protocol.web import INLINE_BODY
+from ionian.server.attempts import MOST, WINDOW_S, Attempts
 from ionian.server.web import guard, ingress
-from ionian.server.web.attempts import MOST, WINDOW_S, Attempts
 from ionian.server.web.guard import HEADERS, Guarded
 from ionian.server.web.listener import config_of
 

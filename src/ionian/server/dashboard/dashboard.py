@@ -45,7 +45,7 @@ class Dashboard:
         self._opening: asyncio.Task[None] | None = None
         self._uvicorn: Any = None
         self._serving: asyncio.Task[None] | None = None
-        self.entrance = Entrance(server.store, server.state.runtime / "dashboard.key")
+        self.entrance = Entrance(server.store, server.state.runtime / "dashboard.key", server.attempts)
 
     def start(self) -> None:
         """Opens its port. Raises OSError where one that was asked for is taken."""

@@ -7,13 +7,13 @@ import hmac
 import os
 import secrets
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from ionian.protocol.stream import Refused
 
-from ..auth import Actor, authenticate, readmit
+from ..attempts import Attempts
+from ..auth import Actor, readmit
 from ..store import Store
 
 STAY_S = 7 * 24 * 3600
@@ -23,12 +23,6 @@ LINK_S = 60.0
 """So long a link is good."""
 
 MOST_LINKS = 100
-
-TRIES, TRIES_S = 10, 60.0
-"""Wrong tokens from one address, and the time in which it may send so many."""
-
-MOST_ADDRESSES = 1000
-"""Addresses whose wrong tokens are counted; the oldest is forgotten past that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +41,12 @@ class Entrance:
     server, and no longer than its token. The key is in a file for this user alone, as the local token is.
     """
 
-    def __init__(self, store: Store, key_file: Path) -> None:
+    def __init__(self, store: Store, key_file: Path, attempts: Attempts) -> None:
         self._store = store
+        self._attempts = attempts
         self._key = _key(key_file)
         self._links: dict[str, tuple[str, float]] = {}  # code → token id, end
         self._left: dict[str, float] = {}  # sessions that were ended by hand → when they would have
-        self._wrong: dict[str, deque[float]] = {}
 
     # --- links
 
@@ -79,21 +73,10 @@ class Entrance:
     # --- tokens
 
     def by_token(self, token: str, address: str) -> str:
-        """A cookie for who has a client's token. Raises Refused (AuthError, or ResourceExhaustedError past `TRIES`)."""
-        now = time.monotonic()
-        wrong = self._wrong.get(address)
-        if wrong is not None and len(wrong) == TRIES and now - wrong[0] < TRIES_S:
-            raise Refused(
-                "ResourceExhaustedError",
-                f"{TRIES} wrong tokens came from {address}; wait a minute and try again",
-            )
-        try:
-            actor = authenticate(self._store, token.strip(), role="client", peer_id="cl-dashboard")
-        except Refused:
-            self._wrong.setdefault(address, deque(maxlen=TRIES)).append(now)
-            while len(self._wrong) > MOST_ADDRESSES:
-                del self._wrong[next(iter(self._wrong))]
-            raise
+        """A cookie for who has a client's token. Raises Refused (AuthError, or ResourceExhaustedError after many wrong ones)."""
+        actor = self._attempts.authenticate(
+            self._store, token.strip(), address, role="client", peer_id="cl-dashboard"
+        )
         return self._cookie(actor.token_id)
 
     # --- cookies

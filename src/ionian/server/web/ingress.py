@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.stream import Refused
 from ...protocol.web import INLINE_BODY, PART, Part, unpack_headers
-from ..auth import authenticate
-from .attempts import Attempts
+from ..attempts import TooManyAttempts
 from .exchange import GONE, Ended, Exchange
 from .guard import CONNECTION
 
@@ -52,7 +50,6 @@ class Ingress:
 
     def __init__(self, web: Web) -> None:
         self._web = web
-        self._attempts = Attempts(time.monotonic)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -94,14 +91,12 @@ class Ingress:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         token = f"{headers.get(b'modal-key', '')}.{headers.get(b'modal-secret', '')}"
         address = (scope.get("client") or ("",))[0]
-        if wait_s := self._attempts.wait_s(address, token):
-            return 429, f"too many wrong tokens came from {address}; try again in {wait_s} s"
         try:
-            await asyncio.to_thread(authenticate, self._web.store, token, role="client", peer_id="cl-web")
+            await asyncio.to_thread(self._web.check_token, token, address)
+        except TooManyAttempts as refused:
+            return 429, refused.message
         except Refused:
-            self._attempts.wrong(address)
             return 401, "expected a token in the headers Modal-Key (ti-...) and Modal-Secret"
-        self._attempts.right(token)
         return None
 
     # --- HTTP

@@ -20,7 +20,6 @@ from .listener import Listener
 
 if TYPE_CHECKING:
     from ..server import Server
-    from ..store import Store
     from ..store.schema import App
 
 ACTOR = Actor("client", WEB)
@@ -39,10 +38,10 @@ class Web:
         self._waiting: Counter[str] = Counter()
         self._listener = Listener(self, server.state, host, port, certificate)
 
-    @property
-    def store(self) -> Store:
-        """Where tokens are."""
-        return self._server.store
+    def check_token(self, token: str, address: str) -> None:
+        """Whether a client may ask an endpoint that is not for everybody. Blocks. Raises Refused."""
+        server = self._server
+        server.attempts.authenticate(server.store, token, address, role="client", peer_id="cl-web")
 
     # --- endpoints
 
