@@ -105,8 +105,8 @@ def uncounted(deployed: Home) -> Iterator[Home]:
 
 def test_who_sends_many_wrong_tokens_has_to_wait(uncounted: Home) -> None:
     person = Visitor(link_of(uncounted).partition("/enter")[0])
-    statuses = [person.post("/enter", {"token": f"ti-x.{n}", "to": "/"}).status for n in range(12)]
-    assert statuses == [401] * 10 + [429] * 2
+    statuses = [person.post("/enter", {"token": f"ti-x.{n}", "to": "/"}).status for n in range(22)]
+    assert statuses == [401] * 20 + [429] * 2
 
 
 def test_who_leaves_is_out_though_the_cookie_was_kept(deployed: Home) -> None:
