@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .app import App
     from .image import Image
     from .logs import LogsManager
+    from .metrics import FunctionMetricsManager
     from .protocol.spec import ClassSpec, WebSpec
     from .retries import Retries
     from .scaling import FunctionAutoscaler, FunctionAutoscalerSettings, FunctionCurrentStats
@@ -350,6 +351,13 @@ class Function(OnDashboard, Generic[P, R, L]):
         from .scaling import FunctionAutoscaler
 
         return FunctionAutoscaler(lambda: self.hydrate().function_id)
+
+    @property
+    def metrics(self) -> FunctionMetricsManager:
+        """What it did, step by step: `.export(…)`, and `.schema()` for what there is."""
+        from .metrics import FunctionMetricsManager
+
+        return FunctionMetricsManager(lambda: self.hydrate().function_id)
 
     @property
     def logs(self) -> LogsManager:

@@ -22,10 +22,6 @@ NAMES: dict[str, str] = {
             "types.ServerInfo types.ServerSessionCredentials types.ServerStats"
         ),
         "the dashboard": "Image.get_dashboard_url",
-        "logs and statistics by call": (
-            "Function.metrics "
-            "types.MetricDefinition types.MetricSeries types.MetricsSchema types.ObjectMetrics types.TimeSeriesPoint"
-        ),
         "sandboxes": (
             "Sandbox SandboxSnapshot Probe App.sandboxes types.FileInfo types.FileType types.FileWatchEvent "
             "types.FileWatchEventType types.SandboxConnectCredentials types.SandboxGroupStats types.SandboxStats"

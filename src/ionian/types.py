@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from .call_graph import InputInfo, InputStatus
@@ -113,6 +113,57 @@ class FunctionStats:
     variant_count: int
     all_variants: bool
     input_cancelled_count: int = 0
+
+
+@dataclass(frozen=True)
+class TimeSeriesPoint:
+    """A value of a series, and when its step begins, in UTC. None: nothing is known."""
+
+    time: datetime
+    value: float | None
+
+
+@dataclass(frozen=True)
+class MetricSeries:
+    """The values of a series, in the order of time."""
+
+    name: str
+    unit: str
+    aggregation: str  # how what is in a step is put together: count, max, p50 …
+    points: list[TimeSeriesPoint]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """What a series is."""
+
+    name: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class MetricsSchema:
+    """A group of series."""
+
+    name: str
+    definitions: list[MetricDefinition]
+
+
+@dataclass(frozen=True)
+class ObjectMetrics:
+    """What a function did, step by step: `Function.metrics.export()`. A series by its name: `metrics["containers_max"]`."""
+
+    object_id: str
+    since: datetime
+    until: datetime
+    bucket_size: timedelta
+    point_count: int
+    series: dict[str, MetricSeries]
+
+    def __getitem__(self, name: str) -> MetricSeries:
+        return self.series[name]
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,45 @@ def test_a_function_and_its_app_show_what_they_are(counted: Home) -> None:
     assert (refused.returncode, "it has: half" in refused.stdout) == (1, True), refused.stdout
 
 
+def test_a_functions_series_are_exported_step_by_step(counted: Home) -> None:
+    shown = counted.ionian("function", "metrics", "counted/half")
+    assert "successful_calls_count" in shown.stdout, shown.stdout
+    command = (
+        "function",
+        "metrics",
+        "counted/half",
+        "--group",
+        "calls",
+        "--since",
+        "1d",
+        "--bucket-size",
+        "1h",
+    )
+    series = json.loads(counted.ionian(*command, "--json").stdout)
+    assert (series["bucket_secs"], len(series["series"][0]["points"])) == (3600, 24)
+    lines = counted.ionian(*command, "--csv").stdout.splitlines()
+    assert (lines[0], len(lines)) == ("series_name,unit,time,value", 1 + 24 * len(series["series"]))
+    refused = counted.ionian("function", "metrics", "counted/half", "--group", "gpu", "--csv")
+    assert (refused.returncode, "'calls', 'containers'" in refused.stdout) == (1, True), refused.stdout
+
+
+def test_the_variants_of_a_function_are_listed(counted: Home, tmp_path: Path) -> None:
+    varied = """
+        import modal
+
+        half = modal.Function.from_name("counted", "half")
+        slow = half.with_options(timeout=77, memory=300, env={"TOKEN": "hidden"}).with_concurrency(max_inputs=3)
+        slow.hydrate()
+        print(slow.object_id)
+    """
+    variant = counted.ionian("python", "-q", write(tmp_path, "varied.py", varied)).stdout.strip()
+    for named in ("counted/half", variant):
+        (found,) = json.loads(counted.ionian("function", "variants", named, "--json").stdout)
+        options = {"memory": 300, "timeout": 77, "max_inputs": 3, "env": ["TOKEN"]}
+        assert found == {"function_id": variant, "options": options, "containers": 0}
+    assert "timeout=77" in counted.ionian("function", "variants", "counted/half").stdout
+
+
 def test_the_calls_of_a_function_are_listed(counted: Home, tmp_path: Path) -> None:
     spawn = """
         import modal

@@ -13,6 +13,7 @@ import ionian
 from ionian import types
 from ionian.exception import ExecutionError, InvalidError
 from ionian.function import handle
+from ionian.metrics import steps_of
 from ionian.protocol.spec import (
     Batching,
     ClassSpec,
@@ -34,6 +35,36 @@ from ionian.statistics import written_schedule
 
 square = handle("fu-1", "square", False)
 NOW = datetime.now(timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("hours", "given", "width"),
+    [(1, None, 1), (2, None, 2), (24, None, 15), (168, None, 120), (1, timedelta(minutes=7), 7)],
+)
+def test_series_have_up_to_a_hundred_steps_unless_their_length_is_given(
+    hours: int, given: timedelta | None, width: int
+) -> None:
+    first, steps, seconds = steps_of(NOW - timedelta(hours=hours), NOW, given)
+    assert (seconds, first % seconds) == (60 * width, 0)
+    assert first <= NOW.timestamp() - 3600 * hours < first + seconds
+    assert 0 <= NOW.timestamp() - (first + steps * seconds) < seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"bucket_size": 60}, "bucket_size: expected a timedelta, got 60"),
+        ({"bucket_size": timedelta(seconds=90)}, "bucket_size: expected whole minutes"),
+        ({"bucket_size": timedelta(minutes=1), "since": NOW - timedelta(days=2)}, "at most 500 steps"),
+        ({"since": NOW, "until": NOW}, "since: expected a time before until"),
+        ({"groups": "calls"}, "groups: expected a list with some of 'calls', 'containers'"),
+        ({"groups": ["gpu"]}, "groups: expected a list with some of 'calls', 'containers'"),
+        ({"all_variants": 1}, "all_variants: expected True or False"),
+    ],
+)
+def test_wrong_arguments_of_series_are_named(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidError, match=said):
+        square.metrics.export(**given)
 
 
 def test_statistics_are_of_the_last_hour_unless_a_time_is_given() -> None:

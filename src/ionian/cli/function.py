@@ -13,6 +13,8 @@ from ..protocol.tags import shown
 from . import logs as log_lines
 from . import statistics
 from .call import show_calls
+from .function_metrics import metrics
+from .function_variants import variants
 from .lists import ask, env_option, find_app, json_option, now
 
 MOST_CALLS = 10_000
@@ -23,7 +25,11 @@ HOUR_S = 3600.0
 
 @click.group(name="function")
 def command() -> None:
-    """Functions: info, stats, calls, logs, autoscaler. FUNCTION is APP/NAME, or an id such as fu-…"""
+    """Functions: info, stats, metrics, variants, calls, logs, autoscaler. FUNCTION is APP/NAME, or an id such as fu-…"""
+
+
+command.add_command(metrics)
+command.add_command(variants)
 
 
 @command.command("logs", short_help="Show what a function printed.")

@@ -32,6 +32,7 @@ MODULES = (
     "environments",
     "secrets",
     "statistics",
+    "metrics",
     "volumes",
     "tunnels",
     "terminals",

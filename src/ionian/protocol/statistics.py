@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .spec import FunctionSpec
+from .spec import FunctionSpec, Overrides
 
 
 @dataclass
@@ -120,3 +120,29 @@ class FunctionMeasured:
     inputs: list[Distribution] = field(default_factory=list[Distribution])
     of_containers: list[Distribution] = field(default_factory=list[Distribution])
     variants: int = 0
+
+
+@dataclass
+class ListVariants:
+    """The variants of a function: with other options, or of a class with its parameters. Of a variant, those of its function.
+    Answered with VariantList."""
+
+    function_id: str
+    limit: int = 0  # 0: all
+
+
+@dataclass
+class VariantListed:
+    """A variant, and what it has otherwise. Of variables only the names are told."""
+
+    function_id: str
+    overrides: Overrides
+    containers: int = 0  # that it has now
+
+
+@dataclass
+class VariantList:
+    """The answer to ListVariants: those with the most containers first."""
+
+    base: FunctionInspected
+    variants: list[VariantListed] = field(default_factory=list[VariantListed])

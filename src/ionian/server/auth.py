@@ -63,7 +63,9 @@ OBJECTS = frozenset(
 )
 """What concerns objects by their names, and what is in them."""
 
-STATISTICS = frozenset({"DescribeApp", "MeasureApp", "InspectFunction", "MeasureFunction"})
+STATISTICS = frozenset(
+    {"DescribeApp", "MeasureApp", "InspectFunction", "MeasureFunction", "MeasureSeries", "ListVariants"}
+)
 """What apps and functions are, and what they did."""
 
 VOLUMES = frozenset({"ListFiles", "ReadFile", "FindExisting", "PutFiles", "RemoveFile", "CopyFiles"})

@@ -4,7 +4,17 @@ import asyncio
 from datetime import datetime, timedelta, timezone
 
 import modal
-from modal.types import AppInfo, AppState, AppStats, FunctionCurrentStats, FunctionInfo, FunctionStats
+from modal.types import (
+    AppInfo,
+    AppState,
+    AppStats,
+    FunctionCurrentStats,
+    FunctionInfo,
+    FunctionStats,
+    MetricSeries,
+    ObjectMetrics,
+    TimeSeriesPoint,
+)
 
 app = modal.App("measured", image=modal.Image.debian_slim(python_version="3.11"))
 data = modal.Volume.from_name("measured-data", create_if_missing=True)
@@ -83,6 +93,25 @@ def check_function() -> None:
     assert isinstance(half.get_current_stats(), FunctionCurrentStats)
 
 
+def check_series() -> None:
+    now, step = datetime.now(timezone.utc), timedelta(minutes=5)
+    times = {"since": now - timedelta(hours=1), "until": now + step, "bucket_size": step}
+    found = half.metrics.export(**times)
+    assert isinstance(found, ObjectMetrics)
+    assert (found.object_id, found.bucket_size) == (half.object_id, step)
+    succeeded = found["successful_calls_count"]
+    assert isinstance(succeeded, MetricSeries)
+    assert isinstance(succeeded.points[0], TimeSeriesPoint)
+    assert (succeeded.unit, succeeded.aggregation, len(succeeded.points)) == ("calls", "count", 13)
+    assert [point.time for point in succeeded.points] == [found.since + step * at for at in range(13)]
+    assert sum(point.value for point in succeeded.points) == 42
+    assert found["execution_time_p90"].points[0].value is None
+    assert found.point_count == 13 * len(found.series)
+    all_of = half.metrics.export(**times, groups=["calls"], all_variants=True)
+    assert sum(point.value for point in all_of["successful_calls_count"].points) == 43
+    assert set(all_of.series) == {one.name for one in half.metrics.schema(["calls"])["calls"].definitions}
+
+
 def check_app() -> None:
     stats = app.stats()
     assert isinstance(stats, AppStats)
@@ -127,6 +156,7 @@ async def check_twins() -> None:
 def main() -> None:
     call_all()
     check_function()
+    check_series()
     check_app()
     check_info()
     asyncio.run(check_twins())

@@ -57,6 +57,7 @@ from ionian.protocol.images import (
 from ionian.protocol.items import MeasureQueue, PeekQueue, ReadDict
 from ionian.protocol.layers import FindLayers
 from ionian.protocol.messages import Blob, FindBlobs, ReadBlob
+from ionian.protocol.metrics import MeasureSeries
 from ionian.protocol.objects import (
     CreateEphemeral,
     CreateObject,
@@ -67,7 +68,7 @@ from ionian.protocol.objects import (
     RenameObject,
 )
 from ionian.protocol.secrets import FindSecret, ListSecrets, PutNamedSecret, RotateMasterKey
-from ionian.protocol.statistics import DescribeApp, InspectFunction, MeasureApp, MeasureFunction
+from ionian.protocol.statistics import DescribeApp, InspectFunction, ListVariants, MeasureApp, MeasureFunction
 from ionian.protocol.stream import Refused
 from ionian.protocol.terminals import Interact, ReturnTerminal
 from ionian.protocol.tokens import CreateToken, DescribeToken, ListTokens, RevokeToken
@@ -127,6 +128,7 @@ from .images import (
 )
 from .items import measure_queue, peek_queue, read_dict
 from .logs import read_logs
+from .metrics import measure_series
 from .objects import (
     create_ephemeral,
     create_object,
@@ -150,6 +152,7 @@ from .tunnels import (
     take_data,
 )
 from .usage import read_usage
+from .variants import list_variants
 from .volume_versions import commit_changes, find_version
 from .volumes import (
     copy_files,
@@ -232,6 +235,8 @@ HANDLED: dict[type, Handler] = {
     MeasureApp: measure_app,
     InspectFunction: inspect_function,
     MeasureFunction: measure_function,
+    MeasureSeries: measure_series,
+    ListVariants: list_variants,
     ReadUsage: read_usage,
     CreateEnvironment: create_environment,
     FindEnvironment: find_environment,

@@ -116,7 +116,7 @@ async def inspect_function(
     actor: Actor, message: InspectFunction, _: bytes, context: Context
 ) -> tuple[FunctionInspected, bytes]:
     """What a function is, as it runs now."""
-    app, spec = await _any(actor, "InspectFunction", message.function_id, context)
+    app, spec = await function_measured(actor, "InspectFunction", message.function_id, context)
     running = context.durable.engine.specs.get(message.function_id)
     if running is not None:
         spec = running[0]
@@ -137,7 +137,7 @@ async def measure_function(
     actor: Actor, message: MeasureFunction, _: bytes, context: Context
 ) -> tuple[FunctionMeasured, bytes]:
     """What a function did."""
-    app, spec = await _any(actor, "MeasureFunction", message.function_id, context)
+    app, spec = await function_measured(actor, "MeasureFunction", message.function_id, context)
     _check(message.since_at, message.until_at)
     engine = context.durable.engine
     await engine.counts.write()
@@ -217,7 +217,9 @@ def _values(name: str, unit: str, values: Sequence[float]) -> Distribution:
     return Distribution(name, unit, known)
 
 
-async def _any(actor: Actor, action: str, function_id: str, context: Context) -> tuple[App, FunctionSpec]:
+async def function_measured(
+    actor: Actor, action: str, function_id: str, context: Context
+) -> tuple[App, FunctionSpec]:
     """A function, or a variant of one, of an app that may have been stopped."""
     varied = await in_thread(context.store.variants.find, function_id)
     found = await in_thread(of_id, function_id, varied, context)
