@@ -118,13 +118,20 @@ def _context(context_dir: Any, ignore: Any, file: Path | None) -> Context:
     return Context(folder, matcher([]) if found is None else FilePatternMatcher.from_file(found))
 
 
+def _of_image(step: Step) -> bool:
+    """Whether it takes files from an image of a registry."""
+    return step.docker is not None and step.docker.flags.get("from", "").startswith("image ")
+
+
 def _given(
     steps: list[Step], force_build: Any, env: Any, secrets: Any, registry_secret: Secret | None, gpu: Any
 ) -> list[Step]:
     """The steps with what the method was given: variables for what runs, a secret for what is pulled."""
     out: list[Step] = []
     for step in steps:
-        if step.op == "FROM" and step.args[0] == "registry" and registry_secret is not None:
+        if (step.op == "FROM" and step.args[0] == "registry" and registry_secret is not None) or (
+            step.op in ("COPY", "ADD") and registry_secret is not None and _of_image(step)
+        ):
             step = step.given(False, None, [registry_secret])
         elif step.op == "RUN":
             step = step.given(False, env, secrets, gpu=gpu)

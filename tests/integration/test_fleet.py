@@ -67,7 +67,7 @@ def test_a_second_worker_takes_what_the_first_has_no_room_for(home: Home, tmp_pa
         stdin=subprocess.DEVNULL,
     )
     try:
-        done = home.ionian("run", "-q", PROGRAMS / "wide.py")
+        done = home.ionian("run", "-q", PROGRAMS / "wide.py", timeout_s=280)
         assert done.stdout == "both at once\n"
     finally:
         worker.terminate()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.homes import Home, new_home
 from tests.integration.messages import fails_with, said
+from tests.integration.registries import PASSWORD, served, system
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
 
@@ -173,6 +174,28 @@ if __name__ == "__main__":
     app.deploy()
     print(image.object_id)
 """
+
+
+def test_an_image_of_a_private_registry_is_built_with_a_login(alone: Home, tmp_path: Path) -> None:
+    with served(tmp_path / "private") as open_to_all:
+        open_to_all.push("team/secret", "1", {}, system(a="private"))
+    with served(tmp_path / "private", private=True) as registry:
+        image = f"{registry.host}/team/secret:1"
+        (tmp_path / "Dockerfile").write_text(f"FROM {image}\nCOPY --from={image} /data/a /b\nRUN cat /b\n")
+        command = ("image", "build", str(tmp_path), "-t", "private")
+        fails_with(alone.ionian(*command), "asks for a login")
+        login = {"REGISTRY_USERNAME": "reader", "REGISTRY_PASSWORD": PASSWORD}
+        from_env = ("--registry-secret-from-env", ",".join(login))
+        done = alone.ionian(*command, *from_env, environment=login)
+        assert done.returncode == 0, done.stdout
+        assert alone.ionian("image", "logs", "private").stdout == "private\n"
+        pairs = [f"{name}={value}" for name, value in login.items()]
+        assert alone.ionian("secret", "create", "login", *pairs).returncode == 0
+        done = alone.ionian(*command, "--registry-secret", "login")
+        assert done.returncode == 0, done.stdout
+        assert PASSWORD not in done.stdout
+    both = alone.ionian(*command, *from_env, "--registry-secret", "login", environment=login)
+    assert "expected one of --registry-secret and --registry-secret-from-env" in said(both)
 
 
 def test_an_image_stays_while_a_deployed_app_needs_it(home: Home, looked: str, tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ command.add_command(shell)
 
 # --- made
 
+VARIABLES = "VAR[,VAR...]"
+FROM_ENV = "Variables of this shell with the registry's login, such as REGISTRY_USERNAME,REGISTRY_PASSWORD."
+
 
 @command.command("build", short_help="Build an image of a Dockerfile and publish it.")
 @click.argument("context_dir", type=click.Path(exists=True, file_okay=False))
@@ -55,16 +58,31 @@ command.add_command(shell)
     default=None,
     help="The Dockerfile; CONTEXT_DIR/Dockerfile unless given.",
 )
+@click.option("--registry-secret", "secret_name", default="", help="A secret with the registry's login.")
+@click.option("--registry-secret-from-env", "variables", default="", metavar=VARIABLES, help=FROM_ENV)
 @click.option("--force-build", is_flag=True, help="Build every step anew.")
 @env_option
-def build(context_dir: str, name: str, dockerfile: str | None, force_build: bool, environment: str) -> None:
-    """Builds an image of a Dockerfile, with the files of CONTEXT_DIR, and publishes it as NAME."""
+def build(
+    context_dir: str,
+    name: str,
+    dockerfile: str | None,
+    secret_name: str,
+    variables: str,
+    force_build: bool,
+    environment: str,
+) -> None:
+    """Builds an image of a Dockerfile, with the files of CONTEXT_DIR, and publishes it as NAME. The registry's login is for what its
+    FROM and COPY --from fetch.
+    """
     where, full = split(name, environment)
     file = Path(dockerfile) if dockerfile else Path(context_dir, "Dockerfile")
     if not file.is_file():
         raise click.UsageError(f"there is no {file}; name the Dockerfile by --file")
     with said():
-        image = Image.from_dockerfile(file, context_dir=context_dir, force_build=force_build)
+        login = registry_secret(secret_name, variables, environment)
+        image = Image.from_dockerfile(
+            file, context_dir=context_dir, registry_secret=login, force_build=force_build
+        )
         make(image, environment, where, full)
 
 
@@ -72,31 +90,30 @@ def build(context_dir: str, name: str, dockerfile: str | None, force_build: bool
 @click.argument("image_ref")
 @click.option("--name", default="", metavar=NAME, help="A name that it gets.")
 @click.option("--registry-secret", "secret_name", default="", help="A secret with the registry's login.")
-@click.option(
-    "--registry-secret-from-env",
-    "variables",
-    default="",
-    metavar="VAR[,VAR...]",
-    help="Variables of this shell with the registry's login, such as REGISTRY_USERNAME,REGISTRY_PASSWORD.",
-)
+@click.option("--registry-secret-from-env", "variables", default="", metavar=VARIABLES, help=FROM_ENV)
 @click.option("--force-build", is_flag=True, help="Fetch it again, though it is there.")
 @env_option
 def pull(
     image_ref: str, name: str, secret_name: str, variables: str, force_build: bool, environment: str
 ) -> None:
     """Fetches an image of a registry, as modal.Image.from_registry(IMAGE_REF) names it."""
-    if secret_name and variables:
+    where, full = split(name, environment) if name else ("", "")
+    with said():
+        secret = registry_secret(secret_name, variables, environment)
+        make(Image.from_registry(image_ref, secret, force_build=force_build), environment, where, full)
+
+
+def registry_secret(name: str, variables: str, environment: str) -> Secret | None:
+    """The secret with a registry's login that the options name."""
+    if name and variables:
         raise click.UsageError(
             "expected one of --registry-secret and --registry-secret-from-env, got both of them"
         )
-    where, full = split(name, environment) if name else ("", "")
-    with said():
-        secret = None
-        if secret_name:
-            secret = Secret.from_name(secret_name, environment_name=environment or None)
-        elif variables:
-            secret = Secret.from_local_environ([each.strip() for each in variables.split(",")])
-        make(Image.from_registry(image_ref, secret, force_build=force_build), environment, where, full)
+    if name:
+        return Secret.from_name(name, environment_name=environment or None)
+    if variables:
+        return Secret.from_local_environ([each.strip() for each in variables.split(",")])
+    return None
 
 
 def make(image: Image, environment: str, where: str, name: str) -> None:

@@ -45,12 +45,14 @@ class Stages:
     async def build(self) -> Record:
         """The record of the image. Raises ImageError; whatever is still being built then is given up."""
         stages = cut(self.order.steps)
-        images = sorted(
-            {name for step in self.order.steps for name in named(step) if name.startswith("image ")}
-        )
+        images: dict[str, set[str]] = {}  # with the secrets of the steps that take files from each
+        for step in self.order.steps:
+            for name in named(step):
+                if name.startswith("image "):
+                    images.setdefault(name, set()).update(step.secret_ids if step.op != "RUN" else ())
         try:
-            for name in images:
-                pull = Instruction("FROM", ["registry", name.partition(" ")[2]])
+            for name, secrets in sorted(images.items()):
+                pull = Instruction("FROM", ["registry", name.partition(" ")[2]], secret_ids=sorted(secrets))
                 self._tasks[name] = asyncio.ensure_future(self._stage([(1, pull)]))
             for number, stage in enumerate(stages):
                 self._tasks[f"stage {number}"] = asyncio.ensure_future(self._stage(stage))
