@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Generator
@@ -73,10 +74,18 @@ class Machine:
             self.process.terminate()
             self.process.wait(timeout=WAIT_S)
 
-    @property
-    def copies(self) -> Path:
-        """Where its worker has volumes."""
-        return self.folder / "workers" / self.name / "working"
+    def kill(self) -> None:
+        """kill -9 of its worker."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(timeout=WAIT_S)
+
+    def was_killed(self) -> bool:
+        """Whether its worker was ended by kill -9."""
+        try:
+            return self.process is not None and self.process.wait(timeout=0.2) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
 
 
 @dataclass
@@ -103,9 +112,16 @@ class Machines:
                 stderr=out,
             )
         until = time.monotonic() + WAIT_S
-        while not facts.exists() and time.monotonic() < until:
+        while not facts.exists() and self.process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         assert facts.exists(), self.said()
+
+    @property
+    def client(self) -> dict[str, str]:
+        """The environment of a client that waits for this server, and starts none itself."""
+        token = (self.home.folder / "run" / "client.token").read_text().strip()
+        url = f"ws://127.0.0.1:{self.port}"
+        return {**self.home.environment, "IONIAN_SERVER_URL": url, "IONIAN_TOKEN": token}
 
     def stop_server(self) -> None:
         """Ends the server."""

@@ -144,6 +144,7 @@ class Server:
         """Takes up the apps that were running and listens; returns the URL. Raises OSError for a port in use."""
         admit_token(self.store, local_token(self.state, "client"), kind="client", name="local")
         admit_token(self.store, local_token(self.state, "worker"), kind="worker", name="local")
+        await asyncio.to_thread(self.context.versions.settle)
         deleted = self.store.environments.being_deleted()
         for app in self.store.apps.live():
             if app.environment in deleted:

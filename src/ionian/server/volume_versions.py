@@ -45,6 +45,16 @@ class VolumeVersions:
         self._guard = threading.Lock()
         self._places: dict[str, _Place] = {}
 
+    def settle(self) -> None:
+        """A server that was killed had named a version as the newest that its folder has not taken up, or not all of it."""
+        for volume_id, version in self._store.volumes.versions().items():
+            copy = WorkingCopy(self._state.volume(volume_id), self._kept(volume_id), (0, 0))
+            if copy.version != version:
+                try:
+                    self.newest(volume_id)
+                except (OSError, BlobError, BadManifest) as error:
+                    log.error("volume=%s its folder can't take up its newest version: %s", volume_id, error)
+
     def newest(self, volume_id: str) -> str:
         """The digest of the newest manifest, with what was written to the server's own folder until now."""
         place = self._place(volume_id)
@@ -176,7 +186,7 @@ class _Place:
 def version_blobs(store: Store, blobs: BlobStore) -> set[str]:
     """What the newest versions consist of: no garbage."""
     found: set[str] = set()
-    for version in store.volumes.manifests():
+    for version in store.volumes.versions().values():
         found.add(version)
         entries = unpack_manifest(blobs.read(version)).values()
         found.update(entry.digest for entry in entries if entry.kind == "file")

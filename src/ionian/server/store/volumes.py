@@ -52,10 +52,10 @@ class Volumes:
             found.number, found.manifest, found.made_at = found.number + 1, manifest, time.time()
             return found.number
 
-    def manifests(self) -> set[str]:
-        """The manifests of all newest versions."""
+    def versions(self) -> dict[str, str]:
+        """The manifests of all newest versions, by volume."""
         with self._database.read() as session:
-            return set(session.scalars(select(VolumeVersion.manifest)))
+            return {row.volume_id: row.manifest for row in session.scalars(select(VolumeVersion))}
 
     def forget(self, volume_id: str) -> None:
         """The volume is gone, and so are its versions."""
