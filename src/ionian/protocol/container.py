@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from .record import field, record
 
-@dataclass
+
+@record
 class Begin:
     """Worker → agent, its first message ("go"): who it is and what it runs. Secrets come here, never by argv.
 
@@ -42,7 +43,7 @@ class Begin:
     entrypoint: list[str] = field(default_factory=list[str])  # the image's: it starts the agent anew
 
 
-@dataclass
+@record
 class Ready:
     """Agent → worker: user code is imported, inputs may come."""
 
@@ -52,19 +53,19 @@ class Ready:
     )  # of its start's parts: imports, enter
 
 
-@dataclass
+@record
 class Failed:
     """Agent → worker: user code did not import; the payload is the pickled failure."""
 
     message: str
 
 
-@dataclass
+@record
 class Leaving:
     """Agent → worker: it takes no more inputs and runs what is to be run at its end, within `grace_s` of Begin."""
 
 
-@dataclass
+@record
 class Prepared:
     """Template → worker: user code is imported, and its memory is as containers may have it: they can be forked."""
 
@@ -72,7 +73,7 @@ class Prepared:
     seconds: dict[str, float] = field(default_factory=dict[str, float])  # imports, enter
 
 
-@dataclass
+@record
 class Unfit:
     """Template → worker: no container can be forked from what user code has made; the template ends.
 
@@ -82,24 +83,24 @@ class Unfit:
     reason: str
 
 
-@dataclass
+@record
 class Prove:
     """Worker → a fork of a template, in place of Begin: compute with the libraries that are imported, and end."""
 
     limit_s: float = 2.0  # a fork that takes longer ends by SIGALRM
 
 
-@dataclass
+@record
 class Proved:
     """Fork → worker: the libraries work in it."""
 
 
-@dataclass
+@record
 class Again:
     """Worker → agent: the server was lost and is back; what it has not answered is to be sent again."""
 
 
-@dataclass
+@record
 class ReplayTask:
     """What a container runs again: a file of its own. `begin` is a Begin without its environment."""
 

@@ -229,7 +229,7 @@ class Container:
     def again(self) -> None:
         """A server listens again: what was asked of it is to be asked again."""
         if self._asks:
-            self.to_agent(pack_entry(CONTROL, _encode(("Again", 0, Again()))))
+            self.to_agent(pack_entry(CONTROL, _encode(("Again", 0, vars(Again())))))
 
     def to_agent(self, entry: bytes) -> None:
         """An answer to something that user code asked."""
@@ -449,7 +449,7 @@ class Container:
         self._reserve(sandbox)
         self.origin.part("sandbox")
         self._side = await ends.open(self._asked)
-        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, self._begin(image)))))
+        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, vars(self._begin(image))))))
         for fd, data in printed:
             self._log(fd, data)
         if self._hurry.is_set():

@@ -12,7 +12,6 @@ import os
 import shlex
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from shutil import copyfile
 
@@ -72,14 +71,14 @@ class ReplayContainer(GuestContainer):
         payload = base64.b64decode(replay.payload)
         begin = begin_of(self.worker, self.ask, image)
         begin.env = {}  # secrets are in it, and the program has it already
-        task = ReplayTask(asdict(begin), replay.input_id, replay.debug)
+        task = ReplayTask(vars(begin), replay.input_id, replay.debug)
         prepare_scratch(scratch, IdMap.current())
         folder = scratch / "replay"
         folder.mkdir()
         folder.chmod(0o755)
         run = f'#!/bin/sh\nexec {shlex.join([image.python, "-I", "-S", "-c", BOOT])} "$@"\n'
         for name, content, mode in (
-            ("task.json", json.dumps(asdict(task)).encode(), 0o644),
+            ("task.json", json.dumps(vars(task)).encode(), 0o644),
             ("input", payload, 0o644),
             ("replay", run.encode(), 0o755),
         ):

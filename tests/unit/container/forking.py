@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import json
 import os
 import socket
@@ -141,7 +141,8 @@ class Template:
         """A container that is ready for inputs."""
         fork = Fork(self.control, AHEAD if ahead else b"fork")
         own = {"MODAL_TASK_ID": container_id, **env}
-        begin = dataclasses.replace(self.begin, container_id=container_id, env=self.begin.env | own)
+        begin = copy.copy(self.begin)
+        begin.container_id, begin.env = container_id, begin.env | own
         begin.arguments = arguments or begin.arguments
         fork.side.send(begin)
         name, body, payload = fork.side.hear()

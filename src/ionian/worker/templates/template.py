@@ -179,7 +179,7 @@ class Template:
         self._watcher = asyncio.ensure_future(self._watch(zygote))
         self._side = await open_side(ours, self._heard, self._over.set)  # it closes with the process
         begin = begin_of(worker, self.ask, self._image)
-        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, begin))))
+        self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, vars(begin)))))
         zygote.stand_back(not self._hurried)
         zygote.go()
         over = asyncio.ensure_future(self._over.wait())
@@ -248,7 +248,7 @@ class Template:
                 ends.given()
             try:
                 side = await ends.open(heard)
-                side.send(pack_entry(CONTROL, _encode(("Prove", 0, Prove(PROOF_S)))))
+                side.send(pack_entry(CONTROL, _encode(("Prove", 0, vars(Prove(PROOF_S))))))
                 fork.go()
                 over = asyncio.ensure_future(fork.wait())
                 await asyncio.wait([over], timeout=PROOF_S + PROOF_WAIT_S)
