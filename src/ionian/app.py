@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from . import clusters, later, options
-from .arguments import environment, flag, integer, text, wrong
+from .arguments import environment, flag, integer, number, text, wrong
 from .arguments import tags as checked_tags
 from .cloud_bucket_mount import CloudBucketMount, bucket_mounts
 from .deployment import Deployable
@@ -111,7 +111,9 @@ class App(Deployable):
         secrets: Sequence[Secret] = [],
         volumes: Mapping[str, Volume | CloudBucketMount] = {},
         include_source: bool = True,
+        budget: float | None = None,
     ) -> None:
+        """`budget`: what it may cost in a calendar month, in the currency of the server's prices; not in Modal."""
         local = is_local()
         if local:
             if name is not None:
@@ -123,6 +125,7 @@ class App(Deployable):
         self.volumes: dict[str, Volume] = volume_mounts(volumes) if local else {}
         self.buckets: dict[str, CloudBucketMount] = bucket_mounts(volumes) if local else {}
         self.include_source = include_source
+        self.budget = number("budget", budget, least=0, most=1e12) if local and budget is not None else None
         self.app_id: str | None = None  # of the last run or deploy; set by the client
         self.is_running = False  # set by the client
         self.is_detached = False  # set by the client: its calls outlive it

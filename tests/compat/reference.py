@@ -19,6 +19,9 @@ PAGE = HERE.parent.parent / "docs" / "compatibility.md"
 RETIRED = {"keep_warm", "concurrency_limit", "container_idle_timeout", "allow_concurrent_inputs"}
 """Parameters that Modal no longer has and Ionian still takes, with a warning."""
 
+OURS = {"budget"}
+"""Parameters that Modal never had."""
+
 KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "pos",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "",
@@ -87,7 +90,7 @@ def parameters(callable_: Any) -> list[list[str | None]]:
     found: list[list[str | None]] = []
     for parameter in inspect.signature(callable_).parameters.values():
         hidden = parameter.name.startswith("_") and parameter.name != "_experimental_restrict_output"
-        if hidden or parameter.name in RETIRED:
+        if hidden or parameter.name in RETIRED | OURS:
             continue
         default = None if parameter.default is parameter.empty else repr(parameter.default)
         found.append([KINDS[parameter.kind], parameter.name, default])

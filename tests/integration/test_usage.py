@@ -59,6 +59,34 @@ STAYS = """
 """
 
 
+DEAR = """
+    import modal
+
+    app = modal.App("dear", budget={budget})
+
+    @app.function(cpu=1.0)
+    def work():
+        return "done"
+"""
+
+CALLS = """
+    import sys, time
+    import modal
+
+    work = modal.Function.from_name("dear", "work")
+    wanted, until = sys.argv[1], time.monotonic() + 100
+    while time.monotonic() < until:
+        try:
+            said = work.remote()
+        except modal.exception.ResourceExhaustedError as error:
+            said = f"refused: {error}"
+        if said.startswith(wanted):
+            print(said)
+            break
+        time.sleep(0.2)
+"""
+
+
 @pytest.fixture(scope="module")
 def priced() -> Iterator[Home]:
     """A home of its own, as its server and worker are killed: a core costs a cent a second."""
@@ -130,6 +158,32 @@ def test_usage_is_shown_as_a_table_and_as_csv(priced: Home) -> None:
     assert row.split(",")[1:4:2] == ["main", "metered"]
     refused = priced.ionian("usage", "--app", "nothing")
     assert (refused.returncode, "there is no app 'nothing'" in refused.stdout) == (1, True), refused.stdout
+
+
+def test_an_app_past_its_budget_takes_calls_again_when_it_has_more(priced: Home, tmp_path: Path) -> None:
+    calls = write(tmp_path, "calls.py", CALLS)
+    for budget, wanted, said in (
+        (0.001, "refused", "app 'dear' has used 0."),
+        (1000.0, "done", "done"),
+    ):
+        done = priced.ionian("deploy", write(tmp_path, "dear.py", DEAR.format(budget=budget)))
+        assert done.returncode == 0, done.stdout
+        answered = priced.ionian("python", "-q", calls, wanted)
+        assert said in answered.stdout, answered.stdout
+    assert "when it is used up" not in answered.stdout
+    logged = priced.ionian("app", "logs", "dear", "--source", "system").stdout
+    assert "of its budget of 0.00 EUR" in logged, logged
+    assert priced.ionian("app", "stop", "dear", "--yes").returncode == 0
+
+
+def test_an_environment_has_a_budget_until_it_has_none(priced: Home) -> None:
+    done = priced.ionian("environment", "update", "main", "--budget", "1e6")
+    assert "a budget of 1,000,000.00 a month" in done.stdout, done.stdout
+    assert "1,000,000.00" in priced.ionian("environment", "list").stdout
+    done = priced.ionian("environment", "update", "main", "--budget", "none")
+    assert "budget" not in done.stdout, done.stdout
+    refused = priced.ionian("environment", "update", "main", "--budget", "much")
+    assert (refused.returncode, "expected an amount" in refused.stdout) == (2, True), refused.stdout
 
 
 def of_stay(home: Home) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .. import config, link
@@ -17,6 +19,23 @@ from ..protocol.environments import (
 )
 from .lists import ask, confirm, json_option, show_table
 
+NONE = "none"
+
+
+class Budget(click.ParamType[float | str]):
+    """An amount, or "none"."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Reads it, or refuses it."""
+        if str(value).strip().lower() == NONE:
+            return NONE
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"expected an amount such as 100, or none, got {value!r}", param, ctx)
+
 
 @click.group(name="environment")
 def command() -> None:
@@ -30,11 +49,20 @@ def list_environments(as_json: bool) -> None:
     listed: EnvironmentList = ask(ListEnvironments())
     active = config.environment(None) or ask(FindEnvironment()).name
     rows = [
-        (one.name, one.web_suffix, str(one.apps), "True" if one.name == active else "False")
+        (
+            one.name,
+            one.web_suffix,
+            str(one.apps),
+            f"{one.budget:,.2f}" if one.budget is not None else "",
+            "True" if one.name == active else "False",
+        )
         for one in listed.environments
     ]
     show_table(
-        ("Name", "Web suffix", "Apps", "Active"), rows, as_json=as_json, nothing="There is no environment."
+        ("Name", "Web suffix", "Apps", "Budget", "Active"),
+        rows,
+        as_json=as_json,
+        nothing="There is no environment.",
     )
 
 
@@ -52,12 +80,22 @@ def create(name: str) -> None:
 @click.option(
     "--set-web-suffix", default=None, help="Tells its web addresses from those of other environments."
 )
-def update(current_name: str, set_name: str, set_web_suffix: str | None) -> None:
+@click.option(
+    "--budget",
+    type=Budget(),
+    default=None,
+    help="What its apps may cost in a calendar month; none for no limit.",
+)
+def update(current_name: str, set_name: str, set_web_suffix: str | None, budget: float | str | None) -> None:
     """Changes an environment."""
-    if not set_name and set_web_suffix is None:
-        raise click.UsageError("say what to change: --set-name, --set-web-suffix or both")
-    changed: EnvironmentInfo = ask(UpdateEnvironment(current_name, set_name, set_web_suffix))
-    click.echo(f"✓ Environment {changed.name} has the web suffix {changed.web_suffix!r}.")
+    if not set_name and set_web_suffix is None and budget is None:
+        raise click.UsageError("say what to change: --set-name, --set-web-suffix, --budget")
+    amount = budget if isinstance(budget, float) else None
+    changed: EnvironmentInfo = ask(
+        UpdateEnvironment(current_name, set_name, set_web_suffix, amount, budget == NONE)
+    )
+    has = f" and a budget of {changed.budget:,.2f} a month" if changed.budget is not None else ""
+    click.echo(f"✓ Environment {changed.name} has the web suffix {changed.web_suffix!r}{has}.")
 
 
 @command.command("delete", short_help="Delete an environment and all that it has.")

@@ -119,7 +119,7 @@ class Publication:
         specs = [
             self._spec(function, *images[image_key(function)], mounts[function.tag]) for function in functions
         ]
-        done, _ = self._link.request(PublishApp(self._app_id, specs, self._deploy))
+        done, _ = self._link.request(PublishApp(self._app_id, specs, self._deploy, self._app.budget))
         assert isinstance(done, AppFunctions), done
         for function in functions:
             function.function_id = done.functions[function.tag]

@@ -83,6 +83,9 @@ class PublishApp:
     app_id: str
     functions: list[FunctionSpec] = field(default_factory=list[FunctionSpec])
     deploy: Deploy | None = None
+    budget: float | None = (
+        None  # what the app may cost in a month; None: a run leaves it as it is, a deploy takes it away
+    )
 
 
 @dataclass

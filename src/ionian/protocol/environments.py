@@ -29,6 +29,7 @@ class EnvironmentInfo:
     web_suffix: str = ""
     created_at: float = 0.0  # seconds since 1970
     apps: int = 0  # that run or are deployed
+    budget: float | None = None  # of a month
 
 
 @dataclass
@@ -45,11 +46,13 @@ class EnvironmentList:
 
 @dataclass
 class UpdateEnvironment:
-    """Gives an environment another name (unless ""), another web suffix (unless None). Answered by EnvironmentInfo."""
+    """Gives an environment another name (unless ""), another web suffix or budget (unless None). Answered by EnvironmentInfo."""
 
     name: str
     new_name: str = ""
     web_suffix: str | None = None
+    budget: float | None = None  # what it may cost in a month
+    no_budget: bool = False  # it has none from now on
 
 
 @dataclass

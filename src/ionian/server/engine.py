@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import faults
@@ -28,7 +30,7 @@ from .containers import Containers
 from .counts import Counts
 from .durable import STORE
 from .execs import Execs
-from .failures import no_function
+from .failures import lost, no_function
 from .news import News
 from .replays import Replays
 from .samples import Samples
@@ -67,8 +69,9 @@ class Engine:
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
-        # Calls of functions that are no more: caller → call → function.
-        self._unknown: dict[str, dict[str, str]] = {}
+        # Calls that were not begun: caller → call → what their inputs are answered with.
+        self._unknown: dict[str, dict[str, Answered]] = {}
+        self._resumed: set[str] = set()  # calls that came back while their app had no budget left
         self._worker_there = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -178,10 +181,16 @@ class Engine:
         one of another environment's: its caller does not learn that it is there."""
         found = self.specs.get(message.function_id)
         foreign = found is not None and bool(actor.environment) and found[2] != actor.environment
+        if not foreign and (why := self._no_budget(found, actor.id)):
+            if not message.resumed:
+                self._unknown.setdefault(actor.id, {})[message.call_id] = partial(_too_much, why)
+                return
+            self._resumed.add(message.call_id)  # what it sends again may run already
         if foreign or not self.dispatcher.open_call(
             _now(), message.call_id, message.function_id, actor.id, message.resumed
         ):
-            self._unknown.setdefault(actor.id, {})[message.call_id] = message.function_id
+            function_id = message.function_id
+            self._unknown.setdefault(actor.id, {})[message.call_id] = partial(_no_function, function_id)
         elif message.parent and found is not None:
             spec, _, environment = found
             self.records.opened(
@@ -194,6 +203,7 @@ class Engine:
         for call_id in call_ids:
             if unknown is not None:
                 unknown.pop(call_id, None)
+            self._resumed.discard(call_id)
             self.counts.given_up(call_id)
             self.dispatcher.close_call(now, call_id)
 
@@ -206,8 +216,11 @@ class Engine:
     def put(self, batch: Batch, caller: str) -> None:
         """Inputs of a caller."""
         if not self.dispatcher.is_open(batch.call_id):
-            unknown = self._unknown.get(caller, {})
-            self._deliver(caller, no_function(batch, unknown.get(batch.call_id, "")))
+            answered = self._unknown.get(caller, {}).get(batch.call_id, partial(_no_function, ""))
+            self._deliver(caller, answered(batch))
+            return
+        if self.server.budgets.over and (why := self._has_no_budget(batch.call_id, caller)):
+            self._deliver(caller, _too_much(why, batch))
             return
         if self.records.calls:
             self.records.put(batch)
@@ -215,6 +228,19 @@ class Engine:
             self.counts.put(batch)
         batch.payload = bytes(batch.payload)
         self.dispatcher.put(_now(), batch)
+
+    def _no_budget(self, found: tuple[FunctionSpec, str, str] | None, caller: str) -> str:
+        """Why a function takes no calls of a caller, or ""."""
+        if found is None or caller == STORE:
+            return ""
+        return self.server.budgets.over.get(found[1], "")
+
+    def _has_no_budget(self, call_id: str, caller: str) -> str:
+        """Why a call gets no more inputs; "" where it does: what was spawned was promised."""
+        call = self.dispatcher.core.calls.get(call_id)
+        if caller in (STORE, WEB) or call_id in self._resumed or call is None:
+            return ""
+        return self.server.budgets.over.get(call.function.app_id, "")
 
     def confirm(self, caller: str, seq: int) -> None:
         """A caller has its results up to a number."""
@@ -469,6 +495,18 @@ class Engine:
     def _not_started(self, start: Start, why: str) -> None:
         self.container_state(start.worker_id, ContainerState(start.number, "ended", "start", why), b"")
         self.pump()
+
+
+Answered = Callable[[Batch], Batch]
+"""What becomes of inputs that are not run."""
+
+
+def _no_function(function_id: str, batch: Batch) -> Batch:
+    return no_function(batch, function_id)
+
+
+def _too_much(why: str, batch: Batch) -> Batch:
+    return lost(batch, "ResourceExhaustedError", why)
 
 
 def build_secrets(spec: FunctionSpec) -> list[str]:

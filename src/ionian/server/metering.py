@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..protocol.usage import Metered, MeteredKept
@@ -23,8 +24,10 @@ AGAIN_S = 1.0
 class Metering:
     """One a server."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, spent: Callable[[], None] = lambda: None) -> None:
+        """`spent`: called when something was written."""
         self._store = store
+        self._spent = spent
         self._came: list[tuple[float, Metered, Session]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -60,6 +63,7 @@ class Metering:
                 self._came = came + self._came
                 await asyncio.sleep(AGAIN_S)
                 continue
+            self._spent()
             for session, seq in {session: message.seq for _, message, session in came}.items():
                 if session.connected:
                     session.send(MeteredKept(seq))

@@ -24,6 +24,7 @@ from ..version import VERSION
 from .attempts import Attempts
 from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
+from .budgets import Budgets
 from .builds import WORKER_WAIT_S, Builds
 from .containers import Container
 from .dashboard import Dashboard
@@ -119,7 +120,8 @@ class Server:
             self, host=web_host, port=dashboard_port, url=dashboard_url
         )
         self.retention = Retention(self.store)
-        self.metering = Metering(self.store)
+        self.budgets = Budgets(self)
+        self.metering = Metering(self.store, self.budgets.spent)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
         self.image_garbage = self.context.image_garbage = ImageGarbage(self)
@@ -155,6 +157,7 @@ class Server:
         await self.durable.start()
         for environment in deleted:  # a server was killed amid it
             await delete_all_of(environment, self.context)
+        await self.budgets.start()
         await self.desk.start()
         self.retention.start()
         self.engine.counts.stored = self.durable.waiting_by_function
@@ -199,6 +202,7 @@ class Server:
             session.disconnect()
         self.context.offers.stop()
         self.scheduler.stop()
+        self.budgets.stop()
         self.retention.stop()
         self.tunnels.stop()
         await self.web.stop()
@@ -374,6 +378,7 @@ class Server:
             environment = await asyncio.to_thread(self.store.environments.find, app.environment)
             suffix = environment.web_suffix if environment is not None else ""
             await self.web.publish(app, suffix, list(specs))
+        await self.budgets.published(app.app_id)
         self.prewarming.published(app.app_id, deployed=app.state == "deployed", roll=roll or recreate)
         if app.state == "deployed":
             await self.scheduler.publish(app.app_id, specs)
@@ -391,6 +396,10 @@ class Server:
         """What workers can give a container, at most what is asked."""
         await self.engine.any_worker(WORKER_WAIT_S)
         return self.engine.check_resources({tag: resources}).functions[tag]
+
+    async def budget_changed(self) -> None:
+        """What a budget allows counts from now on."""
+        await self.budgets.published("")
 
     def cut_off(self, token_id: str) -> None:
         """Ends the connections of who came with a token, once what they asked for last is answered."""

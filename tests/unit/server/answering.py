@@ -41,6 +41,9 @@ class RecordingEngine:
     def cut_off(self, token_id: str) -> None:
         self.cut.append(token_id)
 
+    async def budget_changed(self) -> None:
+        pass
+
     async def publish(self, app: App, specs: Sequence[FunctionSpec], *, recreate: bool = False) -> None:
         self.published.append((app, list(specs)))
         if recreate:

@@ -115,6 +115,8 @@ class Intake:
         found = self._server.engine.specs.get(function_id)
         if found is None or actor.environment not in ("", found[2]) or found[1] in self.closed:
             raise gone(function_id)
+        if why := self._server.budgets.over.get(found[1]):
+            raise Refused("ResourceExhaustedError", why)
         if found[0].is_generator:
             raise Refused(
                 "InvalidError", f"expected a function that returns, got the generator {found[0].tag}"

@@ -20,6 +20,7 @@ from ..store.functions import AppIsOver, FunctionIdTaken
 from ..store.schema import App
 from ..store.versions import digests_of
 from ..usage_report import cost_of_app
+from .budgets import check_budget
 from .context import Context, in_thread
 from .images import check_images
 from .names import check_id, check_name, check_tags, check_version_tag, check_word, environment_of
@@ -80,6 +81,7 @@ async def publish_app(
         raise Refused(
             "InvalidError", f"expected a deploy of a deployed app, or a run of another; {app.name} is none"
         )
+    await _set_budget(app, message, context)
     async with context.app_lock(app.app_id):
         try:
             if message.deploy is not None:
@@ -95,6 +97,13 @@ async def publish_app(
         await context.engine.publish(app, message.functions)
     functions = {spec.tag: spec.function_id for spec in message.functions}
     return AppFunctions(app.app_id, functions, urls=context.web.urls_of(app.app_id)), b""
+
+
+async def _set_budget(app: App, message: PublishApp, context: Context) -> None:
+    if message.budget is None and message.deploy is None:
+        return
+    check_budget(message.budget)
+    await in_thread(context.store.budgets.put, app.environment, app.name, message.budget)
 
 
 def _check(app: App, specs: Sequence[FunctionSpec], context: Context, actor: Actor) -> None:

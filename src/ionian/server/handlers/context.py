@@ -63,6 +63,10 @@ class Engine(Protocol):
         ever hold one."""
         ...
 
+    async def budget_changed(self) -> None:
+        """What a budget allows counts from now on."""
+        ...
+
     def cut_off(self, token_id: str) -> None:
         """Ends the connections of who came with a token."""
         ...

@@ -22,6 +22,7 @@ from ..auth import Actor, Target, authorise
 from ..store.environments import DEFAULT, NameTaken, StillLive
 from ..store.schema import Environment
 from .apps import end_app
+from .budgets import check_budget
 from .context import Context, in_thread
 from .names import check_environment_name, environment_of, there_are
 from .objects import delete_content, remove_folder
@@ -68,7 +69,9 @@ async def list_environments(
     apps = await in_thread(context.store.environments.live_apps)
     every = await in_thread(context.store.environments.all)
     mine = [one for one in every if actor.environment in ("", one.name)]
-    return EnvironmentList([_info(one, apps.get(one.name, 0)) for one in mine]), b""
+    budgets = await in_thread(context.store.budgets.of_environments)
+    found = [_info(one, apps.get(one.name, 0), budgets.get(one.name)) for one in mine]
+    return EnvironmentList(found), b""
 
 
 async def update_environment(
@@ -85,6 +88,7 @@ async def update_environment(
             "InvalidError",
             f"web_suffix: expected up to 32 lower-case letters, digits and dashes inside, got {message.web_suffix[:80]!r}",
         )
+    check_budget(message.budget)
     try:
         changed = await in_thread(
             context.store.environments.change,
@@ -102,7 +106,11 @@ async def update_environment(
         ) from None
     if changed is None:
         raise await _no_environment(message.name, context)
-    return _info(changed), b""
+    if message.budget is not None or message.no_budget:
+        await in_thread(context.store.budgets.put, changed.name, "", message.budget)
+        await context.engine.budget_changed()
+    budgets = await in_thread(context.store.budgets.of_environments)
+    return _info(changed, budget=budgets.get(changed.name)), b""
 
 
 async def delete_environment(
@@ -164,7 +172,12 @@ async def _no_environment(name: str, context: Context) -> Refused:
     return Refused("NotFoundError", f"there is no environment {name[:80]!r}; {there}")
 
 
-def _info(environment: Environment, apps: int = 0) -> EnvironmentInfo:
+def _info(environment: Environment, apps: int = 0, budget: float | None = None) -> EnvironmentInfo:
     return EnvironmentInfo(
-        environment.environment_id, environment.name, environment.web_suffix, environment.created_at, apps
+        environment.environment_id,
+        environment.name,
+        environment.web_suffix,
+        environment.created_at,
+        apps,
+        budget,
     )

@@ -412,6 +412,18 @@ class UsageMark(Row):
     at: Mapped[float] = mapped_column(index=True)
 
 
+class Budget(Row):
+    """What an app, or an environment as a whole, may cost in a month, in the currency of the prices."""
+
+    __tablename__ = "budgets"
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    app: Mapped[str] = mapped_column(primary_key=True)  # its name; "": the environment
+    amount: Mapped[float]
+    told: Mapped[
+        str
+    ]  # what people were told last: "2026-11 1" that it is nearly used up, "2026-11 2" that it is
+
+
 class FunctionMinute(Row):
     """What became of a function's inputs and containers in one minute, as one start of the server counted it."""
 

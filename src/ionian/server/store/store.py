@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from .apps import Apps
 from .blob_grants import BlobGrants
+from .budgets import Budgets
 from .call_reads import CallReads
 from .call_tries import CallTries
 from .calls import Calls
@@ -65,6 +66,7 @@ class Store:
         self.blob_grants = BlobGrants(database)
         self.workers = Workers(database)
         self.usage = UsageRows(database)
+        self.budgets = Budgets(database)
         self.metered = MeteredRows(database)
         self.counts = CountRows(database)
         self.schedules = Schedules(database)

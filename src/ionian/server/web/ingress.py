@@ -82,6 +82,8 @@ class Ingress:
         """Why a request is not passed on, if it is not."""
         if route.web.requires_proxy_auth and (problem := await self._unknown(scope)) is not None:
             return problem
+        if why := self._web.refused(route.app_id):
+            return 503, why
         if self._web.waiting(route.function_id) >= MOST_WAITING:
             return 503, f"{MOST_WAITING} requests wait for a container of {route.tag} already; try again"
         return None

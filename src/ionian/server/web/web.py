@@ -43,6 +43,10 @@ class Web:
         server = self._server
         server.attempts.authenticate(server.store, token, address, role="client", peer_id="cl-web")
 
+    def refused(self, app_id: str) -> str:
+        """Why an app takes no requests now, or ""."""
+        return self._server.budgets.over.get(app_id, "")
+
     # --- endpoints
 
     async def publish(self, app: App, suffix: str, specs: list[FunctionSpec]) -> None:
