@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DOMAIN = re.compile(rf"({LABEL.pattern}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
 """A part of a host name (RFC 1123)."""
 
 
@@ -39,6 +40,7 @@ def fastapi_endpoint(
     Args:
         method: the one HTTP method that it answers.
         label: its name in the address; else the app's name and its own.
+        custom_domains: hosts of your own at which it answers, too, where the name server leads them to the server.
         docs: whether the address has /docs, a page that describes it.
         requires_proxy_auth: whether callers need a token, in the headers Modal-Key and Modal-Secret.
 
@@ -183,11 +185,23 @@ def web_of(partial: PartialFunction[..., Any, Any] | None) -> WebSpec | None:
 def _common(label: Any, custom_domains: Any, requires_proxy_auth: Any) -> dict[str, Any]:
     if label is not None and not LABEL.fullmatch(text("label", label)):
         raise wrong("label", "up to 63 lower-case letters, digits and dashes, no dash at an end", label)
-    if custom_domains is not None and strings("custom_domains", custom_domains) and is_local():
-        raise InvalidError(
-            "custom_domains: expected none; a domain of your own is one that your reverse proxy passes on (docs: Web endpoints)"
-        )
-    return {"label": label or "", "requires_proxy_auth": flag("requires_proxy_auth", requires_proxy_auth)}
+    return {
+        "label": label or "",
+        "requires_proxy_auth": flag("requires_proxy_auth", requires_proxy_auth),
+        "domains": _domains(custom_domains),
+    }
+
+
+def _domains(custom_domains: Any) -> list[str]:
+    if custom_domains is None:
+        return []
+    if isinstance(custom_domains, str):
+        raise wrong("custom_domains", "a list of host names", custom_domains)
+    domains = strings("custom_domains", custom_domains)
+    for domain in domains:
+        if not DOMAIN.fullmatch(domain):
+            raise wrong("custom_domains", "host names in lower case such as api.example.com", domain)
+    return domains
 
 
 def _decorator(name: str, **web: Any) -> Decorator:

@@ -40,7 +40,9 @@ def test_an_app_names_its_web_endpoints() -> None:
         (lambda: modal.asgi_app(label="My Label"), "label: expected up to 63 lower-case letters"),
         (lambda: modal.web_server(0), "port: expected"),
         (lambda: modal.web_server(8000, startup_timeout=-1), "startup_timeout: expected"),
-        (lambda: modal.asgi_app(custom_domains=["a.example"]), "custom_domains: expected none"),
+        (lambda: modal.asgi_app(custom_domains="a.example"), "custom_domains: expected a list of host names"),
+        (lambda: modal.asgi_app(custom_domains=["https://a.example"]), "custom_domains: expected host names"),
+        (lambda: modal.asgi_app(custom_domains=["127.0.0.1"]), "custom_domains: expected host names"),
         (lambda: modal.wsgi_app(lambda: None), "@modal.wsgi_app needs parentheses: @modal.wsgi_app()"),  # type: ignore[arg-type]
     ],
 )

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import click
 
 from .unit import NAME, SYSTEM_HOME, Unit
+from .web_options import NAMES, web_options, words
 
 SYSTEMD = Path("/run/systemd/system")
 """There while systemd runs the machine."""
@@ -34,6 +36,7 @@ SYSTEMD = Path("/run/systemd/system")
 @click.option(
     "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
 )
+@web_options
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--dry-run", is_flag=True, help="Print the unit, and change nothing.")
 def install(
@@ -46,6 +49,7 @@ def install(
     no_gpu: bool,
     insecure: bool,
     dry_run: bool,
+    **web: Any,
 ) -> None:
     """Writes a systemd unit for a server on this machine, and starts it: it comes back after a crash and a restart.
 
@@ -54,9 +58,14 @@ def install(
     system = _is_system(user)
     if run_as and not system:
         raise click.UsageError("--run-as goes with --system; a unit of a user runs as that user")
-    _check_words(host=host, database=database, run_as=run_as)
+    for file in ("web_cert", "web_key"):  # systemd starts it in another folder
+        web[file] = str(Path(web[file]).absolute()) if web[file] else ""
+    named = {name: str(web[name]) for name in NAMES}
+    _check_words(host=host, database=database, run_as=run_as, **named)
+    _check_serves(host=host, insecure=insecure, **web)
     options = ["--delegated", "--host", host, "--port", str(port)]
     options += ["--database", database] if database else []
+    options += words(web)
     for flag, given in (("--no-worker", no_worker), ("--no-gpu", no_gpu), ("--insecure", insecure)):
         options += [flag] if given else []
     unit = Unit([_ionian(), "server", *options], _home(system), system, run_as)
@@ -110,6 +119,17 @@ def _check_words(**given: str) -> None:
             "--database: expected a URL without a password, for everybody on this machine can read a unit; write the "
             "password into ~/.pgpass of the account that the server runs as"
         )
+
+
+def _check_serves(**given: Any) -> None:
+    """Refuses what the server would: else systemd would start it again and again."""
+    from ..machine.state import StateFolder
+    from ..server.main import CannotServe, Options, encryption
+
+    try:
+        encryption(Options(StateFolder.default(), **given))
+    except CannotServe as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _ionian() -> str:

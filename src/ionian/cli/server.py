@@ -14,6 +14,7 @@ import click
 from ..exception import Error
 from .install import install, uninstall
 from .loglevel import set_up_logs
+from .web_options import web_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,23 +33,7 @@ STOP_S = 30.0
 @click.option(
     "--no-gpu", is_flag=True, help="The worker on this machine ignores what functions ask for in GPUs."
 )
-@click.option(
-    "--web-port", default=0, help="The port of web endpoints; 0 takes one that is free, and keeps it."
-)
-@click.option("--web-host", default="", help="The address of web endpoints; that of the server unless given.")
-@click.option(
-    "--web-cert", default="", help="Web endpoints by TLS: the PEM file of a certificate and its chain."
-)
-@click.option("--web-key", default="", help="The PEM file of the certificate's key.")
-@click.option("--domain", default="", help="Web endpoints are at LABEL hosts of it, behind a proxy of yours.")
-@click.option(
-    "--dashboard-port", default=0, help="The port of the dashboard; 0 takes one that is free, and keeps it."
-)
-@click.option(
-    "--dashboard-url",
-    default="",
-    help="Where a proxy of yours shows the dashboard: https://host, with no path.",
-)
+@web_options
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--delegated", is_flag=True, hidden=True)  # in a systemd unit with Delegate=yes
 @click.pass_context
@@ -59,15 +44,9 @@ def command(
     database: str,
     no_worker: bool,
     no_gpu: bool,
-    web_port: int,
-    web_host: str,
-    web_cert: str,
-    web_key: str,
-    domain: str,
-    dashboard_port: int,
-    dashboard_url: str,
     insecure: bool,
     delegated: bool,
+    **web: Any,
 ) -> None:
     """Runs a server until Ctrl-C. `start`, `stop` and `status` are about one in the background, `install` and
     `uninstall` about one that systemd runs."""
@@ -84,17 +63,11 @@ def command(
         _state(),
         host=host,
         port=port,
-        web_port=web_port,
-        web_host=web_host,
-        web_cert=web_cert,
-        web_key=web_key,
-        domain=domain,
-        dashboard_port=dashboard_port,
-        dashboard_url=dashboard_url,
         database=database,
         local=not no_worker,
         worker_options=["--no-gpu"] if no_gpu else [],
         insecure=insecure,
+        **web,
     )
     try:
         serve(options)

@@ -169,6 +169,7 @@ class WebSpec:
     requires_proxy_auth: bool = False
     port: int = 0  # of "server": where it listens inside its container
     startup_timeout_s: float = 5.0  # of "server": for so long it may take until it listens
+    domains: list[str] = field(default_factory=list[str])  # hosts of the user's own that lead to it, too
 
 
 @dataclass

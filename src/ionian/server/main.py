@@ -19,6 +19,7 @@ import uvloop
 from ..machine.state import STAY, StateError, StateFolder
 from .auth import local_token
 from .master_key import SecretError
+from .own_address import ANY, bracketed, reached_at
 from .server import Server, announce
 from .store import StoreError
 from .web.certificate import Certificate, CertificateError
@@ -60,12 +61,7 @@ class CannotServe(Exception):
 
 def serve(options: Options) -> None:
     """Runs a server until it is told to stop. Raises CannotServe."""
-    if not _is_loopback(options.host) and not options.insecure:
-        raise CannotServe(
-            f"expected a loopback address, got {options.host}: tokens and data would cross the network in the clear. Put a "
-            "TLS proxy in front of it, or say --insecure for a network that you trust"
-        )
-    certificate = _certificate(options)
+    certificate = encryption(options)
     lock = _lock(options.state.runtime / "server.lock")
     try:
         uvloop.run(_serve(options, certificate))
@@ -73,8 +69,13 @@ def serve(options: Options) -> None:
         os.close(lock)
 
 
-def _certificate(options: Options) -> Certificate | None:
-    """What web endpoints are encrypted with. Raises CannotServe."""
+def encryption(options: Options) -> Certificate | None:
+    """What web endpoints are encrypted with. Raises CannotServe where something would cross a network in the clear."""
+    if not _is_loopback(options.host) and not options.insecure:
+        raise CannotServe(
+            f"expected a loopback address, got {options.host}: tokens and data would cross the network in the clear. Put a "
+            "TLS proxy in front of it, or say --insecure for a network that you trust"
+        )
     if bool(options.web_cert) != bool(options.web_key):
         lacks = "--web-key" if options.web_cert else "--web-cert"
         raise CannotServe(f"expected --web-cert and --web-key together; {lacks} is missing")
@@ -133,6 +134,8 @@ async def _serve(options: Options, certificate: Certificate | None) -> None:
     announce(options.state, url, server.local_url)
     if options.starting is not None:
         os.close(options.starting)
+    if options.host in ANY:
+        url = url.replace(bracketed(options.host), bracketed(reached_at(options.host)), 1)
     print(f"Ionian server at {url}\nDashboard at {server.dashboard.url}", flush=True)
     if not options.local:
         print(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..protocol.ids import ulid
 from ..protocol.stream import Refused
 from ..protocol.tunnels import PIECE, OpenTunnel, TunnelOpened
+from .own_address import reached_at
 
 if TYPE_CHECKING:
     from .web.certificate import Certificate
@@ -36,7 +37,7 @@ class Tunnel:
         server = await asyncio.start_server(self._connected, host, 0, limit=PIECE, ssl=context)
         self.servers.append(server)
         found: tuple[str, int] = server.sockets[0].getsockname()[:2]
-        return found
+        return reached_at(found[0]), found[1]
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.connections) >= MOST_CONNECTIONS:

@@ -14,7 +14,7 @@ image = plain.pip_install("fastapi", "flask", "websockets")
 
 
 @app.function(image=plain)
-@modal.fastapi_endpoint(method="POST", docs=True, label="doubled")
+@modal.fastapi_endpoint(method="POST", docs=True, label="doubled", custom_domains=["double.example.com"])
 def double(x: int) -> dict[str, int]:
     return {"doubled": 2 * x}
 

@@ -83,6 +83,16 @@ def test_a_dry_run_prints_the_unit_and_where_it_would_lie(no_systemd: None, tmp_
     assert not (tmp_path / "config").exists()
 
 
+def test_a_unit_says_where_web_endpoints_and_the_dashboard_are(no_systemd: None) -> None:
+    given = ("--web-port", "8080", "--domain", "example.com", "--dashboard-url", "https://ionian.example.com")
+    done = ionian_server("install", "--user", "--dry-run", *given)
+    assert done.exit_code == 0, done.output
+    assert f" --port 0 {' '.join(given)}\n" in done.output
+    done = ionian_server("install", "--user", "--dry-run", "--web-host", "0.0.0.0")
+    assert done.exit_code == 1
+    assert "expected --web-cert and --web-key with --web-host 0.0.0.0" in done.output
+
+
 def test_a_machine_without_systemd_is_told_what_to_do_instead(no_systemd: None) -> None:
     done = ionian_server("install", "--user")
     assert done.exit_code == 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ionian.protocol.spec import ClassSpec, FunctionSpec, MethodSpec, WebSpec
 from ionian.server.web.addresses import Addresses, label_of
 
 PAGE = WebSpec("fastapi")
 
 
-def page(tag: str, **web: str) -> FunctionSpec:
+def page(tag: str, **web: Any) -> FunctionSpec:
     """A function that answers web requests."""
-    return FunctionSpec(f"fu-{tag}", tag, "module", tag, web=WebSpec("fastapi", **web))  # type: ignore[arg-type]
+    return FunctionSpec(f"fu-{tag}", tag, "module", tag, web=WebSpec("fastapi", **web))
 
 
 def published(*specs: FunctionSpec, app: str = "ap-1", name: str = "site", suffix: str = "") -> Addresses:
@@ -71,3 +73,20 @@ def test_who_came_last_has_a_label_that_two_want_and_its_end_does_not_take_anoth
     assert addresses.by_path("/mine/") is not None
     addresses.forget("ap-2")
     assert addresses.by_path("/mine/") is None
+
+
+def test_a_domain_of_the_users_own_leads_to_its_function_until_another_app_has_it() -> None:
+    addresses = published(page("index", domains=["www.example.com"]))
+    found = addresses.by_host("WWW.example.com:443")
+    assert found is not None
+    assert found.function_id == "fu-index"
+    assert addresses.by_host("example.com") is None
+    addresses.publish("ap-2", "dev", "", True, [page("worked-on", domains=["www.example.com"])])
+    assert addresses.by_host("www.example.com") is found
+    addresses.publish("ap-3", "other", "", False, [page("other", domains=["www.example.com"])])
+    addresses.forget("ap-1")
+    found = addresses.by_host("www.example.com")
+    assert found is not None
+    assert found.function_id == "fu-other"
+    addresses.forget("ap-3")
+    assert addresses.by_host("www.example.com") is None

@@ -26,20 +26,32 @@ class Route:
     tag: str  # "Model.run" for a method
     method: str  # of a class: which one
     web: WebSpec
+    domains: tuple[str, ...] = ()  # of the user's own that lead here, too
 
 
 class Addresses:
-    """The web endpoints of all apps that are there. Who came last has a label that two want."""
+    """The web endpoints of all apps that are there. Who came last has a label, or a domain, that two want."""
 
     def __init__(self) -> None:
         self._by_label: dict[str, Route] = {}
+        self._by_domain: dict[str, Route] = {}
         self._by_app: dict[str, list[Route]] = {}
 
     def publish(self, app_id: str, name: str, suffix: str, dev: bool, specs: Iterable[FunctionSpec]) -> bool:
         """These are the endpoints of an app from here on; `suffix`: its environment's part. Whether it has any."""
         self.forget(app_id)
         routes = [
-            Route(label_of(name, tag, suffix, dev, web), spec.function_id, app_id, tag, method, web)
+            Route(
+                label_of(name, tag, suffix, dev, web),
+                spec.function_id,
+                app_id,
+                tag,
+                method,
+                web,
+                ()
+                if dev
+                else tuple(web.domains),  # what is being worked on leaves the deployed app its domains
+            )
             for spec in specs
             if not spec.base_id
             for tag, method, web in endpoints(spec)
@@ -47,6 +59,7 @@ class Addresses:
         if routes:
             self._by_app[app_id] = routes
             self._by_label.update({route.label: route for route in routes})
+            self._by_domain.update({domain: route for route in routes for domain in route.domains})
         return bool(routes)
 
     def forget(self, app_id: str) -> None:
@@ -54,6 +67,9 @@ class Addresses:
         for route in self._by_app.pop(app_id, []):
             if self._by_label.get(route.label) is route:
                 del self._by_label[route.label]
+            for domain in route.domains:
+                if self._by_domain.get(domain) is route:
+                    del self._by_domain[domain]
 
     def of_app(self, app_id: str) -> list[Route]:
         """The endpoints of an app."""
@@ -72,8 +88,11 @@ class Addresses:
         return None if route is None else (route, f"/{label}")
 
     def by_host(self, host: str) -> Route | None:
-        """What a host name leads to: WORKSPACE--LABEL.DOMAIN."""
-        first = host.partition(":")[0].partition(".")[0].lower()
+        """What a host name leads to: WORKSPACE--LABEL.DOMAIN, or a domain of the user's own."""
+        name = host.partition(":")[0].lower()
+        if self._by_domain and (route := self._by_domain.get(name)) is not None:
+            return route
+        first = name.partition(".")[0]
         _, dashes, label = first.partition("--")
         return self._by_label.get(label) if dashes else None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...machine.state import StateFolder
+from ..own_address import bracketed, reached_at
 
 if TYPE_CHECKING:
     from .certificate import Certificate
@@ -97,7 +98,7 @@ def listening(host: str, wanted: int, kept: Path) -> tuple[socket.socket, str]:
         found: int = sock.getsockname()[1]
         if not wanted:
             kept.write_text(str(found))
-        return sock, f"http://{f'[{host}]' if ':' in host else host}:{found}"
+        return sock, f"http://{bracketed(reached_at(host))}:{found}"
     raise OSError(errno.EADDRINUSE, "no port is free")
 
 

@@ -64,11 +64,12 @@ class Web:
         by_path = f"{self._listener.url}/{route.label}/"
         scheme, _, rest = self._listener.url.partition("://")
         port = rest.rpartition(":")[2]
-        if not self._domain:
-            return [by_path, f"{scheme}://local--{route.label}.localhost:{port}"]
         # Without a certificate of ours a proxy is in front, at the port that browsers take.
         own = "" if self._listener.certificate is None or port == "443" else f":{port}"
-        return [f"https://local--{route.label}.{self._domain}{own}", by_path]
+        domains = [f"https://{domain}{own}" for domain in route.domains]
+        if not self._domain:
+            return [by_path, f"{scheme}://local--{route.label}.localhost:{port}", *domains]
+        return [f"https://local--{route.label}.{self._domain}{own}", by_path, *domains]
 
     def route_at(self, url: str) -> Route | None:
         """The endpoint that a URL is of: with the scheme, host and port of one of its addresses."""
