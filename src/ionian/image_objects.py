@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import config, later
 from .arguments import environment, integer, wrong
 from .blocking import BlockingMethod
+from .dashboard_link import OnDashboard
 from .exception import ExecutionError, InvalidError
 from .execution import is_local
 from .image_chain import Chain, made
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .protocol.images import ImageInfo, StepLog
 
 
-class ImageObjects(Chain):
+class ImageObjects(OnDashboard, Chain):
     """What concerns images that are built."""
 
     @staticmethod

@@ -21,7 +21,6 @@ NAMES: dict[str, str] = {
             "sessioned Server App.server types.ServerAutoscalerSettings types.ServerContainerInfo "
             "types.ServerInfo types.ServerSessionCredentials types.ServerStats"
         ),
-        "the dashboard": "Image.get_dashboard_url",
         "sandboxes": (
             "Sandbox SandboxSnapshot Probe App.sandboxes types.FileInfo types.FileType types.FileWatchEvent "
             "types.FileWatchEventType types.SandboxConnectCredentials types.SandboxGroupStats types.SandboxStats"

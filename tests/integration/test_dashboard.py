@@ -56,7 +56,8 @@ def visitor(deployed: Home) -> Visitor:
 
 def app_of(home: Home) -> str:
     """The id of the app that is looked at."""
-    return json.loads(home.ionian("app", "list", "--json").stdout)[0]["App ID"]
+    apps = json.loads(home.ionian("app", "list", "--json").stdout)
+    return next(app["App ID"] for app in apps if app["Description"] == "looked-at")
 
 
 # --- who comes in
@@ -181,7 +182,8 @@ def test_a_form_from_elsewhere_changes_nothing(deployed: Home, visitor: Visitor)
     assert visitor.post(stop, {}).status == 403
     assert visitor.post(stop, {"forgery": "x" * 64}).status == 403
     assert visitor.get(stop).status == 405
-    assert json.loads(deployed.ionian("app", "list", "--json").stdout)[0]["State"] == "deployed"
+    apps = json.loads(deployed.ionian("app", "list", "--json").stdout)
+    assert {app["App ID"]: app["State"] for app in apps}[app_id] == "deployed"
 
 
 def test_a_name_that_was_made_to_lead_here_is_not_answered(visitor: Visitor) -> None:
@@ -319,11 +321,12 @@ print(modal.Volume.from_name("gate").get_dashboard_url())
 print(modal.Dict.from_name("words", create_if_missing=True).get_dashboard_url())
 print(modal.Queue.from_name("jobs", create_if_missing=True).get_dashboard_url())
 print(modal.Environment.from_name("main").get_dashboard_url())
+print(modal.Image.debian_slim().build().get_dashboard_url())
 """
     done = deployed.python("-c", program)
     assert done.returncode == 0, done.stdout
     addresses = done.stdout.split()
-    assert len(addresses) == 7
+    assert len(addresses) == 8
     for address in addresses:
         assert address.startswith(f"{visitor.url}/id/")
         assert visitor.get(address.removeprefix(visitor.url)).status == 200, address
@@ -455,6 +458,60 @@ modal.Queue.from_name("errands", create_if_missing=True).put_many(list(range(123
     assert "<b>errands</b>" in queues
     assert "1,234" in queues
     assert not any(value in text for text in (secrets, queues))
+
+
+def test_what_was_used_is_shown_by_day_and_app(deployed: Home, visitor: Visitor) -> None:
+    call = 'import ionian as modal; modal.Function.from_name("looked-at", "half").remote(8)'
+    assert deployed.python("-c", call).returncode == 0
+    for over in ("day", "month", "quarter"):
+        page = visitor.until(f"/e/main/usage?over={over}", ">looked-at</a>", "<b>calls</b>")
+        found = [json.loads(html.unescape(data)) for data in re.findall(r'data-chart="([^"]*)"', page)]
+        names, sums = {found[0]["series"][0][0]}, sum(found[0]["series"][0][2])
+        assert (names, sums > 0) == ({"looked-at"}, True)
+    assert "Nothing has a price here" in page
+    (deployed.folder / "prices.toml").write_text('currency = "EUR"\n[per_hour]\ncpu_core = 3600.0\n')
+    assert "<b>Cost</b>" in visitor.until("/e/main/usage", "EUR</b>")
+    (deployed.folder / "prices.toml").unlink()
+    assert visitor.get("/e/main/usage?over=never").status == 400
+
+
+def test_schedules_are_shown_with_what_came_of_their_last_run(deployed: Home, visitor: Visitor) -> None:
+    program = """
+import modal
+app = modal.App("clock")
+@app.function(schedule=modal.Period(seconds=1))
+def tick():
+    raise ValueError("a broken clock")
+"""
+    (deployed.folder / "clock.py").write_text(program)
+    assert deployed.ionian("deploy", deployed.folder / "clock.py").returncode == 0
+    page = visitor.until("/e/main/schedules", "ValueError: a broken clock", "nightly", "0 6 * * *")
+    assert "it has not run yet" in page
+    assert "every 1 second<" in page
+    assert deployed.ionian("app", "stop", "clock", "--yes").returncode == 0
+    assert ">clock</a>" not in visitor.get("/e/main/schedules").text
+
+
+def test_images_are_shown_with_what_their_steps_printed(deployed: Home, visitor: Visitor) -> None:
+    program = f"""
+import ionian as modal
+image = modal.Image.debian_slim().run_commands("echo '<i>of {deployed.folder.name}' $((6 * 7))").build()
+image.publish("looked-at:v1")
+print(image.get_dashboard_url())
+"""
+    done = deployed.python("-c", program)
+    assert done.returncode == 0, done.stdout
+    image = visitor.get(done.stdout.split()[-1].removeprefix(visitor.url))
+    assert image.path.startswith("/images/im-")
+    assert "RUN echo" in image.text
+    listed = visitor.get("/e/main/images").text
+    assert f'href="{image.path}"' in listed
+    assert "looked-at:v1" in listed
+    assert f"&lt;i&gt;of {deployed.folder.name} 42" in image.text
+    assert "<i>of" not in image.text
+    assert visitor.get("/images/im-none").status == 404
+    image_id = image.path.removeprefix("/images/").partition("?")[0]
+    assert deployed.ionian("image", "rm", image_id, "--force", "--yes").returncode == 0
 
 
 # --- what its forms do

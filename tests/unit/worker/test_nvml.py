@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ionian.worker.devices.nvml import Card, cards
+from ionian.worker.devices.nvml import Card, Gauge, GpuUse, cards
 
 DRIVER = r"""
 #include <stddef.h>
@@ -30,10 +30,24 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned n, void **handle) {
     *handle = &card[n];
     return 0;
 }
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle) {
+    for (int n = 0; n < 2; n++)
+        if (!strcmp(uuid, card[n].uuid)) { *handle = &card[n]; return 0; }
+    if (strcmp(uuid, slice.uuid)) return 6;
+    *handle = &slice;
+    return 0;
+}
+int nvmlDeviceGetUtilizationRates(void *handle, unsigned *rates) {
+    if (handle == &slice) return 3;
+    rates[0] = 75;
+    rates[1] = 10;
+    return 0;
+}
 int nvmlDeviceGetMinorNumber(void *handle, unsigned *minor) { *minor = ((card_t *)handle)->minor; return 0; }
 int nvmlDeviceGetMemoryInfo(void *handle, memory_t *memory) {
     memory->total = ((card_t *)handle)->mib << 20;
-    memory->free = memory->used = 0;
+    memory->free = 0;
+    memory->used = 1 << 30;
     return 0;
 }
 int nvmlDeviceGetUUID(void *handle, char *text, unsigned length) {
@@ -81,3 +95,17 @@ def test_a_driver_that_does_not_answer_is_said(tmp_path: Path, caplog: pytest.Lo
 def test_no_driver_is_no_cards_and_no_word(caplog: pytest.LogCaptureFixture) -> None:
     assert cards("libnvidia-ml-that-is-not-there.so.1") == []
     assert not caplog.records
+
+
+def test_what_cards_do_is_told_by_uuid_and_of_a_slice_its_memory_alone(tmp_path: Path) -> None:
+    gauge = Gauge(compiled(tmp_path, 0))
+    for _ in range(2):
+        assert gauge.use(["GPU-b", "MIG-a", "GPU-none"]) == {
+            "GPU-b": GpuUse(0.75, 1 << 30),
+            "MIG-a": GpuUse(-1.0, 1 << 30),
+        }
+
+
+def test_without_an_answer_of_the_driver_nothing_is_known_of_cards(tmp_path: Path) -> None:
+    assert Gauge(compiled(tmp_path, 9)).use(["GPU-b"]) == {}
+    assert Gauge("libnvidia-ml-that-is-not-there.so.1").use(["GPU-b"]) == {}

@@ -22,6 +22,8 @@ GAP = 0.2
 
 TICKS = 5
 
+DAY_S = 86400.0
+
 Unit = Literal["count", "cores", "seconds", "bytes", "share"]
 Kind = Literal["bars", "lines", "area"]
 
@@ -128,8 +130,8 @@ class Chart:
 
     @property
     def ticks(self) -> list[float]:
-        """The times that are written below it, evenly spread from its left end to its right."""
-        whole = self.step_s * self._count
+        """The times that are written below it, evenly spread from its left end to its right, or from its first day to its last."""
+        whole = self.step_s * (self._count - (self.step_s >= DAY_S))
         return [self.start_at + whole * at / (TICKS - 1) for at in range(TICKS)]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ionian.protocol.spec import FunctionSpec, Resources, Scaling
+from ionian.protocol.spec import FunctionSpec, Resources, Scaling, Schedule
 
 from ..web.addresses import endpoints
 
@@ -36,10 +36,12 @@ def scaled(scaling: Scaling) -> str:
 
 
 def schedule_of(spec: FunctionSpec) -> str:
-    """`every 5 minutes`, `0 9 * * 1 (Europe/Berlin)`, or nothing."""
-    schedule = spec.schedule
-    if schedule is None:
-        return ""
+    """The same of a function; nothing where it has none."""
+    return "" if spec.schedule is None else when(spec.schedule)
+
+
+def when(schedule: Schedule) -> str:
+    """`every 5 minutes`, `0 9 * * 1 (Europe/Berlin)`."""
     if schedule.cron:
         return schedule.cron if schedule.timezone == "UTC" else f"{schedule.cron} ({schedule.timezone})"
     units = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")

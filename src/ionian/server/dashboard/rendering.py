@@ -40,7 +40,7 @@ async def page(
 ) -> Response:
     """A page of the dashboard: whole, or where an open one asks, its live part, if that has changed."""
     facts = (
-        {"still": False}
+        {"still": False, "every": 1}
         | facts
         | {"visit": visit, "forgery": visit.visitor.forgery, "environment": environment, "title": title}
     )

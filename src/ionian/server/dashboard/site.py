@@ -15,7 +15,19 @@ from starlette.staticfiles import StaticFiles
 from ionian.protocol.stream import Refused
 
 from .guard import Guard
-from .pages import apps, calls, containers, entry, functions, logs, objects, storage
+from .pages import (
+    apps,
+    calls,
+    containers,
+    entry,
+    functions,
+    images,
+    logs,
+    objects,
+    schedules,
+    storage,
+    usage,
+)
 from .rendering import STATIC, bare
 from .visit import LIVE
 
@@ -53,6 +65,9 @@ def site(dashboard: Dashboard) -> Any:
             *containers.routes,
             *calls.routes,
             *logs.routes,
+            *schedules.routes,
+            *images.routes,
+            *usage.routes,
             *storage.routes,
             *objects.routes,
         ],

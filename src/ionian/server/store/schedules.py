@@ -25,6 +25,19 @@ class Due:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A function that runs by itself: when it will, and when it last did."""
+
+    function_id: str
+    app_id: str
+    app_name: str
+    tag: str
+    schedule: Schedule
+    next_at: float
+    last_at: float | None
+
+
 class Schedules:
     """One row a function of a deployed app that has a schedule."""
 
@@ -74,6 +87,30 @@ class Schedules:
                 row.next_at,
             )
             for row, tag in rows
+        ]
+
+    def of_environment(self, environment: str) -> list[Planned]:
+        """What runs by itself in an environment, the next one first."""
+        query = (
+            select(Scheduled, App.name, Function.tag)
+            .join(App, App.app_id == Scheduled.app_id)
+            .join(Function, Function.function_id == Scheduled.function_id)
+            .where(App.state == "deployed", App.environment == environment)
+            .order_by(Scheduled.next_at, Scheduled.function_id)
+        )
+        with self._database.read() as session:
+            rows = session.execute(query).all()
+        return [
+            Planned(
+                row.function_id,
+                row.app_id,
+                name,
+                tag,
+                msgspec.json.decode(row.schedule, type=Schedule),
+                row.next_at,
+                row.last_at,
+            )
+            for row, name, tag in rows
         ]
 
     def ran(self, function_id: str, at: float, next_at: float) -> None:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from ionian.protocol.calls import GetCallInfo
 from ionian.protocol.clusters import container_of
 from ionian.protocol.environments import EnvironmentInfo, FindEnvironment
+from ionian.protocol.images import FindImage, ImageInfo
 from ionian.protocol.stream import Refused
 
 from ...handlers.apps import app_of, function_of
@@ -27,6 +28,9 @@ async def object_page(visit: Visit) -> Response:
         return go(f"/functions/{object_id}")
     if kind == "fc":
         return go(f"/calls/{(await visit.ask(GetCallInfo(object_id))).call_id}")
+    if kind == "im":
+        image: ImageInfo = await visit.ask(FindImage(object_id))
+        return go(f"/images/{image.image_id}?env={image.environment}")
     if kind == "en":
         found: EnvironmentInfo = await visit.ask(FindEnvironment(object_id))
         return go(f"/e/{found.name}/apps")

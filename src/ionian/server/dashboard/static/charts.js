@@ -39,6 +39,7 @@ function when(at, seconds) {
   const clock = { hour: "2-digit", minute: "2-digit", hour12: false };
   if (seconds < 60) clock.second = "2-digit";
   const day = Date.now() - at > 20 * 3600 * 1000 ? { day: "numeric", month: "short" } : {};
+  if (seconds >= 86400) return new Date(at).toLocaleDateString([], { day: "numeric", month: "short" });
   return new Date(at).toLocaleString([], { ...day, ...clock });
 }
 

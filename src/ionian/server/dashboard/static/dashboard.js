@@ -2,7 +2,7 @@
 
 const live = document.getElementById("live");
 const connection = document.getElementById("connection");
-const EVERY_MS = 1000;
+const EVERY_MS = 1000 * Number(live.dataset.every || 1);
 const MOST_MS = 10000;
 
 // --- what changed of the page
