@@ -81,7 +81,7 @@ class Template:
         self.enter_s: float | None = None  # what @enter took in a plain start
         self.seconds: dict[str, float] = {}
         self._printed_size = 0
-        self._hurried = False
+        self.hurried = asyncio.Event()  # a container waits for it
         self._worker = worker
         self._image = image
         self._zygote: Zygote | None = None
@@ -180,7 +180,7 @@ class Template:
         self._side = await open_side(ours, self._heard, self._over.set)  # it closes with the process
         begin = begin_of(worker, self.ask, self._image)
         self._side.send(pack_entry(CONTROL, _encode(("Begin", 0, vars(begin)))))
-        zygote.stand_back(not self._hurried)
+        zygote.stand_back(not self.hurried.is_set())
         zygote.go()
         over = asyncio.ensure_future(self._over.wait())
         await asyncio.wait(
@@ -202,7 +202,7 @@ class Template:
 
     def hurry(self) -> None:
         """A container waits for it: its import is as urgent as a container's."""
-        self._hurried = True
+        self.hurried.set()
         if self._zygote is not None and not self._over.is_set():
             self._zygote.stand_back(False)
 

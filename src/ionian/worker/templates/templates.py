@@ -38,6 +38,14 @@ WAIT_S = 10.0
 PROOF_S = 0.01
 """The processor time of a template's proof, before one was seen. Measured: 10 ms, and 35 with numpy and pandas."""
 
+AFTER_DEPLOY_S = 0.1
+"""What was just deployed is perhaps called at once: a container that starts on its own then has the cores for itself."""
+
+GIVE_WAY_S = 1.0
+"""And so has any other, but nobody's template waits for longer."""
+
+LOOK_S = 0.02
+
 FAILURES = 3
 """After so many forks that did not start, containers of the version start on their own."""
 
@@ -166,7 +174,9 @@ class Templates:
                 return
         self._make(key, ask, image)
 
-    def _make(self, key: str, ask: StartContainer, image: BuiltImage) -> Template | None:
+    def _make(
+        self, key: str, ask: StartContainer, image: BuiltImage, *, after_s: float = 0.0
+    ) -> Template | None:
         """Begins to make one; None where it is not to be."""
         if key in self._by_key:
             return self._by_key[key]
@@ -176,11 +186,13 @@ class Templates:
             if other.ask.function.function_id == ask.function.function_id:
                 self._retire(other, "its function has changed")
         template = self._by_key[key] = Template(self._worker, key, ask, image, self._over)
-        self._later(self._make_now(template))
+        self._later(self._make_now(template, after_s))
         return template
 
-    async def _make_now(self, template: Template) -> None:
+    async def _make_now(self, template: Template, after_s: float) -> None:
+        begun = time.monotonic()
         async with self._turns.one():
+            await self.give_way(template, begun + after_s)
             if template.state is State.MAKING:
                 await template.make()
             else:
@@ -193,6 +205,15 @@ class Templates:
             self._unfit.add(function_id)
             self._tell(template)
         self._trim()
+
+    async def give_way(self, template: Template, until: float) -> None:
+        """Waits while containers start on their own, unless one waits for this template."""
+        end = max(until, time.monotonic() + GIVE_WAY_S)
+        while not template.hurried.is_set() and template.state is State.MAKING:
+            now = time.monotonic()
+            if now >= end or (now >= until and not self._starting):
+                return
+            await _at_most(template.hurried, LOOK_S)
 
     def asks(self) -> list[StartContainer]:
         """What the templates that are there are of."""
@@ -224,7 +245,7 @@ class Templates:
         )
         key = key_of(ask)
         self._kept.add(key)
-        self._make(key, ask, image)
+        self._make(key, ask, image, after_s=AFTER_DEPLOY_S)
 
     def _tell(self, template: Template) -> None:
         """Tells the user why containers of this version start on their own."""

@@ -1,4 +1,4 @@
-"""Whether a container waits for a template that is being made."""
+"""Whether a container waits for a template that is being made, and that for containers."""
 
 from __future__ import annotations
 
@@ -70,5 +70,51 @@ def test_one_that_was_waited_for_in_vain_is_not_waited_for_again(monkeypatch: py
         await templates.choose(ASK, IMAGE)
         monkeypatch.setattr("ionian.worker.templates.templates.WAIT_S", 60)
         assert (await templates.choose(ASK, IMAGE)).template is None
+
+    with_one_that_is_made(story)
+
+
+LATER = StartContainer(
+    2,
+    "ta-2",
+    "ap-1",
+    "main",
+    FunctionSpec("fu-2", "g", "main", "g", image_id="im-1"),
+    functions={"g": "fu-2"},
+)
+
+
+def giving_way(templates: Templates, template: Template) -> asyncio.Future[None]:
+    return asyncio.ensure_future(templates.give_way(template, 0.0))
+
+
+def test_a_template_is_made_once_no_container_starts_on_its_own():
+    async def story(templates: Templates, template: Template) -> None:
+        choice = await templates.choose(LATER, IMAGE)
+        waits = giving_way(templates, template)
+        done, _ = await asyncio.wait([waits], timeout=0.05)
+        assert not done
+        templates.ended(choice)
+        await waits
+
+    with_one_that_is_made(story)
+
+
+def test_a_template_that_a_container_waits_for_gives_way_to_none():
+    async def story(templates: Templates, template: Template) -> None:
+        await templates.choose(LATER, IMAGE)
+        waits = giving_way(templates, template)
+        template.hurry()
+        await waits
+
+    with_one_that_is_made(story)
+
+
+def test_a_template_gives_way_for_a_while_only(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ionian.worker.templates.templates.GIVE_WAY_S", 0.01)
+
+    async def story(templates: Templates, template: Template) -> None:
+        await templates.choose(LATER, IMAGE)
+        await giving_way(templates, template)
 
     with_one_that_is_made(story)
