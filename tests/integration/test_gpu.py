@@ -185,6 +185,16 @@ def test_containers_get_exactly_their_cards_and_never_share_one(machine: Machine
     assert found["none"] == {"cards": {}, "path": ""}
 
 
+def test_cards_are_metered_by_their_model(machine: Machine) -> None:
+    done = machine.ionian("run", "-q", "gpus.py")
+    assert done.returncode == 0, done.stdout
+    rows = json.loads(machine.ionian("usage", "--by", "function", "--json").stdout)
+    assert {model for row in rows for model in row["gpu_s"]} == {"A100-40GB"}
+    for row in rows:  # one card, or two
+        cards = row["gpu_s"].get("A100-40GB", 0.0) / row["container_s"]
+        assert cards <= 2.001
+
+
 def test_a_gpu_that_no_worker_has_is_refused_with_the_line_that_runs_it(machine: Machine) -> None:
     done = machine.ionian("run", "wanting.py")
     assert done.returncode == 1

@@ -92,6 +92,7 @@ def priced() -> Iterator[Home]:
     """A home of its own, as its server and worker are killed: a core costs a cent a second."""
     with new_home() as home:
         (home.folder / "prices.toml").write_text(PRICES)
+        (home.folder / "ionian.toml").write_text('[default]\nidle_warning = "1s"\n')
         yield home
 
 
@@ -196,6 +197,13 @@ def test_a_killed_server_loses_nothing_and_counts_nothing_twice(priced: Home, tm
     done = priced.ionian("deploy", write(tmp_path, "stays.py", STAYS))
     assert done.returncode == 0, done.stdout
     until(lambda: bool(of_stay(priced)), "the container was not metered while it ran")
+    warned = "stay has not been without a container for"
+    until(
+        lambda: warned in priced.ionian("app", "logs", "stays", "--source", "system").stdout,
+        "nobody was told that it never scales to zero",
+    )
+    said = priced.ionian("app", "logs", "stays", "--source", "system").stdout
+    assert "; min_containers=1 keeps them there" in said, said
     ((container, before),) = of_stay(priced).items()
     os.kill(server_of(priced), signal.SIGKILL)
     until(lambda: of_stay(priced).get(container, 0.0) > before, "it was not metered after the kill")

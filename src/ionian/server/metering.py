@@ -24,8 +24,8 @@ AGAIN_S = 1.0
 class Metering:
     """One a server."""
 
-    def __init__(self, store: Store, spent: Callable[[], None] = lambda: None) -> None:
-        """`spent`: called when something was written."""
+    def __init__(self, store: Store, spent: Callable[[list[Metered]], None]) -> None:
+        """`spent`: called with what was written."""
         self._store = store
         self._spent = spent
         self._came: list[tuple[float, Metered, Session]] = []
@@ -63,7 +63,7 @@ class Metering:
                 self._came = came + self._came
                 await asyncio.sleep(AGAIN_S)
                 continue
-            self._spent()
+            self._spent([message for _, message, _ in came])
             for session, seq in {session: message.seq for _, message, session in came}.items():
                 if session.connected:
                     session.send(MeteredKept(seq))

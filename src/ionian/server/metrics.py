@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from ..protocol.usage import Reading
 from ..protocol.workers import Start
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -61,6 +62,11 @@ class Metrics:
             "Containers whose fork of a template did not start, and that a plain start replaced.",
             registry=self._registry,
         )
+        of_line = ("line",)
+        self._container_s = self._seconds("ionian_container", "Seconds of containers and templates.", of_line)
+        self._core_s = self._seconds("ionian_core", "Core-seconds that are charged.", of_line)
+        self._gib_s = self._seconds("ionian_memory_gib", "GiB-seconds of memory that are charged.", of_line)
+        self._gpu_s = self._seconds("ionian_gpu", "Seconds of GPUs.", ("line", "model"))
         gauges = (
             ("ionian_workers", "Workers that are connected.", workers),
             ("ionian_containers", "Containers that are there.", containers),
@@ -75,6 +81,18 @@ class Metrics:
         self._starts.labels(start.kind).observe(sum(start.parts.values()))
         if start.fallback:
             self._fallbacks.inc()
+
+    def used(self, reading: Reading) -> None:
+        """A container or template has used more."""
+        for line, used in reading.lines.items():
+            self._container_s.labels(line).inc(max(0.0, used.wall_s))
+            self._core_s.labels(line).inc(max(0.0, used.cpu_s))
+            self._gib_s.labels(line).inc(max(0.0, used.memory_gib_s))
+            if reading.gpu:
+                self._gpu_s.labels(line, reading.gpu).inc(max(0.0, used.gpu_s))
+
+    def _seconds(self, name: str, help: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"{name}_seconds", help, labels, registry=self._registry)
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

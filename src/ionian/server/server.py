@@ -18,9 +18,11 @@ from ..machine.state import StateFolder
 from ..protocol.apps import ContainerInfo
 from ..protocol.spec import FunctionSpec, Resources
 from ..protocol.stream import Refused, listen, listen_local
+from ..protocol.usage import Metered
 from ..protocol.volumes import OFFERS_SOCKET
 from ..protocol.workers import ContainerState
 from ..version import VERSION
+from .always_on import AlwaysOn, configured
 from .attempts import Attempts
 from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
@@ -121,7 +123,8 @@ class Server:
         )
         self.retention = Retention(self.store)
         self.budgets = Budgets(self)
-        self.metering = Metering(self.store, self.budgets.spent)
+        self.always_on = AlwaysOn(self, configured())
+        self.metering = Metering(self.store, self._spent)
         self.scheduler = Scheduler(self.store.schedules, self._run_scheduled)
         self.builds = Builds(self)
         self.image_garbage = self.context.image_garbage = ImageGarbage(self)
@@ -281,6 +284,13 @@ class Server:
             self._keeping_usage = True
             self._track(asyncio.ensure_future(self._keep_usage()))
 
+    def _spent(self, told: Sequence[Metered]) -> None:
+        """What was used is in the store."""
+        self.budgets.spent()
+        for metered in told:
+            for reading in metered.readings:
+                self.metrics.used(reading)
+
     async def _keep_usage(self) -> None:
         """One transaction for all that ended during the last: a sync for each container would be most of its cost here."""
         try:
@@ -328,6 +338,7 @@ class Server:
     def _sweep(self) -> None:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         self.engine.containers.sweep()
+        self.always_on.look()
         self.engine.pump()
 
     def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Task[None]:
