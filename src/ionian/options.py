@@ -140,6 +140,11 @@ def experiments(given: Any) -> dict[str, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise wrong("experimental_options", "a dictionary of names and values", given)
     rest = dict(cast("Mapping[str, Any]", given or {}))
+    if rest.pop("efa_enabled", False):
+        warnings.warn(
+            "experimental_options: efa_enabled has no effect; containers of a cluster are on one machine here",
+            stacklevel=4,
+        )
     if rest.pop("enable_gpu_snapshot", False):
         warnings.warn(
             "experimental_options: enable_gpu_snapshot is not in this version of Ionian; "

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.homes import Home, new_home
 from tests.integration.cards import offer
-from tests.integration.processes import Program, running, server_of
+from tests.integration.processes import Program, running, server_of, worker_of
 
 from ionian.worker.network.network import why_not
 
@@ -58,6 +58,24 @@ def test_an_input_that_one_member_runs_too_long_is_ended(seen: dict[str, Any]) -
         "FunctionTimeoutError",
         "slow ran longer than its timeout of 1 s and was ended. Raise it with @app.function(timeout=…).",
     ]
+
+
+def test_a_cancelled_input_is_interrupted_in_all_members_which_run_the_next(seen: dict[str, Any]) -> None:
+    assert seen["cancelled"] == [[0, 1], "RemoteError", [1, 1]]
+
+
+def test_a_member_whose_enter_fails_says_so_to_the_caller(seen: dict[str, Any]) -> None:
+    assert seen["enters badly"] == ["ValueError", "rank 1 does not begin"]
+
+
+def test_numbers_of_containers_count_members_and_are_whole_clusters(seen: dict[str, Any]) -> None:
+    running, (kind, words) = seen["scaled"]
+    assert running == 2
+    assert kind == "InvalidError"
+    assert (
+        "min_containers: expected a multiple of its cluster's size (2), as it counts containers, got 1"
+        in words
+    )
 
 
 @own
@@ -140,7 +158,7 @@ def test_each_member_is_listed_reached_and_has_its_lines(place: Home) -> None:
         asked = place.python("-c", code)
         assert asked.stdout.strip() == repr(sorted(there, key=len))
         let_go(place, "seen")
-        assert run.end(120) == 0, run.text
+        assert run.end(240) == 0, run.text
     assert began(run) == {"0": 1, "1": 1}
 
 
@@ -154,7 +172,20 @@ def test_who_stops_a_member_stops_the_cluster_and_the_input_runs_again(place: Ho
         both_wait(run)
         assert members(place).keys().isdisjoint(there)
         let_go(place, "stopped")
-        assert run.end(120) == 0, run.text
+        assert run.end(240) == 0, run.text
+    assert began(run) == {"0": 2, "1": 2}
+
+
+def test_with_a_killed_worker_ends_the_cluster_and_the_input_runs_again(place: Home) -> None:
+    with running(place, "run", "clusters.py::hold", "--name", "killed", cwd=PROGRAMS) as run:
+        both_wait(run)
+        there = members(place)
+        os.kill(worker_of(place), signal.SIGKILL)
+        run.said.clear()
+        both_wait(run)
+        assert members(place).keys().isdisjoint(there)
+        let_go(place, "killed")
+        assert run.end(240) == 0, run.text
     assert began(run) == {"0": 2, "1": 2}
 
 
@@ -163,5 +194,5 @@ def test_a_cluster_outlives_the_server_and_its_input_runs_once(place: Home) -> N
         both_wait(run)
         os.kill(server_of(place), signal.SIGKILL)
         let_go(place, "outlives")
-        assert run.end(120) == 0, run.text
+        assert run.end(240) == 0, run.text
     assert began(run) == {"0": 1, "1": 1}

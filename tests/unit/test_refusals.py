@@ -441,6 +441,17 @@ def test_of_a_snapshot_of_gpu_memory_is_said_that_there_is_none_and_the_function
     assert len(app.registered_functions) == 1
 
 
+def test_of_a_network_between_machines_is_said_that_it_has_no_effect() -> None:
+    app = modal.App("a")
+    with pytest.warns(UserWarning, match="efa_enabled has no effect") as said:
+
+        @app.function(serialized=True, experimental_options={"efa_enabled": True})
+        @modal.clustered(size=2)
+        def f() -> None: ...
+
+    assert said[0].filename == __file__
+
+
 def test_what_is_right_at_the_edge_is_taken() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -165,7 +165,7 @@ def show_function(
         click.echo(as_json({**own, **(scaling._asdict() if scaling is not None else {})}))
         return
     web = [info.web_info] if info.web_info is not None else list((info.method_details or {}).values())
-    several, batch = info.concurrency_info, info.batching_info
+    several, batch, cluster = info.concurrency_info, info.batching_info, info.cluster_info
     _lines(
         [
             ("Function", name),
@@ -180,6 +180,7 @@ def show_function(
             ("Retries", info.max_retries),
             ("Inputs at once", f"{several.max_inputs}" if several is not None else ""),
             ("Batches", f"{batch.max_batch_size} inputs, {batch.wait_ms} ms" if batch is not None else ""),
+            ("Cluster", f"{cluster.size} containers" if cluster is not None else ""),
             ("Schedule", info.schedule),
             ("Network", "none" if info.block_network else ""),
             ("Methods", ", ".join(info.method_names or [])),

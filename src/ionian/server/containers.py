@@ -58,13 +58,15 @@ class Container:
     guest: bool = False  # a person's: nobody else hears of it or waits for it
     start: Start | None = None  # once it is ready
     said: bool = False  # its log has the line of its start
-    rank: int = 0  # in its cluster
+    cluster_size: int = 0  # 0: it is of no cluster
+    rank: int = 0  # in it
     followers: list[Container] = field(
         default_factory=lambda: list[Container]()
     )  # of the one that stands for a cluster
 
     def lead(self, size: int) -> None:
         """It stands for a cluster of so many from here on, and has rank 0."""
+        self.cluster_size = size
         self.followers = [self._follower(rank) for rank in range(1, size)]
 
     def _follower(self, rank: int) -> Container:

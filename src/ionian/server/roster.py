@@ -39,8 +39,6 @@ def roster(engine: Engine, environment: str, app_id: str = "") -> list[Container
 
 def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
     place = _place(engine, container)
-    found = engine.specs.get(container.function_id)
-    size = found[0].cluster_size if found is not None else 0
     info = ContainerInfo(
         container.container_id,
         container.app_id,
@@ -50,7 +48,7 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
         container.worker_id,
         age_s=now - container.since,
         version=container.version,
-        cluster_id=cluster_id_of(container.container_id) if size else "",
+        cluster_id=cluster_id_of(container.container_id) if container.cluster_size else "",
         rank=container.rank,
     )
     if place is None:
@@ -59,7 +57,7 @@ def _info(engine: Engine, container: Container, now: float) -> ContainerInfo:
     info.state = STATES[place.state]  # type: ignore[assignment]
     info.inputs = place.outstanding
     info.start = container.start
-    share = len(place.reservation.devices) // max(1, size)
+    share = len(place.reservation.devices) // max(1, container.cluster_size)
     info.devices = place.reservation.devices[container.rank * share :][:share]
     if not place.worker.present:
         info.reason = "its worker is out of reach"

@@ -444,10 +444,7 @@ class Server:
     def cluster_size(self, container_id: str) -> int:
         """How many containers the cluster has that a container stands for; 0 where it stands for none."""
         container = self.engine.containers.find(container_id)
-        found = self.engine.specs.get(container.function_id) if container is not None else None
-        if container is None or container.rank or found is None or not found[0].cluster_size:
-            return 0
-        return 1 + len(container.followers)
+        return container.cluster_size if container is not None and not container.rank else 0
 
     def environment_of_container(self, container_id: str) -> str | None:
         """The environment of a container."""

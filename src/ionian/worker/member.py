@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..protocol.batch import Batch
 from ..protocol.clusters import Membership, cluster_id_of, member_id, member_number
 from ..protocol.container import Begin
-from ..protocol.workers import ContainerState
+from ..protocol.workers import ContainerState, Held
 from .container import Container
 from .images import BuiltImage
 from .sandbox import Exit, SandboxSpec
@@ -69,6 +69,11 @@ class Member(Container):
         self.catch_up()
         self.account.ran(batch)
         self._cluster.result(self.rank, batch)
+
+    def _gave_back(self, held: Held) -> None:
+        """It is never asked to: what it was given all others have as well."""
+        del held
+        self._end_for("exit", "the code that it ran broke its connection to the worker")
 
     def _say_ready(self, state: ContainerState) -> None:
         self._cluster.member_ready(self, state)

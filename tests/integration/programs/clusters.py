@@ -133,6 +133,40 @@ def cards() -> list:
     return gathered([sorted(found), os.environ["CUDA_VISIBLE_DEVICES"]])
 
 
+@app.cls(min_containers=2, max_containers=2)
+@modal.clustered(size=2)
+class Waits:
+    @modal.enter()
+    def begin(self) -> None:
+        self.interrupted = 0
+
+    @modal.method()
+    def wait(self, begun: modal.Queue | None) -> list:
+        """Until it is cancelled; without a queue it says how often each member was."""
+        if begun is None:
+            return gathered(self.interrupted)
+        try:
+            begun.put(place()[0])
+            time.sleep(3600)
+        except BaseException:
+            self.interrupted += 1
+            raise
+        return []
+
+
+@app.cls()
+@modal.clustered(size=2)
+class EntersBadly:
+    @modal.enter()
+    def begin(self) -> None:
+        if place()[0] == 1:
+            raise ValueError("rank 1 does not begin")
+
+    @modal.method()
+    def run(self) -> None:
+        raise AssertionError("it never runs")
+
+
 @app.function(single_use_containers=True)
 @modal.clustered(size=2)
 def once() -> list[str]:
@@ -159,6 +193,25 @@ def failure(call, *args: object) -> list[str]:
         return [type(error).__name__, str(error)]
 
 
+def cancelled() -> list:
+    """A call is cancelled while both members run it; the next one is run by the same."""
+    waits = Waits()
+    with modal.Queue.ephemeral() as begun:
+        call = waits.wait.spawn(begun)
+        ranks = [begun.get(timeout=120), begun.get(timeout=120)]
+        call.cancel()
+        said = failure(call.get)[0]
+        return [sorted(ranks), said, waits.wait.remote(None)]
+
+
+def scaled() -> list:
+    """The minimum counts containers, and so do the statistics."""
+    waits = Waits()
+    stats = waits.wait.get_current_stats()
+    refused = failure(lambda: waits.update_autoscaler(min_containers=1))
+    return [stats.num_total_runners, refused]
+
+
 @app.local_entrypoint()
 def main() -> None:
     before = fails.remote(-1)
@@ -182,6 +235,9 @@ def main() -> None:
         "same content": back == content,
         "together": sorted(together.map(range(8))),
         "cards": cards.remote(),
+        "cancelled": cancelled(),
+        "scaled": scaled(),
+        "enters badly": failure(EntersBadly().run.remote),
         "once": [len(set(once.remote()) | set(once.remote()))],
         "info": [info.size, info.rdma, info.fabric_size],
     }
