@@ -183,7 +183,8 @@ class Containers:
 
     def _ended(self, container: Container, message: ContainerState) -> None:
         self._remove(container)
-        self._engine.samples.ended(container, message.ended, message.detail)
+        for one in (container, *container.followers):
+            self._engine.samples.ended(one, message.ended, message.detail)
         self._engine.server.record_usage(container, message)
         if message.ended not in ("", "stopped") and not container.guest:
             self._engine.counts.container_failed(container.function_id)
@@ -207,7 +208,8 @@ class Containers:
 
     def _lose(self, container: Container) -> None:
         self._remove(container)
-        self._engine.samples.ended(container, "lost", "its worker is gone")
+        for one in (container, *container.followers):
+            self._engine.samples.ended(one, "lost", "its worker is gone")
         if container.guest:
             return
         self._engine.counts.container_failed(container.function_id)

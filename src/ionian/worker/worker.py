@@ -191,9 +191,10 @@ class Worker:
 
     def uses(self) -> Iterator[tuple[int, ResourceUse, list[str]]]:
         """What each container used until now, and its devices."""
-        for number, container in self._containers.items():
-            if (use := container.use()) is not None:
-                yield number, use, container.ask.devices
+        for container in self._containers.values():
+            for one in container.members():
+                if (use := one.use()) is not None:
+                    yield one.number, use, one.ask.devices
 
     @property
     def crowded(self) -> bool:
