@@ -10,6 +10,7 @@ from .exception import InvalidError
 from .execution import is_local
 from .image_chain import begin
 from .image_commands import CommandSteps
+from .image_conda import CondaSteps
 from .image_dockerfile import DockerfileSteps
 from .image_files import SOURCE_ROOT, FileSteps
 from .image_function import FunctionSteps
@@ -41,6 +42,7 @@ class Image(
     DockerfileSteps,
     PackageSteps,
     ProjectSteps,
+    CondaSteps,
     CommandSteps,
     FunctionSteps,
     FileSteps,

@@ -26,7 +26,6 @@ NAMES: dict[str, str] = {
             "types.FileWatchEventType types.SandboxConnectCredentials types.SandboxGroupStats types.SandboxStats"
         ),
         "buckets as volumes": "NetworkFileSystem types.CloudBucketMountInfo",
-        "more ways to build an image": ("Image.micromamba Image.micromamba_install"),
         "clusters over several machines": (
             "experimental.ClusterReservation experimental.ClusterReservationTask "
             "experimental.list_cluster_reservations"

@@ -47,6 +47,7 @@ Op = Literal[
     "CMD",
     "SHELL",
     "PIP",
+    "CONDA",
     "APT",
     "ADD",
     "ARG",

@@ -17,7 +17,7 @@ from ionian.protocol.spec import FileRef, Instruction, Resources
 
 from ..devices import Edits
 from ..sandbox import Bind, Limits, SandboxError
-from . import aws, dockerfile, overlay, run_mounts
+from . import aws, conda, dockerfile, overlay, run_mounts
 from .bases import Base, Bases, architecture
 from .dockerfile import Resolved
 from .host import HostSettings, split_args
@@ -243,6 +243,8 @@ class Builder:
                 return await self.with_python(
                     below.but(env=below.env | dict(zip(args[::2], args[1::2], strict=True)))
                 )
+            case "CONDA":
+                return await conda.installed(self, below, instruction)
             case "ENTRYPOINT":
                 return below.but(entrypoint=args)
             case "CMD":
