@@ -11,9 +11,12 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from .. import link
+from .. import config, link
+from ..arguments import object_name
 from ..client.output.words import count, size
 from ..exception import Error
+from ..protocol.ids import new_id
+from ..protocol.objects import CreateObject
 from ..protocol.volumes import FindVolumeUsers
 from ..volume import FileEntry, FileEntryType, Volume
 from .dashboard import open_page
@@ -48,14 +51,27 @@ def _users(name: str, environment: str) -> str:
 
 
 add_commands(command, Volume, warning=_users)
-command.commands["create"].params.append(
-    click.Option(
-        ["--version"],
-        type=click.IntRange(1, 2),
-        expose_value=False,
-        help="1 or 2, as Modal has them; here they are one thing.",
-    )
+
+
+@command.command("create", short_help="Make a volume.")
+@click.argument("name")
+@click.option(
+    "--version", type=click.IntRange(1, 2), help="1 or 2, as Modal has them; here they are one thing."
 )
+@click.option(
+    "--isolated",
+    is_flag=True,
+    help="What a container writes others see when it is committed and they reload, on one machine, too.",
+)
+@env_option
+def create(name: str, version: int | None, isolated: bool, environment: str) -> None:
+    """Makes a volume of that name, unless there is one."""
+    del version
+    with said():
+        object_name("name", name)
+        where = config.environment(environment or None)
+        link.current().request(CreateObject("volume", new_id("vo"), name, where, True, isolated))
+    click.echo(f"✓ The volume {name} is there.")
 
 
 @command.command("dashboard", short_help="Open a volume's page in a browser.")

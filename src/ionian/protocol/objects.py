@@ -37,6 +37,9 @@ class CreateObject:
     name: str
     environment: str = ""
     allow_existing: bool = False
+    isolated: bool = (
+        False  # of a volume: what a container writes others see when it is committed, on one machine, too
+    )
 
 
 @dataclass

@@ -147,6 +147,7 @@ class VolumeMount:
     volume_id: str
     read_only: bool = False
     sub_path: str = ""
+    isolated: bool = False  # each container has a copy of its own; said by the server
 
 
 @dataclass

@@ -333,9 +333,8 @@ class Container:
         scratch = self.worker.scratch / self.ask.container_id
         exited: Exit | None = None
         try:
-            await self.worker.copies.fresh(self.ask.function.volumes)
+            await self.worker.copies.fresh(self.ask.function.volumes, self.ask.container_id)
             exited = await self._run(scratch)
-            await self.worker.copies.left(self.ask.function.volumes, self.ask.container_id)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -343,6 +342,7 @@ class Container:
                 log.exception("container=%s could not be made", self.ask.container_id)
             self._why = self._why or "start"
             self._detail = self._detail or str(error)
+        await self.worker.copies.left(self.ask.function.volumes, self.ask.container_id)
         try:
             await self._last_words(exited)
         except Exception as error:  # its end must be told, whatever became of it

@@ -1,6 +1,7 @@
 """Volumes on a machine that does not see the server's disk: a working copy of each, and what goes between it and the server.
 
-The containers of this machine share one copy, so that they see at once what another writes, as they do on the server's machine.
+The containers of this machine share one copy, so that they see at once what another writes, as they do on the server's machine. Of an
+isolated volume each has one of its own, on the server's machine, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..protocol.spec import VolumeMount
 from ..protocol.stream import ConnectionLost, Refused
 from ..protocol.volumes import CommitChanges, FindVersion
 from .blobs import Blobs
-from .sandbox import Bind, IdMap, SandboxError
+from .sandbox import Bind, IdMap, SandboxError, remove_folders
 from .volumes import bind_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ SHARE = 20
 AT_ONCE = 8
 """Files that are on their way at the same time."""
 
+OWN = "own"
+"""The folder of copies that are one container's."""
+
 PAUSE_S = 0.2
 """Between two looks for a server that was lost."""
 
@@ -48,55 +52,60 @@ LAST_S = 60.0
 
 
 class Copies:
-    """The copies of one worker, by volume."""
+    """The copies of one worker: of a volume for all its containers, and of an isolated one for each."""
 
     def __init__(self, uplink: Uplink, blobs: Blobs, folder: Path) -> None:
         self._uplink = uplink
         self._blobs = blobs
         self._folder = folder
-        self._copies: dict[str, Copy] = {}
+        self._copies: dict[tuple[str, str], Copy] = {}  # by volume, and the container whose own it is
 
-    async def bind(self, mount: VolumeMount) -> Bind:
-        """What shows a volume inside: the server's own folder where this machine sees it, else the copy. Raises
+    async def sweep(self) -> None:
+        """What containers of a worker that was killed had for themselves is gone with them."""
+        await remove_folders(list(self._folder.glob(f"*/{OWN}/*")), IdMap.current())
+
+    async def bind(self, mount: VolumeMount, container_id: str) -> Bind:
+        """What shows a volume inside: the server's own folder where this machine sees it, else a copy. Raises
         SandboxError."""
         shared = self._uplink.shared_volumes
-        if shared is not None:
+        if shared is not None and not (mount.isolated and container_id):
             root = shared / mount.volume_id
             root.mkdir(mode=0o700, exist_ok=True)
             return await bind_of(root, mount)
-        return await bind_of((await self._copy(mount.volume_id)).root, mount)
+        return await bind_of((await self._copy(mount, container_id)).root, mount)
 
-    async def fresh(self, mounts: Sequence[VolumeMount]) -> None:
+    async def fresh(self, mounts: Sequence[VolumeMount], container_id: str) -> None:
         """A container that starts finds the newest version. Raises SandboxError."""
-        if self._uplink.shared_volumes is not None:
-            return
-        for mount in mounts:
+        for mount in self._copied(mounts, container_id):
             try:
-                await (await self._copy(mount.volume_id)).reload()
+                await (await self._copy(mount, container_id)).reload()
             except (Refused, BadManifest, OSError) as error:
                 raise SandboxError(
                     f"the volume at {mount.path} can't be brought to this machine: {said(error)}"
                 ) from None
 
-    async def commit(self, volume_id: str, container_id: str) -> None:
+    async def commit(self, mount: VolumeMount, container_id: str) -> None:
         """What was written becomes a version. Raises Refused, OSError."""
-        await (await self._copy(volume_id)).commit(container_id)
+        await (await self._copy(mount, container_id)).commit(container_id)
 
-    async def reload(self, volume_id: str) -> None:
+    async def reload(self, mount: VolumeMount, container_id: str) -> None:
         """The newest version is taken up. Raises Refused, BadManifest, OSError."""
-        await (await self._copy(volume_id)).reload()
+        await (await self._copy(mount, container_id)).reload()
 
     async def left(self, mounts: Sequence[VolumeMount], container_id: str) -> None:
         """A container has ended: what it wrote is committed; where that can't be now it is later."""
-        if self._uplink.shared_volumes is not None:
-            return
-        for mount in mounts:
-            copy = self._copies.get(mount.volume_id)
-            if copy is None or mount.read_only:
+        for mount in self._copied(mounts, container_id):
+            key = _key(mount, container_id)
+            copy = self._copies.get(key)
+            if copy is None:
                 continue
+            if key[1]:
+                copy.left = True
             try:
-                await asyncio.wait_for(copy.commit(container_id), LAST_S)
-            except (Refused, OSError, TimeoutError) as error:
+                if not mount.read_only:
+                    await asyncio.wait_for(copy.commit(container_id), LAST_S)
+                await self._drop(key, copy)
+            except Exception as error:  # its end must be told, whatever became of this
                 log.warning(
                     "volume=%s container=%s not committed yet: %s", mount.volume_id, container_id, said(error)
                 )
@@ -105,32 +114,53 @@ class Copies:
         """Commits what containers write, until it is cancelled."""
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
-            for volume_id, copy in list(self._copies.items()):
+            for key, copy in list(self._copies.items()):
                 if time.monotonic() < copy.next_look or self._uplink.stream is None:
                     continue
                 try:
                     await copy.commit("")
+                    await self._drop(key, copy)
                 except Refused as error:
+                    log.warning("volume=%s not committed: %s", copy.volume_id, error)
                     if error.type == "NotFoundError":  # it was deleted
-                        self._copies.pop(volume_id, None)
-                    log.warning("volume=%s not committed: %s", volume_id, error)
+                        copy.left = True
+                        await self._drop(key, copy)
                 except Exception as error:
-                    log.warning("volume=%s not committed: %s", volume_id, said(error))
+                    log.warning("volume=%s not committed: %s", copy.volume_id, said(error))
 
-    async def _copy(self, volume_id: str) -> Copy:
-        copy = self._copies.get(volume_id)
+    def _copied(self, mounts: Sequence[VolumeMount], container_id: str) -> list[VolumeMount]:
+        """Those that are not the server's own folder."""
+        if self._uplink.shared_volumes is None:
+            return list(mounts)
+        return [mount for mount in mounts if mount.isolated and container_id]
+
+    async def _copy(self, mount: VolumeMount, container_id: str) -> Copy:
+        key = _key(mount, container_id)
+        copy = self._copies.get(key)
         if copy is None:
-            made = await asyncio.to_thread(Copy, volume_id, self._folder, self._uplink, self._blobs)
-            copy = self._copies.setdefault(volume_id, made)
+            folder = self._folder / mount.volume_id
+            place = folder / OWN / key[1] if key[1] else folder
+            made = await asyncio.to_thread(Copy, mount.volume_id, place, self._uplink, self._blobs)
+            copy = self._copies.setdefault(key, made)
         return copy
+
+    async def _drop(self, key: tuple[str, str], copy: Copy) -> None:
+        """A copy goes whose container has ended, once what it wrote is committed."""
+        if copy.left and self._copies.pop(key, None) is not None and key[1]:
+            await remove_folders([copy.place], IdMap.current())
+
+
+def _key(mount: VolumeMount, container_id: str) -> tuple[str, str]:
+    return mount.volume_id, container_id if mount.isolated else ""
 
 
 class Copy:
     """The copy of one volume."""
 
-    def __init__(self, volume_id: str, folder: Path, uplink: Uplink, blobs: Blobs) -> None:
+    def __init__(self, volume_id: str, place: Path, uplink: Uplink, blobs: Blobs) -> None:
         self.volume_id = volume_id
-        place = private_folder(folder / volume_id)
+        self.place = private_folder(place)
+        self.left = False  # nobody writes to it any more
         self.root = place / "files"
         self.root.mkdir(mode=0o755, exist_ok=True)
         self._drafts = private_folder(place / "drafts")

@@ -45,7 +45,7 @@ async def sandbox_of(
     if function.serialized:
         binds.append(Bind(await worker.blobs.fetch(function.serialized), FUNCTION_FILE))
     for volume in function.volumes:
-        binds.append(await worker.copies.bind(volume))
+        binds.append(await worker.copies.bind(volume, ask.container_id))
     edits = worker.devices.edits(ask.devices)
     if not template:
         binds.extend(edits.binds)

@@ -128,6 +128,7 @@ class Worker:
         self._later(self.network.start())
         await sweep(self.scratch)  # what a killed worker left
         await self.buckets.sweep()
+        await self.copies.sweep()
         self._check()
         committing = self._later(self.copies.keep_committing())
         try:
@@ -422,8 +423,8 @@ class Worker:
         return built
 
     async def _bind_of(self, mount: VolumeMount) -> Bind:
-        await self.copies.fresh([mount])
-        return await self.copies.bind(mount)
+        await self.copies.fresh([mount], "")
+        return await self.copies.bind(mount, "")
 
     async def ring(self, image: BuiltImage) -> Path:
         """The folder with `ionian` and `cloudpickle` as this image's Python wants them."""
@@ -487,17 +488,17 @@ class Worker:
     async def _of_volume(
         self, container: Container, message: CommitMounted | ReloadMounted, request: int
     ) -> None:
-        mounted = {mount.volume_id for mount in container.ask.function.volumes}
+        mounted = {mount.volume_id: mount for mount in container.ask.function.volumes}
         answer: Done | Failure = Done()
         try:
-            if message.volume_id not in mounted:
+            if (mount := mounted.get(message.volume_id)) is None:
                 raise Refused(
                     "InvalidError", f"this container does not mount the volume {message.volume_id!r}"
                 )
             if isinstance(message, CommitMounted):
-                await self.copies.commit(message.volume_id, container.ask.container_id)
+                await self.copies.commit(mount, container.ask.container_id)
             else:
-                await self.copies.reload(message.volume_id)
+                await self.copies.reload(mount, container.ask.container_id)
         except Refused as refused:
             answer = Failure(refused.type, refused.message)
         except (BadManifest, OSError) as error:

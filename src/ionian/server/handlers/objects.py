@@ -61,7 +61,17 @@ async def create_object(
     _refuse_secret(message.kind)
     environment = await place_of(actor, message.kind, message, context)
     check_id(PREFIXES[message.kind], message.object_id)
-    made = await _create(actor, message.kind, message.name, environment, message.object_id, context)
+    if message.isolated and message.kind != "volume":
+        raise Refused("InvalidError", f"isolated: expected a volume, got a {message.kind}")
+    made = await _create(
+        actor, message.kind, message.name, environment, message.object_id, context, isolated=message.isolated
+    )
+    if message.isolated and not made.isolated:
+        raise Refused(
+            "AlreadyExistsError",
+            f"there is a volume {message.name!r} in environment {environment!r} already that is not isolated, and that "
+            "can't be changed; take another name",
+        )
     if made.object_id != message.object_id and not message.allow_existing:
         raise Refused(
             "AlreadyExistsError",
@@ -208,7 +218,14 @@ async def object_of(
 
 
 async def _create(
-    actor: Actor, kind: ObjectKind, name: str, environment: str, object_id: str, context: Context
+    actor: Actor,
+    kind: ObjectKind,
+    name: str,
+    environment: str,
+    object_id: str,
+    context: Context,
+    *,
+    isolated: bool = False,
 ) -> NamedObject:
     return await in_thread(
         context.store.objects.create,
@@ -217,6 +234,7 @@ async def _create(
         environment=environment,
         name=name,
         created_by=await name_of(actor, context),
+        isolated=isolated,
     )
 
 

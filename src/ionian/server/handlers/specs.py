@@ -222,7 +222,11 @@ def check_references(
         raise Refused(
             "NotFoundError", f"{len(missing)} files of the app were not sent, one is {missing[0]}; run again"
         )
-    _check_volumes(app, {mount.volume_id for spec in specs for mount in spec.volumes}, context)
+    mounts = [mount for spec in specs for mount in spec.volumes]
+    _check_volumes(app, {mount.volume_id for mount in mounts}, context)
+    isolated = context.store.volumes.isolated({mount.volume_id for mount in mounts})
+    for mount in mounts:
+        mount.isolated = mount.volume_id in isolated
     for spec in specs:
         check_volumes(app, spec.image, context)
     wanted = {secret_id for spec in specs for secret_id in (*spec.secret_ids, *spec.bucket_secret_ids)}

@@ -34,13 +34,21 @@ class Objects:
 
     @once_more
     def create(
-        self, object_id: str, *, kind: str, environment: str, name: str, created_by: str = ""
+        self,
+        object_id: str,
+        *,
+        kind: str,
+        environment: str,
+        name: str,
+        created_by: str = "",
+        isolated: bool = False,
     ) -> NamedObject:
         """An object of that name: this one, or the one that is there, which has another id."""
         with self._database.write() as session:
             found = find_named(session, kind, environment, name)
             if found is None:
                 found = NamedObject(object_id, kind, environment, name, made_now(), created_by)
+                found.isolated = int(isolated)
                 session.add(found)
             return found
 

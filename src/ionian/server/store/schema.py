@@ -199,6 +199,9 @@ class NamedObject(Row):
     created_at: Mapped[float]
     created_by: Mapped[str] = mapped_column(default="")
     kept_until: Mapped[float | None] = mapped_column(default=None, index=True)  # None: until it is deleted
+    isolated: Mapped[int] = mapped_column(
+        Integer, default=0
+    )  # of a volume: each container has a copy of its own
 
 
 class VolumeVersion(Row):

@@ -36,6 +36,14 @@ class Volumes:
         with self._database.read() as session:
             return volume_ids - set(session.scalars(query))
 
+    def isolated(self, volume_ids: set[str]) -> set[str]:
+        """Those of which each container has a copy of its own."""
+        query = select(NamedObject.object_id).where(
+            NamedObject.object_id.in_(volume_ids), NamedObject.isolated != 0
+        )
+        with self._database.read() as session:
+            return set(session.scalars(query))
+
     def newest(self, volume_id: str) -> str:
         """The manifest of the newest version; "": there is none yet."""
         with self._database.read() as session:

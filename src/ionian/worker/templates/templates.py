@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.apps import Log
+from ...protocol.spec import FunctionSpec
 from ...protocol.tags import shown
 from ...protocol.usage import Reading
 from ...protocol.workers import Prewarm, StartContainer
@@ -94,8 +95,8 @@ class Templates:
 
     async def choose(self, ask: StartContainer, image: BuiltImage) -> Choice:
         """How a container is to start."""
-        if not self.enabled or ask.guest is not None or ask.function.buckets:
-            return Choice()  # a bucket is mounted for one container
+        if not self.enabled or ask.guest is not None or has_its_own(ask.function):
+            return Choice()
         choice = Choice(key_of(ask))
         found = self._by_key.get(choice.key)
         busy = self._starting.get(choice.key, 0) >= self._cores
@@ -231,7 +232,7 @@ class Templates:
             or image is None
             or not image.python
             or message.function.resources.gpus
-            or message.function.buckets
+            or has_its_own(message.function)
         ):
             return  # what a template with cards would be like is known when a container has some
         ask = StartContainer(
@@ -359,3 +360,8 @@ def _memory() -> Memory | None:
         return Memory.now()
     except (OSError, KeyError, ValueError):
         return None
+
+
+def has_its_own(function: FunctionSpec) -> bool:
+    """Whether something is mounted that is one container's alone, where a template's forks have what it has."""
+    return bool(function.buckets) or any(mount.isolated for mount in function.volumes)
