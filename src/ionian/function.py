@@ -311,6 +311,7 @@ class Function(OnDashboard, Generic[P, R, L]):
         Args:
             since: the begin of the time; None: an hour before `until`. A time without a zone is local.
             until: the end of it; None: now. At most 7 days after `since`.
+            container: what this container of it did, by its id, ta-…; the time is counted in quarters of an hour then.
             all_variants: what the function did with other options or parameters, too.
 
         The time is counted in whole minutes, and durations are right to 5%. Raises InvalidError for a wrong argument.
@@ -321,14 +322,16 @@ class Function(OnDashboard, Generic[P, R, L]):
         ```
         """
         from . import link
-        from .arguments import flag
+        from .arguments import flag, wrong
         from .protocol.statistics import MeasureFunction
         from .statistics import function_stats, window
 
-        later.refuse("Function.stats", container=container)
         flag("all_variants", all_variants)
+        if container is not None and not (isinstance(container, str) and container.startswith("ta-")):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise wrong("container", "the id of a container, ta-…", container)
         since_at, until_at = window(since, until)
-        message = MeasureFunction(self.hydrate().function_id, since_at, until_at, all_variants)
+        function_id = self.hydrate().function_id
+        message = MeasureFunction(function_id, since_at, until_at, all_variants, container or "")
         return function_stats(link.current().request(message)[0], since_at, until_at, all_variants)
 
     @BlockingMethod

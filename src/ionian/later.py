@@ -99,7 +99,6 @@ PARAMETERS: dict[str, str] = {
         "FunctionCall.from_id": {"connections by hand": "client"},
         "FunctionCall.hydrate": {"connections by hand": "client"},
         "Function.hydrate": {"connections by hand": "client"},
-        "Function.stats": {"statistics of one container": "container"},
         "Image.from_id": {"connections by hand": "client"},
         "Image.from_name": {"connections by hand": "client"},
         "Image.hydrate": {"connections by hand": "client"},

@@ -124,6 +124,48 @@ def test_a_function_and_its_app_show_what_they_are(counted: Home) -> None:
     assert (refused.returncode, "it has: half" in refused.stdout) == (1, True), refused.stdout
 
 
+def test_what_one_container_did_is_told_while_it_is_there_and_after(counted: Home, tmp_path: Path) -> None:
+    app = """
+        import os
+        import modal
+
+        app = modal.App("placed")
+
+        @app.function(retries=modal.Retries(max_retries=1, initial_delay=0.0))
+        def where(n):
+            return os.environ["MODAL_TASK_ID"] if n != 2 else 1 / 0
+    """
+    calls = """
+        import modal
+
+        where = modal.Function.from_name("placed", "where")
+        where.update_autoscaler(max_containers=1)
+        found = list(where.map(range(4), return_exceptions=True))
+        print(*{one for one in found if isinstance(one, str)})
+    """
+    assert counted.ionian("deploy", write(tmp_path, "placed.py", app)).returncode == 0
+    container = counted.ionian("python", "-q", write(tmp_path, "calls.py", calls)).stdout.split()[-1]
+    command = ("function", "stats", "placed/where", "--container", container)
+
+    def counts() -> tuple[int, ...]:
+        stats = told(counted, *command)
+        names = (
+            "input_success_count",
+            "input_failure_count",
+            "container_total_count",
+            "container_started_count",
+        )
+        return tuple(stats[name] for name in names)
+
+    assert counts() == (3, 2, 1, 1)
+    assert counted.ionian("app", "stop", "--yes", "placed").returncode == 0
+    function_id = told(counted, "app", "info", "placed")["functions"]["where"]
+    command = ("function", "stats", function_id, "--container", container)
+    assert counts() == (3, 2, 1, 1)
+    refused = counted.ionian("function", "stats", "counted/half", "--container", container)
+    assert (refused.returncode, "had, no" in refused.stdout) == (1, True), refused.stdout
+
+
 def test_a_functions_series_are_exported_step_by_step(counted: Home) -> None:
     shown = counted.ionian("function", "metrics", "counted/half")
     assert "successful_calls_count" in shown.stdout, shown.stdout
@@ -210,7 +252,7 @@ def test_what_was_counted_survives_a_server_that_is_killed(counted: Home, tmp_pa
     """Nobody asks for the counts before: they are written by themselves."""
     succeeded, failed = ended(counted)
     call(counted, tmp_path, 30)
-    rows = "SELECT coalesce(sum(succeeded), 0) FROM function_minutes"
+    rows = "SELECT coalesce(sum(succeeded), 0) FROM function_minutes WHERE app_id <> ''"
     until = time.monotonic() + 60
     with sqlite3.connect(f"file:{counted.folder}/state.db?mode=ro", uri=True, timeout=30) as database:
         while database.execute(rows).fetchone()[0] < succeeded + 29:

@@ -72,12 +72,14 @@ def info(function: str, environment: str, as_json: bool) -> None:
 @command.command("stats", short_help="Show what a function did.")
 @click.argument("function", metavar="FUNCTION")
 @click.option("--all-variants", is_flag=True, help="With other options or parameters, too.")
+@click.option("--container", default=None, help="Of this container of it alone, by its id.")
 @statistics.time_options
 @env_option
 @json_option
 def stats(
     function: str,
     all_variants: bool,
+    container: str | None,
     since: float,
     until: float,
     no_color: bool,
@@ -89,7 +91,7 @@ def stats(
     del no_color
     found = statistics.function_of(function, environment)
     window = statistics.window(since, until)
-    about = statistics.tried(found.stats, all_variants=all_variants, **window)
+    about = statistics.tried(found.stats, container=container, all_variants=all_variants, **window)
     statistics.show_function_stats(found.object_id, about, json=as_json)
 
 

@@ -86,12 +86,14 @@ class FunctionInspected:
 
 @dataclass
 class MeasureFunction:
-    """What a function did from one time to before another; with `all_variants`, its variants too."""
+    """What a function did from one time to before another; with `all_variants`, its variants too; with a container, what
+    that one of them did."""
 
     function_id: str
     since_at: float
     until_at: float
     all_variants: bool = False
+    container_id: str = ""
 
 
 @dataclass

@@ -177,7 +177,9 @@ class Containers:
             return
         container.said = True
         self._engine.server.metrics.started(container.start)
-        self._engine.counts.container_ready(container.function_id, sum(container.start.parts.values()))
+        took_s = sum(container.start.parts.values())
+        self._engine.counts.container_ready(container.function_id, took_s)
+        self._engine.counts.of_containers.ready(container, took_s)
         about = Log(container.app_id, container.tag, container.container_id, STARTED)
         self._engine.server.context.logbook.write(about, f"{line(container.start)}\n".encode())
 
@@ -188,6 +190,7 @@ class Containers:
         self._engine.server.record_usage(container, message)
         if message.ended not in ("", "stopped") and not container.guest:
             self._engine.counts.container_failed(container.function_id)
+            self._engine.counts.of_containers.ended(container, message)
 
     def lost(self, worker_id: str) -> None:
         """A worker ended, and its containers with it."""
@@ -242,6 +245,10 @@ class Containers:
     def all(self) -> list[Container]:
         """Every container."""
         return list(self._by_id.values())
+
+    def at(self, worker_id: str, number: int) -> Container | None:
+        """A container by its worker's number for it."""
+        return self._by_number.get((worker_id, number))
 
     def find(self, container_id: str) -> Container | None:
         """A container by its id."""

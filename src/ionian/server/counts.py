@@ -17,6 +17,7 @@ from ..core.function import Function
 from ..core.worker import State
 from ..protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .call_records import status_of
+from .container_counts import ContainerCounts
 from .durable import STORE
 from .durations import bucket
 from .store.counts import Counted
@@ -65,6 +66,7 @@ class Counts:
         self._epoch = epoch
         self._core = dispatcher.core
         self.minute = int(wall()) // MINUTE_S
+        self.of_containers = ContainerCounts(epoch)
         self._tallies: dict[str, Tally] = {}
         self._seen: dict[str, int] = {}  # caller → its last batch that is counted: some are delivered again
         self._marks: dict[str, list[tuple[int, float]]] = {}  # call → when inputs from an index on arrived
@@ -84,7 +86,7 @@ class Counts:
         """Writes what is counted, and no more."""
         if self._task is not None:
             self._task.cancel()
-        await self.write()
+        await self.write(containers=True)
 
     async def _run(self) -> None:
         while True:
@@ -243,11 +245,14 @@ class Counts:
 
     # --- writing
 
-    async def write(self) -> None:
-        """What is counted is in the store when this comes back. Raises StoreError; then the next one writes it."""
+    async def write(self, *, containers: bool = False) -> None:
+        """What is counted is in the store when this comes back, what containers did once a minute unless it is asked for.
+        Raises StoreError; then the next one writes it."""
         async with self._writing:
             minute_ends = int(wall()) // MINUTE_S != self.minute
             stored = await self.stored() if minute_ends and self.stored is not None else {}
+            if minute_ends or containers:
+                self._owed += self.of_containers.take()
             self._gather(stored)
             owed, self._owed = self._owed, []
             if not owed:

@@ -289,6 +289,7 @@ class Engine:
 
     def worker_dead(self, worker_id: str) -> None:
         """A worker is known to have ended, and its containers with it."""
+        self.counts.of_containers.worker_gone(worker_id)
         self.dispatcher.worker_gone(_now(), worker_id, dead=True)
         self.containers.lost(worker_id)
         self.server.forget_worker(worker_id)
@@ -316,6 +317,9 @@ class Engine:
     def results(self, worker_id: str, batch: Batch) -> None:
         """Results of a container."""
         batch.payload = bytes(batch.payload)
+        container = self.containers.at(worker_id, batch.container)
+        if container is not None:
+            self.counts.of_containers.ran(container, batch)
         self.dispatcher.results(_now(), worker_id, batch)
 
     def taken_back(self, worker_id: str, message: TakenBack) -> None:

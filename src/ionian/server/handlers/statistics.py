@@ -23,6 +23,7 @@ from ionian.protocol.stream import Refused
 from ionian.protocol.variants import vary
 
 from ..auth import Actor, Target, authorise
+from ..container_counts import QUARTER_MIN
 from ..containers import Container
 from ..counts import MINUTE_S
 from ..durations import merged, percentiles
@@ -140,8 +141,10 @@ async def measure_function(
     app, spec = await function_measured(actor, "MeasureFunction", message.function_id, context)
     _check(message.since_at, message.until_at)
     engine = context.durable.engine
-    await engine.counts.write()
+    await engine.counts.write(containers=bool(message.container_id))
     root = spec.base_id or spec.function_id
+    if message.container_id:
+        return await _measure_container(message, app, root, context), b""
     which = {"root_id": root} if message.all_variants else {"function_id": message.function_id}
     since, until = _minutes(message.since_at, message.until_at)
     rows = await in_thread(context.store.counts.of, since, until, **which)
@@ -170,6 +173,37 @@ async def measure_function(
         found.running = sum(row.running for row in rows if row.minute == until - 1)
         found.creating = sum(row.creating for row in rows if row.minute == until - 1)
     return found, b""
+
+
+async def _measure_container(
+    message: MeasureFunction, app: App, root: str, context: Context
+) -> FunctionMeasured:
+    """What a container of a function, or of a variant of it, did."""
+    engine, container_id = context.durable.engine, message.container_id
+    live = engine.containers.find(container_id)
+    ended = None if live is not None else await in_thread(context.store.usage.ended, container_id)
+    roots = await in_thread(context.store.counts.roots, app_id=app.app_id)
+    there = live or ended
+    if there is None or root not in (roots.get(there.function_id), _root(there.function_id, context)):
+        raise Refused("NotFoundError", f"container: the function has, and had, no {container_id[:80]!r}")
+    since, until = _minutes(message.since_at, message.until_at)
+    quarter = since // QUARTER_MIN * QUARTER_MIN
+    rows = await in_thread(context.store.counts.of, quarter, until, function_id=container_id)
+    found = _summed(message.function_id, rows)
+    if live is not None:
+        begun_at, ended_at = time.time() - (time.monotonic() - live.since), time.time()
+    else:
+        assert ended is not None
+        begun_at, ended_at = ended.ended_at - ended.wall_s, ended.ended_at
+    found.started = int(message.since_at <= begun_at < message.until_at)
+    found.containers = int(begun_at < message.until_at and ended_at >= message.since_at)
+    used = [ended] if ended is not None and found.containers else []
+    found.inputs, found.of_containers = _inputs(rows), _of_containers(rows, used)
+    if live is not None and until * MINUTE_S > time.time():
+        listed = context.engine.roster(app.environment, app.app_id)
+        found.running = sum(one.inputs for one in listed if one.container_id == container_id)
+        found.creating = int(live.start is None)
+    return found
 
 
 def _summed(function_id: str, rows: Sequence[Counted]) -> FunctionMeasured:

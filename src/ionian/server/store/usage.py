@@ -39,6 +39,7 @@ class Ended:
     wall_s: float
     cpu_s: float
     memory_gib_s: float
+    ended_at: float = 0.0
 
 
 class UsageRows:
@@ -75,6 +76,14 @@ class UsageRows:
         with self._database.read() as session:
             row = session.get(ContainerUsage, container_id)
             return row.app_id if row is not None else ""
+
+    def ended(self, container_id: str) -> Ended | None:
+        """A container that has ended."""
+        with self._database.read() as session:
+            row = session.get(ContainerUsage, container_id)
+            if row is None:
+                return None
+            return Ended(row.function_id, row.wall_s, row.cpu_s, row.memory_gib_s, row.ended_at)
 
     def there(self, since: float, until: float, *, app_id: str) -> list[Ended]:
         """The containers of an app that have ended and were there at some moment between two times."""
