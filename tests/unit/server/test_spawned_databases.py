@@ -14,7 +14,7 @@ from ionian.protocol.calls import CancelCall, GetCallGraph, Spawn
 from ionian.protocol.ids import input_id, new_id
 from ionian.protocol.stream import Refused
 from ionian.server.durable import reading
-from ionian.server.store import Store
+from ionian.server.store import Store, call_lists
 from ionian.server.store.call_reads import Results
 from ionian.server.store.calls import EndCall, NewInputs, NewResults
 
@@ -150,9 +150,7 @@ def test_calls_are_listed_newest_first_by_app_function_and_status(store: Store) 
     )
 
     def listed(app_id: str = "", function: str = "", status: str = "", limit: int = 10) -> list[str]:
-        return [
-            call.call_id for call in store.call_reads.newest_calls("main", app_id, function, status, limit)
-        ]
+        return [call.call_id for call in store.call_lists.newest("main", app_id, function, status, limit)]
 
     of_main = [method.call_id, cancelled.call_id, pending.call_id, done.call_id]
     assert listed() == listed(function="f") == of_main
@@ -162,6 +160,36 @@ def test_calls_are_listed_newest_first_by_app_function_and_status(store: Store) 
     assert listed(status="done") == [done.call_id]
     assert listed(status="cancelled") == [cancelled.call_id]
     assert listed("ap-1", "f", "pending") == [pending.call_id]
+
+
+def test_lists_are_the_same_where_calls_are_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = [new_inputs(new_id("fc"), 0, b"a", made=float(n // 2 + 1)) for n in range(24)]
+    for number, call in enumerate(calls):
+        call.tag = ("f", "g.m", "g.n", "gg")[number % 4]
+        call.app_id = f"ap-{1 + number % 3}"
+        call.environment = "other" if number % 8 == 6 else "main"
+    store.calls.write(calls)
+    store.calls.write([new_results(call.call_id, (0, b"A")) for call in calls[::5]])
+    lists = store.call_lists
+
+    def pages(app_id: str, function: str, status: str) -> list[str]:
+        found: list[str] = []
+        before = (0.0, "")
+        while page := lists.newest("main", app_id, function, status, 2, before):
+            found += [call.call_id for call in page]
+            before = (page[-1].created_at, page[-1].call_id)
+        return found
+
+    asked = [
+        (app_id, function, status)
+        for app_id in ("", "ap-1", "ap-2")
+        for function in ("", "f", "g", "g.n", "gg", "none")
+        for status in ("", "done", "pending", "cancelled")
+    ]
+    sorted_out = {one: pages(*one) for one in asked}
+    assert {len(sorted_out["", function, ""]) for function in ("f", "g", "g.n", "gg")} == {6, 9, 3}
+    monkeypatch.setattr(call_lists, "FEW", 1)
+    assert {one: pages(*one) for one in asked} == sorted_out
 
 
 def test_of_many_large_results_the_first_ones_are_read_and_one_at_least(store: Store) -> None:

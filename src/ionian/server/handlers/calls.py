@@ -99,7 +99,7 @@ async def list_calls(actor: Actor, message: ListCalls, _: bytes, context: Contex
 def _listed(environment: str, message: ListCalls, context: Context) -> CallList:
     names: dict[str, str] = {}
     listed = CallList()
-    for call in context.store.call_reads.newest_calls(
+    for call in context.store.call_lists.newest(
         environment,
         message.app_id,
         message.function,

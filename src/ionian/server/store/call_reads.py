@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, exists, func, select, tuple_
+from sqlalchemy import Connection, exists, func, select
 
 from ionian.protocol.batch import LOST, Batch
 
@@ -63,10 +63,6 @@ class Results:
     expired: bool = False
 
 
-MANY_CALLS = 2000
-"""Of an app: so many rows are sorted in a millisecond or two."""
-
-
 class CallReads:
     """Questions about spawned calls."""
 
@@ -87,44 +83,6 @@ class CallReads:
         """When the newest call was made."""
         with self._database.read() as session:
             return session.scalar(select(func.max(Call.created_at))) or 0.0
-
-    def newest_calls(
-        self,
-        environment: str,
-        app_id: str,
-        function: str,
-        status: str,
-        limit: int,
-        before: tuple[float, str] = (0.0, ""),
-    ) -> list[CallRow]:
-        """Calls of an environment, newest first: of one app, of one function or class, that are pending, done or
-        cancelled, behind one of another list (its time and id), where these are given."""
-        query = select(*COLUMNS).where(Call.environment == environment)
-        if (
-            app_id
-        ):  # of an app with many calls the newest are found by their time, and not sorted out of all of them
-            query = query.where(
-                (func.coalesce(Call.app_id, "") if self._has_many(app_id) else Call.app_id) == app_id
-            )
-        if function:
-            query = query.where((Call.tag == function) | Call.tag.startswith(f"{function}.", autoescape=True))
-        if status:
-            query = query.where(Call.cancelled.is_(status == "cancelled"))
-        if status == "pending":
-            query = query.where(Call.finished_at.is_(None))
-        if status == "done":
-            query = query.where(Call.finished_at.is_not(None))
-        if before[0]:
-            query = query.where(tuple_(Call.created_at, Call.call_id) < before)
-        with self._database.read() as session:
-            newest_first = (Call.created_at.desc(), Call.call_id.desc())
-            rows = session.execute(query.order_by(*newest_first).limit(limit))
-            return [CallRow(*row) for row in rows]
-
-    def _has_many(self, app_id: str) -> bool:
-        some = select(Call.call_id).where(Call.app_id == app_id).limit(MANY_CALLS).subquery()
-        with self._database.read() as session:
-            return session.scalar(select(func.count()).select_from(some)) == MANY_CALLS
 
     def unfinished_functions(self) -> list[tuple[str, str]]:
         """The functions, with their apps, that have unfinished calls."""

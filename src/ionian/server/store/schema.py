@@ -116,14 +116,18 @@ class Call(Row):
     """A spawned call: kept until its results expire."""
 
     __tablename__ = "calls"
-    __table_args__ = (Index("ix_calls_waiting", "function_id", "finished_at", "created_at"),)
+    __table_args__ = (
+        Index("ix_calls_waiting", "function_id", "finished_at", "created_at"),
+        Index("ix_calls_by_time", "environment", "created_at", "call_id", "app_id"),
+        Index("ix_calls_by_function", "environment", "tag", "created_at", "call_id", "app_id"),
+    )
     call_id: Mapped[str] = mapped_column(primary_key=True)
     app_id: Mapped[str] = mapped_column(index=True)
     environment: Mapped[str]
     function_id: Mapped[str]
     tag: Mapped[str]
     parent: Mapped[str] = mapped_column(index=True)  # the input in which it was made
-    created_at: Mapped[float] = mapped_column(index=True)
+    created_at: Mapped[float]
     total: Mapped[int] = mapped_column(Integer, default=0)  # inputs so far
     complete: Mapped[bool] = mapped_column(default=False)  # no more inputs follow
     done: Mapped[int] = mapped_column(Integer, default=0)  # inputs that have a result

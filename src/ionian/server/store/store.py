@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from .apps import Apps
 from .blob_grants import BlobGrants
 from .budgets import Budgets
+from .call_lists import CallLists
 from .call_reads import CallReads
 from .call_tries import CallTries
 from .calls import Calls
@@ -74,6 +75,7 @@ class Store:
         self.tokens = Tokens(database)
         self.calls = Calls(database)
         self.call_reads = CallReads(database)
+        self.call_lists = CallLists(database)
         self.call_tries = CallTries(database)
         self.old_calls = OldCalls(database)
 
