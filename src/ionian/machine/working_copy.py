@@ -39,6 +39,8 @@ class _Kept(msgspec.Struct):
     version: str = ""
     base: Manifest = msgspec.field(default_factory=Manifest)
     signatures: dict[bytes, Signature] = msgspec.field(default_factory=dict[bytes, Signature])
+    pending: dict[bytes, Entry | None] = msgspec.field(default_factory=dict[bytes, Entry | None])
+    """What is being done to hold another version: after a kill, what of it is there is nobody's change."""
 
 
 @dataclass
@@ -89,6 +91,8 @@ class WorkingCopy:
         self._kept_in = kept
         self.owner = owner
         self._kept = _read(kept)
+        if self._kept.pending:
+            self._settle()
 
     @property
     def version(self) -> str:
@@ -236,6 +240,8 @@ class WorkingCopy:
         """Does it; returns what could not be done, and why. What was changed here meanwhile stays, and is a change
         to the base that it had. Raises OSError."""
         troubles: list[str] = []
+        self._kept.pending = {**dict.fromkeys(update.gone), **dict(update.new)}
+        self._save()
         with self._open() as root:
             for draft in list(update.drafts.values())[:1]:
                 file = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
@@ -253,8 +259,46 @@ class WorkingCopy:
                     with suppress(OSError), folder(root, _parts(path)) as at:
                         os.fchmod(at, entry.mode)
         self._kept.version = update.version
+        self._kept.pending = {}
         self._save()
         return troubles
+
+    def _settle(self) -> None:
+        """What a process that was killed had done of an update is the base now."""
+        with self._open() as root:
+            for path, entry in self._kept.pending.items():
+                *above, name = _parts(path)
+                try:
+                    with folder(root, tuple(above)) as at:
+                        done = self._is(at, name, entry)
+                except OSError:
+                    done = entry is None
+                if done:
+                    self._now(path, entry)
+        self._kept.pending = {}
+        self._save()
+
+    def _now(self, path: bytes, entry: Entry | None) -> None:
+        """The base has this at a path."""
+        if entry is None:
+            self.base.pop(path, None)
+            self._kept.signatures.pop(path, None)
+        else:
+            self.base[path] = entry
+
+    def _is(self, at: int, name: str, entry: Entry | None) -> bool:
+        """Whether at a name is what shall be there, but for its mode."""
+        try:
+            mode = os.lstat(name, dir_fd=at).st_mode
+        except FileNotFoundError:
+            return entry is None
+        if entry is None:
+            return False
+        if entry.kind == "folder":
+            return stat.S_ISDIR(mode)
+        if entry.kind == "link":
+            return stat.S_ISLNK(mode) and os.fsencode(os.readlink(name, dir_fd=at)) == entry.content
+        return stat.S_ISREG(mode) and _digest(at, name) == entry.digest
 
     def _one(
         self, root: int, path: bytes, entry: Entry | None, draft: Path | None, troubles: list[str]
@@ -263,6 +307,8 @@ class WorkingCopy:
         try:
             with folder(root, tuple(above), self.owner if entry is not None else None) as at:
                 if not self._may_change(at, name, path, entry):
+                    if self._is(at, name, entry):  # another wrote the same
+                        self._now(path, entry)
                     return
                 self._make_way(at, name, entry)
                 if entry is not None:
@@ -278,11 +324,7 @@ class WorkingCopy:
                 return  # a folder in which something new is
             troubles.append(f"{shown(path)}: {error.strerror}")
             return
-        if entry is None:
-            self.base.pop(path, None)
-            self._kept.signatures.pop(path, None)
-        else:
-            self.base[path] = entry
+        self._now(path, entry)
 
     def _may_change(self, at: int, name: str, path: bytes, entry: Entry | None) -> bool:
         """Whether what is at a path is what the base has there, or what it shall have anyway."""

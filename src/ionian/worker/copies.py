@@ -58,6 +58,7 @@ class Copies:
         self._uplink = uplink
         self._blobs = blobs
         self._folder = folder
+        self._making = asyncio.Lock()
         self._copies: dict[tuple[str, str], Copy] = {}  # by volume, and the container whose own it is
 
     async def sweep(self) -> None:
@@ -136,13 +137,14 @@ class Copies:
 
     async def _copy(self, mount: VolumeMount, container_id: str) -> Copy:
         key = _key(mount, container_id)
-        copy = self._copies.get(key)
-        if copy is None:
-            folder = self._folder / mount.volume_id
-            place = folder / OWN / key[1] if key[1] else folder
-            made = await asyncio.to_thread(Copy, mount.volume_id, place, self._uplink, self._blobs)
-            copy = self._copies.setdefault(key, made)
-        return copy
+        async with self._making:  # one that is made deletes the drafts of those before it
+            copy = self._copies.get(key)
+            if copy is None:
+                folder = self._folder / mount.volume_id
+                place = folder / OWN / key[1] if key[1] else folder
+                copy = await asyncio.to_thread(Copy, mount.volume_id, place, self._uplink, self._blobs)
+                self._copies[key] = copy
+            return copy
 
     async def _drop(self, key: tuple[str, str], copy: Copy) -> None:
         """A copy goes whose container has ended, once what it wrote is committed."""

@@ -221,6 +221,64 @@ def test_a_half_done_update_is_completed_after_a_restart_and_is_no_change_of_our
     assert there.files() == {"a": "a", "b": "b", "c": "c"}
 
 
+def half_done(place: Place, newest: Manifest, steps: int) -> None:
+    """A process that is killed amid an update, and one that takes its place."""
+    update = place.copy.plan("half", newest, place.drafts)
+    for path, draft in update.drafts.items():
+        draft.write_bytes(place.contents[newest[path].digest])
+    left = iter(range(steps))
+
+    def killed() -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place.copy.apply(update, killed)
+    place.reopen()
+
+
+def test_what_a_killed_update_brought_is_no_change_and_gives_way_to_what_is_newer(
+    here: Place, there: Place
+) -> None:
+    newest: Manifest = {}
+    for generation in ("1", "2", "3"):
+        for name in "abc":
+            (here.root / name).write_text(generation)
+        newest = here.commit(newest)
+        if generation == "1":
+            there.take(newest)
+        if generation == "2":
+            half_done(there, newest, 2)
+            assert there.files() == {"a": "2", "b": "2", "c": "1"}
+            assert there.changes().changes == []
+    there.take(newest)
+    assert there.files() == here.files() == dict.fromkeys("abc", "3")
+    assert there.changes().changes == []
+
+
+def test_what_a_killed_update_deleted_is_no_change_either(here: Place, there: Place) -> None:
+    for name in "abc":
+        (here.root / name).write_text(name)
+    newest = here.commit({})
+    there.take(newest)
+    (here.root / "a").unlink()
+    (here.root / "c").write_text("new")
+    newest = here.commit(newest)
+    half_done(there, newest, 0)
+    assert there.files() == {"b": "b", "c": "c"}
+    assert there.changes().changes == []
+
+
+def test_what_two_wrote_alike_is_not_kept_as_a_change(here: Place, there: Place) -> None:
+    (here.root / "a").write_text("alike")
+    (there.root / "a").write_text("alike")
+    newest = here.commit({})
+    there.take(newest)
+    (here.root / "a").write_text("newer")
+    there.take(here.commit(newest))
+    assert there.files() == {"a": "newer"}
+
+
 def test_a_file_that_grows_while_it_is_read_is_committed_as_it_was_when_we_looked(here: Place) -> None:
     (here.root / "log").write_text("first")
     newest = here.commit({})
