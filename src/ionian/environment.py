@@ -14,6 +14,8 @@ from .steps import Steps, StepsMethod
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .environment_billing import EnvironmentBilling
+
 
 class Environments:
     """All environments: `modal.Environment.objects.list()`."""
@@ -100,12 +102,22 @@ class Environment(OnDashboard):
 
     _object_id: str
 
+    @property
+    def billing(self) -> EnvironmentBilling:
+        """What it cost, by app and time, where the server has prices."""
+        from .environment_billing import EnvironmentBilling
+
+        return EnvironmentBilling(self)
+
     @StepsMethod
     def hydrate(self, client: Any = None) -> Steps[Self]:
         """Sees to it that there is such an environment, and returns it. Raises NotFoundError where there is none."""
+        later.refuse("Environment.hydrate", client=client)
+        return (yield from self._steps_of_hydrate())
+
+    def _steps_of_hydrate(self) -> Steps[Self]:
         from .protocol.environments import CreateEnvironment, FindEnvironment
 
-        later.refuse("Environment.hydrate", client=client)
         try:
             found, _ = yield FindEnvironment(self.name)
         except NotFoundError:

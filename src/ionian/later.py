@@ -40,8 +40,7 @@ NAMES: dict[str, str] = {
             "experimental.stop_fetching_inputs"
         ),
         "workspaces and usage": (
-            "Environment.apps Environment.billing Workspace billing types.BillingReportItem "
-            "types.EnvironmentBillingSummary types.WorkspaceBillingSummary types.WorkspaceSettings"
+            "Environment.apps Workspace billing types.WorkspaceBillingSummary types.WorkspaceSettings"
         ),
         "roles": (
             "Environment.members Environment.roles types.MemberTokenInfo types.ProxyTokenInfo types.ServiceUserInfo "

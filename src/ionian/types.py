@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .call_graph import InputInfo, InputStatus
 from .logs import LogEntry
@@ -17,12 +17,17 @@ from .named_object import ObjectDetails as VolumeInfo
 from .scaling import FunctionAutoscalerSettings, FunctionCurrentStats
 from .volume_files import FileEntry, FileEntryType
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 __all__ = [
     "AppInfo",
     "AppLifecycle",
     "AppState",
     "AppStats",
+    "BillingReportItem",
     "DictInfo",
+    "EnvironmentBillingSummary",
     "FileEntry",
     "FileEntryType",
     "FunctionAutoscalerSettings",
@@ -357,3 +362,41 @@ def __getattr__(name: str) -> Any:
     if reason is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return later.Later(f"types.{name}", reason)
+
+
+@dataclass(frozen=True)
+class BillingReportItem:
+    """What one app cost in one day or hour: an item of `Environment.billing.report(…)`. Its fields are keys, too."""
+
+    object_id: str
+    description: str
+    environment_name: str
+    interval_start: datetime
+    cost: Decimal
+    cost_by_resource: dict[str, Decimal]  # "CPU", "Memory", models of GPUs
+    tags: dict[str, str]
+
+    def __getitem__(self, key: str) -> Any:
+        return dict(self.items())[key]
+
+    def keys(self) -> Iterator[str]:
+        """The names of the fields."""
+        return (field.name for field in fields(self))
+
+    def values(self) -> Iterator[Any]:
+        """Their values."""
+        return (getattr(self, name) for name in self.keys())
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Both."""
+        return ((name, getattr(self, name)) for name in self.keys())
+
+
+@dataclass(frozen=True)
+class EnvironmentBillingSummary:
+    """What an environment cost in a calendar month: `Environment.billing.summary()`."""
+
+    start: datetime
+    end: datetime
+    metered_cost: Decimal
+    metered_cost_breakdown: dict[str, Decimal]

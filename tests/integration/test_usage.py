@@ -137,6 +137,41 @@ def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(
         assert total(calls, name) == pytest.approx(lines["calls"][name], rel=1e-3), name
 
 
+BILLED = """
+    from datetime import datetime, timedelta, timezone
+    import modal
+
+    billing = modal.Environment.from_name("main").billing
+    now = datetime.now(timezone.utc)
+    day = timedelta(days=1)
+    items = billing.report(start=now - day, end=now + day, tag_names=["*"])
+    print(*{(item.description, item["environment_name"], *sorted(item.cost_by_resource)) for item in items})
+    summary = billing.summary()
+    print(sum(item.cost for item in items) > 0, summary.start.day, sorted(summary.metered_cost_breakdown))
+"""
+
+
+def test_an_environment_says_what_its_apps_cost(priced: Home, tmp_path: Path) -> None:
+    done = priced.ionian("python", "-q", write(tmp_path, "billed.py", BILLED))
+    assert done.stdout.splitlines() == [
+        "('metered', 'main', 'CPU', 'Memory')",
+        "True 1 ['CPU', 'Memory']",
+    ], done.stdout
+    report = ("billing", "report", "--for", "this month")
+    rows = json.loads(priced.ionian(*report, "--json").stdout)
+    assert {(row["description"], row["environment"]) for row in rows} == {("metered", "main")}
+    of_main = priced.ionian(
+        "environment", *report[:2], "main", *report[2:], "--show-resources", "--csv"
+    ).stdout
+    assert of_main.splitlines()[0] == "Object ID,Description,Environment,Interval Start,Resource,Cost"
+    assert ",CPU," in of_main
+    assert "36 EUR" in priced.ionian("billing", "rates").stdout
+    whole = json.loads(priced.ionian("billing", "summary", "--json").stdout)
+    assert float(whole["metered_cost"]) > 0
+    refused = priced.ionian("billing", "report")
+    assert (refused.returncode, "say of which time" in refused.stdout) == (2, True), refused.stdout
+
+
 def test_what_was_kept_free_is_charged_where_less_was_used(priced: Home) -> None:
     rows = [row for row in usage(priced, "--by", "container") if row["container"].startswith("ta-")]
     for row in rows:

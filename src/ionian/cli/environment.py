@@ -17,6 +17,7 @@ from ..protocol.environments import (
     ListEnvironments,
     UpdateEnvironment,
 )
+from .billing import report_options, show_report, show_summary
 from .lists import ask, confirm, json_option, show_table
 
 NONE = "none"
@@ -116,3 +117,27 @@ def delete(name: str, yes: bool) -> None:
     except Error as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"✓ Deleted environment {name}.")
+
+
+@command.group("billing")
+def billing() -> None:
+    """What an environment cost, where the server has prices."""
+
+
+@billing.command("report", short_help="What each of its apps cost by day or hour.")
+@click.argument("environment_name", default="")
+@report_options
+def billing_report(environment_name: str, **options: Any) -> None:
+    """Shows what each app of an environment cost in each day, or hour, of a time: --for or --start."""
+    found: EnvironmentInfo = ask(FindEnvironment(config.environment(environment_name)))
+    show_report(found.name, **options)
+
+
+@billing.command("summary", short_help="What a month of it cost.")
+@click.argument("environment_name", default="")
+@click.option("--for", "for_", default="this month", help="this month [], last month, or such as 2026-01.")
+@json_option
+def billing_summary(environment_name: str, for_: str, as_json: bool) -> None:
+    """Shows what a calendar month, UTC, of an environment cost."""
+    found: EnvironmentInfo = ask(FindEnvironment(config.environment(environment_name)))
+    show_summary(found.name, for_, as_json=as_json)

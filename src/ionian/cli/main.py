@@ -23,6 +23,7 @@ COMMANDS = {
     "secret": "Make, change, list and delete secrets; another master key.",
     "replay": "Run a failed input again, with the debugger at its failure.",
     "usage": "See what was used, and what it costs.",
+    "billing": "See what apps cost, by day or hour, in Modal's words.",
     "call": "See why a spawned call has no result yet.",
     "environment": "Make, list, change and delete environments.",
     "profile": "Choose among servers, tokens and environments.",
@@ -43,7 +44,7 @@ COMMANDS = {
 LATER = {
     name: reason
     for reason, names in {
-        "workspaces and usage": "billing workspace",
+        "workspaces and usage": "workspace",
         "buckets as volumes": "nfs",
     }.items()
     for name in names.split()

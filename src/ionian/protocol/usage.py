@@ -78,6 +78,7 @@ class ReadUsage:
     environment: str = ""  # "": the actor's, or all
     app: str = ""  # a name or an id
     zone: str = "UTC"  # whose days and hours they are
+    tags: bool = False  # with the tags of apps
 
 
 @dataclass
@@ -89,6 +90,7 @@ class UsageRow:
     used: Amounts = field(default_factory=Amounts)
     gpus: dict[str, float] = field(default_factory=dict[str, float])  # model → seconds
     costs: dict[str, float] = field(default_factory=dict[str, float])  # "cpu", "memory", a model → its price
+    tags: dict[str, str] = field(default_factory=dict[str, str])  # of an app, where they were asked for
 
     @property
     def cost(self) -> float:
@@ -102,3 +104,18 @@ class UsageReport:
 
     rows: list[UsageRow] = field(default_factory=list[UsageRow])
     currency: str = ""  # "": nothing has a price here
+
+
+@dataclass
+class ReadPrices:
+    """What things cost on this server. Answered with PriceList."""
+
+
+@dataclass
+class PriceList:
+    """Prices of an hour; the model "other" is any that is not named."""
+
+    currency: str = ""
+    cpu_core: float = 0.0
+    memory_gib: float = 0.0
+    gpu: dict[str, float] = field(default_factory=dict[str, float])

@@ -118,7 +118,7 @@ ALLOWED: dict[Kind, frozenset[str]] = {
             *("DescribeToken", "CreateToken", "ListTokens", "RevokeToken"),
             *("FindBlobs", "Blob", "ReadBlob"),
             *("FindDashboard", "OpenDashboard"),
-            "ReadUsage",
+            *("ReadUsage", "ReadPrices"),
         }
     ),
     "worker": frozenset(

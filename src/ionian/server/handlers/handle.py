@@ -80,7 +80,7 @@ from ionian.protocol.tunnels import (
     TakeConnection,
     TakeData,
 )
-from ionian.protocol.usage import ReadUsage
+from ionian.protocol.usage import ReadPrices, ReadUsage
 from ionian.protocol.volumes import (
     CommitChanges,
     CopyFiles,
@@ -151,7 +151,7 @@ from .tunnels import (
     take_connection,
     take_data,
 )
-from .usage import read_usage
+from .usage import read_prices, read_usage
 from .variants import list_variants
 from .volume_versions import commit_changes, find_version
 from .volumes import (
@@ -238,6 +238,7 @@ HANDLED: dict[type, Handler] = {
     MeasureSeries: measure_series,
     ListVariants: list_variants,
     ReadUsage: read_usage,
+    ReadPrices: read_prices,
     CreateEnvironment: create_environment,
     FindEnvironment: find_environment,
     ListEnvironments: list_environments,

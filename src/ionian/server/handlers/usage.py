@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ionian.protocol.stream import Refused
-from ionian.protocol.usage import ReadUsage, UsageReport
+from ionian.protocol.usage import PriceList, ReadPrices, ReadUsage, UsageReport
 
 from ..auth import Actor, Target, authorise
 from ..prices import PriceError, PriceSheet
@@ -32,7 +32,19 @@ async def read_usage(
             raise Refused("NotFoundError", f"there is no app {message.app[:80]!r}{where}")
     span = Span(message.since_at, message.until_at, environment, app_ids)
     prices = await in_thread(prices_of, context)
-    return await in_thread(report, context.store, prices, message.by, span, zone), b""
+    found = await in_thread(report, context.store, prices, message.by, span, zone)
+    if message.tags:
+        tags = await in_thread(context.store.apps.tags_of, {row.keys.get("app", "") for row in found.rows})
+        for row in found.rows:
+            row.tags = tags.get(row.keys.get("app", ""), {})
+    return found, b""
+
+
+async def read_prices(actor: Actor, _: ReadPrices, __: bytes, context: Context) -> tuple[PriceList, bytes]:
+    """The prices that count now."""
+    authorise(actor, "ReadPrices", Target())
+    sheet = await in_thread(prices_of, context)
+    return PriceList(sheet.currency, sheet.cpu_core, sheet.memory_gib, dict(sheet.gpu)), b""
 
 
 def prices_of(context: Context) -> PriceSheet:

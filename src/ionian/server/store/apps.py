@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 
 from sqlalchemy import Select, delete, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from .database import Database, once_more
 from .schema import App, BlobGrant, Secret, Variant, Version
@@ -73,10 +74,17 @@ class Apps:
 
     def names(self, app_ids: Collection[str]) -> dict[str, str]:
         """The names of apps, stopped ones too."""
+        return self._of(app_ids, App.name)
+
+    def tags_of(self, app_ids: Collection[str]) -> dict[str, dict[str, str]]:
+        """The tags of apps, likewise."""
+        return {app_id: json.loads(tags) for app_id, tags in self._of(app_ids, App.tags).items()}
+
+    def _of(self, app_ids: Collection[str], column: InstrumentedAttribute[str]) -> dict[str, str]:
         ids, found = sorted(app_ids), dict[str, str]()
         with self._database.read() as session:
             for at in range(0, len(ids), AT_ONCE):
-                query = select(App.app_id, App.name).where(App.app_id.in_(ids[at : at + AT_ONCE]))
+                query = select(App.app_id, column).where(App.app_id.in_(ids[at : at + AT_ONCE]))
                 found.update({row[0]: row[1] for row in session.execute(query)})
         return found
 
