@@ -15,6 +15,7 @@ from ..protocol.tokens import (
     DescribeToken,
     ListTokens,
     RevokeToken,
+    Role,
     TokenCreated,
     TokenInfo,
     TokenList,
@@ -75,16 +76,27 @@ def info(as_json: bool) -> None:
 @command.command("new", short_help="Make a token for another person or machine.")
 @click.option("--name", default="", help="Whose it is, for the list.")
 @click.option("-e", "--env", "environment", default="", help="Good for this environment alone.")
+@click.option(
+    "--role",
+    type=click.Choice(["admin", "member", "viewer"]),
+    default="admin",
+    show_default=True,
+    help="What it lets its bearer do: all; all but what concerns everybody; or see, and run and change nothing.",
+)
 @click.option("--worker", is_flag=True, help="Good for a worker, and not for a client.")
 @click.option("--expires-in", default="", help="Good for so long, as in 30d or 12h; for ever unless given.")
 @click.option("--profile", default="", help="Keep it here, in this profile.")
 @click.option("--activate/--no-activate", default=True, help="With --profile: make it the one that counts.")
-def new(name: str, environment: str, worker: bool, expires_in: str, profile: str, activate: bool) -> None:
+def new(
+    name: str, environment: str, role: Role, worker: bool, expires_in: str, profile: str, activate: bool
+) -> None:
     """Makes a token at the server that is used here, and shows it, once: the server keeps a hash."""
     kind: Literal["client", "worker"] = "worker" if worker else "client"
     if worker and profile:
         raise click.UsageError("a profile is for clients: leave --profile or --worker away")
-    made: TokenCreated = ask(CreateToken(kind, environment, name, seconds(expires_in)))
+    if worker and role != "admin":
+        raise click.UsageError("roles are of clients: leave --role or --worker away")
+    made: TokenCreated = ask(CreateToken(kind, environment, name, seconds(expires_in), role))
     click.echo(f"✓ Made token {made.info.token_id}.", err=True)
     url = _server_url()
     if profile:
@@ -111,7 +123,9 @@ def rotate(expires_in: str) -> None:
             "`ionian token revoke` the former"
         )
     former: TokenInfo = ask(DescribeToken())
-    made: TokenCreated = ask(CreateToken("client", former.environment, former.name, seconds(expires_in)))
+    made: TokenCreated = ask(
+        CreateToken("client", former.environment, former.name, seconds(expires_in), former.role)
+    )
     _keep(config.active_profile(), url, made.token, activate=False)
     ask(RevokeToken(former.token_id))  # last: until then the former one works
     click.echo(f"✓ Token {former.token_id} is revoked.")
@@ -135,13 +149,14 @@ def revoke(token_id: str, yes: bool) -> None:
     click.echo(f"✓ Token {token_id} is revoked.")
 
 
-COLUMNS = ("Token ID", "Kind", "Environment", "Name", "Created at", "Expires at", "Revoked at")
+COLUMNS = ("Token ID", "Kind", "Role", "Environment", "Name", "Created at", "Expires at", "Revoked at")
 
 
 def _row(token: TokenInfo) -> tuple[str, ...]:
     return (
         token.token_id,
         token.kind,
+        token.role if token.kind == "client" else "",
         token.environment or "all",
         token.name,
         *(moment(at) for at in (token.created_at, token.expires_at, token.revoked_at)),

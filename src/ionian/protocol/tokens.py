@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["client", "worker"]
+Role = Literal["admin", "member", "viewer"]
 
 
 @dataclass
@@ -16,6 +17,7 @@ class CreateToken:
     environment: str = ""  # "": all of them
     name: str = ""
     expires_s: float = 0.0  # from now; 0: never
+    role: Role = "admin"  # of a client's
 
 
 @dataclass
@@ -29,6 +31,7 @@ class TokenInfo:
     created_at: float = 0.0
     expires_at: float = 0.0
     revoked_at: float = 0.0
+    role: Role = "admin"
 
 
 @dataclass

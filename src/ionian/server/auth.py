@@ -10,12 +10,13 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ionian.protocol.ids import new_id, ulid
 from ionian.protocol.stream import Refused
 
 from ..machine.state import StateFolder
+from .roles import Role, refusal, role_of
 
 if TYPE_CHECKING:
     from .store import Store  # not at run time: a client makes its local token without a database library
@@ -35,6 +36,7 @@ class Actor:
     token_id: str = ""
     stream: int = 0  # a peer has up to two; each is an actor of its own
     restricted: bool = False  # of a container: its function has restrict_modal_access
+    role: Role = "admin"  # of a client's token
 
 
 NOBODY = Actor("nobody", "")
@@ -192,6 +194,8 @@ def authorise(actor: Actor, action: str, target: Target) -> None:
             "restrict_modal_access=True: containers of this function may call no function, use no object by its name, and "
             f"ask the server for nothing else ({action})"
         )
+    if actor.role != "admin" and (why := refusal(actor.role, action)):
+        raise PermissionDenied(why)
     if actor.environment and action in OF_ALL:
         raise PermissionDenied(
             f"{action} is for tokens of all environments; this {_name(actor)} belongs to {actor.environment!r}"
@@ -208,6 +212,19 @@ def authorise(actor: Actor, action: str, target: Target) -> None:
         raise PermissionDenied(
             f"{action} concerns what is not of app {actor.app_id}; its containers may not do that"
         )
+
+
+def permit(actor: Actor, message: Any) -> None:
+    """Refuses a message that is nobody's of this kind or role, before anything looks at its target. Raises PermissionDenied."""
+    action = type(message).__name__
+    if action not in ALLOWED[actor.kind]:
+        raise PermissionDenied(f"a {_name(actor)} may not send {action}")
+    if actor.role != "admin":
+        why = refusal(actor.role, action)
+        if not why and actor.role == "viewer" and getattr(message, "create", False):
+            why = refusal("viewer", "create_if_missing")
+        if why:
+            raise PermissionDenied(why)
 
 
 def _name(actor: Actor) -> str:
@@ -232,6 +249,7 @@ def admit_token(
     environment: str = "",
     name: str = "",
     expires_at: float | None = None,
+    role: Role = "admin",
 ) -> str:
     """From now on the token lets a peer of this kind in; returns its id. A revoked one stays revoked."""
     token_id, secret = _halves(token)
@@ -242,6 +260,7 @@ def admit_token(
         name=name,
         secret_hash=_hash(secret),
         expires_at=expires_at,
+        role=role,
     )
     return token_id
 
@@ -261,7 +280,7 @@ def authenticate(store: Store, token: str, *, role: str, peer_id: str) -> Actor:
     prefix = {"client": "cl-", "worker": "wo-"}[kind]
     if not peer_id.startswith(prefix):
         raise Refused("AuthError", f"expected the id of a {kind} ({prefix}…), got {peer_id[:40]!r}")
-    return Actor(kind, peer_id, row.environment, "", token_id, next(_streams))
+    return Actor(kind, peer_id, row.environment, "", token_id, next(_streams), role=role_of(row.role))
 
 
 def readmit(store: Store, token_id: str, peer_id: str) -> Actor:
@@ -270,7 +289,7 @@ def readmit(store: Store, token_id: str, peer_id: str) -> Actor:
     if row is None or row.kind != "client":
         raise Refused("AuthError", "the server does not know this token; ask for a new one")
     _check_good(row)
-    return Actor("client", peer_id, row.environment, "", token_id, next(_streams))
+    return Actor("client", peer_id, row.environment, "", token_id, next(_streams), role=role_of(row.role))
 
 
 def _check_good(row: Token) -> None:

@@ -33,9 +33,10 @@ from ..protocol.usage import Metered
 from ..protocol.wire import CALL, INPUTS, RESULTS
 from ..protocol.workers import ContainerState, FirstInput, FromContainer, Inventory, Sampled, TakenBack
 from ..version import VERSION
-from .auth import ALLOWED, NOBODY, Actor, PermissionDenied
+from .auth import NOBODY, Actor, PermissionDenied, permit
 from .builds import WORKER_WAIT_S
 from .handlers.apps import app_of
+from .roles import refusal
 from .shells import start_shell
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Session(Peer):
         self._local = local  # by the socket of this user's own processes
         self.actor: Actor = NOBODY
         self.role = ""
+        self._calls = False  # it may send inputs
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- Peer
@@ -81,11 +83,11 @@ class Session(Peer):
 
     def batch(self, kind: int, header: memoryview, payload: memoryview) -> None:
         engine = self.server.engine
-        if kind == CALL and self.role == "client":
+        if kind == CALL and self._calls:
             function_id, parent, batch = Batch.unpack_call(header, payload)
             engine.open_call(OpenCall(batch.call_id, function_id, parent), self.actor)
             engine.put(batch, self.actor.id)
-        elif kind == INPUTS and self.role == "client":
+        elif kind == INPUTS and self._calls:
             engine.put(Batch.unpack(header, payload), self.actor.id)
         elif kind == RESULTS and self.role == "worker":
             engine.results(self.actor.id, Batch.unpack(header, payload))
@@ -99,9 +101,10 @@ class Session(Peer):
         if isinstance(message, Hello):
             self._run(self._hello(message, request), request)
             return
-        name = type(message).__name__
-        if name not in ALLOWED[self.actor.kind]:
-            self._refused(PermissionDenied(f"a {self.actor.kind} may not send {name}"), request)
+        try:
+            permit(self.actor, message)
+        except PermissionDenied as denied:
+            self._refused(denied, request)
             return
         if self.role == "worker" and self._from_worker(message, payload):
             return
@@ -130,6 +133,7 @@ class Session(Peer):
             peer_id=hello.peer_id,
         )
         self.role = hello.role
+        self._calls = self.role == "client" and not refusal(self.actor.role, "INPUTS")
         state = self.server.state
         self.reply(
             request,

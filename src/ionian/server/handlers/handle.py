@@ -97,7 +97,7 @@ from ionian.protocol.volumes import (
 from ionian.protocol.web import AwaitTaken, FindEndpoint, FindEndpoints, TakePart
 
 from ...machine.state import StateError
-from ..auth import Actor
+from ..auth import Actor, permit
 from ..store import StoreError
 from ..store.database import StoreFull
 from .apps import create_app, publish_app, stop_app
@@ -279,6 +279,7 @@ async def handle(actor: Actor, message: Any, payload: bytes, context: Context) -
     handler = HANDLED.get(kind)
     if handler is None:
         raise Refused("InvalidError", f"expected another message on this stream, got {kind.__name__}")
+    permit(actor, message)
     try:
         return await handler(actor, message, payload, context)
     except StoreFull as error:

@@ -17,6 +17,7 @@ from ionian.protocol.tokens import (
 )
 
 from ..auth import Actor, Target, admit_token, authorise, new_token
+from ..roles import role_of
 from ..store.schema import Token
 from .context import Context, in_thread
 from .names import check_word, environment_of
@@ -34,6 +35,10 @@ async def create_token(
     check_word("name", message.name)
     if not 0 <= message.expires_s < 1e10:
         raise Refused("InvalidError", f"expires_s: expected 0 or more seconds, got {message.expires_s}")
+    if message.kind == "worker" and message.role != "admin":
+        raise Refused(
+            "InvalidError", f"role: expected none for a worker, got {message.role}; roles are of clients"
+        )
     token = new_token()
     token_id = await in_thread(
         admit_token,
@@ -43,6 +48,7 @@ async def create_token(
         environment=environment,
         name=message.name,
         expires_at=time.time() + message.expires_s if message.expires_s else None,
+        role=message.role,
     )
     return TokenCreated(token, await _info(token_id, context)), b""
 
@@ -100,4 +106,5 @@ def _described(row: Token) -> TokenInfo:
         row.created_at,
         row.expires_at or 0.0,
         row.revoked_at or 0.0,
+        role_of(row.role),
     )

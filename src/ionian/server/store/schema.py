@@ -469,3 +469,4 @@ class Token(Row):
     created_at: Mapped[float]
     revoked_at: Mapped[float | None] = mapped_column(default=None)
     expires_at: Mapped[float | None] = mapped_column(default=None)
+    role: Mapped[str] = mapped_column(default="admin", server_default="admin")

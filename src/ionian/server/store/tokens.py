@@ -26,12 +26,14 @@ class Tokens:
         name: str,
         secret_hash: str,
         expires_at: float | None = None,
+        role: str = "admin",
     ) -> None:
         """Keeps a token; one that is there already is left as it is, revoked or not."""
         with self._database.write() as session:
             if session.get(Token, token_id) is None:
                 token = Token(token_id, kind, environment, name, secret_hash, time.time())
                 token.expires_at = expires_at
+                token.role = role
                 session.add(token)
 
     def find(self, token_id: str) -> Token | None:

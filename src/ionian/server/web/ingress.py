@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.stream import Refused
 from ...protocol.web import INLINE_BODY, PART, Part, unpack_headers
 from ..attempts import TooManyAttempts
+from ..auth import PermissionDenied
 from .exchange import GONE, Ended, Exchange
 from .guard import CONNECTION
 
@@ -97,6 +98,8 @@ class Ingress:
             await asyncio.to_thread(self._web.check_token, token, address)
         except TooManyAttempts as refused:
             return 429, refused.message
+        except PermissionDenied as refused:
+            return 403, refused.message
         except Refused:
             return 401, "expected a token in the headers Modal-Key (ti-...) and Modal-Secret"
         return None

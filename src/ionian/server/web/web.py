@@ -12,7 +12,7 @@ from ...protocol.ids import new_id
 from ...protocol.spec import FunctionSpec
 from ...protocol.stream import Refused
 from ...protocol.workers import ContainerState
-from ..auth import Actor
+from ..auth import Actor, Target, authorise
 from .addresses import Addresses, Route
 from .certificate import Certificate
 from .exchange import GONE, WEB, Exchange
@@ -41,7 +41,8 @@ class Web:
     def check_token(self, token: str, address: str) -> None:
         """Whether a client may ask an endpoint that is not for everybody. Blocks. Raises Refused."""
         server = self._server
-        server.attempts.authenticate(server.store, token, address, role="client", peer_id="cl-web")
+        actor = server.attempts.authenticate(server.store, token, address, role="client", peer_id="cl-web")
+        authorise(actor, "INPUTS", Target())
 
     def refused(self, app_id: str) -> str:
         """Why an app takes no requests now, or ""."""
