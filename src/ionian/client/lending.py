@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..link import Link
     from .output.screen import Screen
 
+END_S = 10.0
+"""So long the end of a run waits for its terminal to be put back: a server that hangs must not keep the program."""
+
 
 def check() -> None:
     """Raises InvalidError where there is no terminal to lend."""
@@ -66,7 +69,7 @@ class Lending:
             thread = self._thread
         self._tell(lambda program: program.leave(signal.SIGHUP))
         if thread is not None:
-            thread.join()
+            thread.join(END_S)
         for undo in self._undo:
             undo()
         self._undo.clear()
