@@ -35,12 +35,17 @@ class Machine:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, home: Home, **environment: str) -> None:
-        """Starts its worker, which joins the server whenever that is there."""
+        """Starts its worker, and waits until it has joined the server, which is there."""
+        before = _joined(home)
         self.process = subprocess.Popen(
             self._command(home, self.name),
             env={**self._environment(home), **environment},
             stdin=subprocess.DEVNULL,
         )
+        until = time.monotonic() + WAIT_S
+        while _joined(home) == before and self.process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert _joined(home) > before, f"the worker {self.name} has not joined"
 
     def said_by(self, home: Home, *options: str) -> str:
         """What another worker on it says that does not come to work."""
@@ -157,6 +162,11 @@ def machines(
             undo.callback(machine.stop)
             machine.start(home)
         yield made
+
+
+def _joined(home: Home) -> int:
+    """How often a worker has joined the server."""
+    return (home.folder / "server.out").read_text().count("worker joined")
 
 
 def _free_port() -> int:
