@@ -94,11 +94,9 @@ def test_its_program_has_done_before_it_is_wanted_what_is_the_same_for_any_conta
         async with nursery(folder, at_import) as made:
             await made.fork(**LIKE)
             there = below(await ahead(made))
-            assert 0 < made.zygote.spare_bytes < 64 << 20
             fork = await made.fork(**LIKE)
             assert await fork.python("import tiny; out = tiny.went") == [2, 2, False]
             assert below(fork.box.pid) == there
-            assert made.zygote.spare_bytes == 0
             await fork.tell("import os; os._exit(7)")
             assert await fork.box.wait() == Exit(7)
 
@@ -183,5 +181,24 @@ def test_one_whose_program_is_still_on_its_way_ends_with_its_template_too(folder
             while not list((folder / "scratch").glob("sp-*/upper/root/hangs")):
                 await asyncio.sleep(0.01)
         assert scratches(folder) == []
+
+    run(main)
+
+
+def test_its_memory_is_its_templates_until_it_is_a_container(folder: Path):
+    at_import = """
+        def ahead():
+            global kept
+            kept = bytearray(b"x") * (32 << 20)
+    """
+
+    async def main() -> None:
+        async with nursery(folder, at_import) as made:
+            await made.fork(**LIKE)
+            await ahead(made)
+            assert made.zygote.usage().memory_bytes > 32 << 20
+            last: dict[str, Any] = LIKE | {"again": False}
+            await made.fork(**last)
+            assert made.zygote.usage().memory_bytes < 32 << 20
 
     run(main)

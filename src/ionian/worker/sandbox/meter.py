@@ -20,6 +20,9 @@ class Meter:
         self.exceeded = False
         self.forks: Callable[[], Collection[int]] = tuple  # of a template: what is metered on its own
         self.of_template = False  # a fork is
+        self.beside: Callable[[], int] = (
+            int  # bytes of what is nobody else's: of a template, what is made ahead
+        )
         self._pid = pid
         self._group = group
         self._limit = limits.memory_limit_mib << 20
@@ -62,13 +65,14 @@ class Meter:
         passed = now - self._last
         # Without a cgroup, what has ended is no longer seen: the sums never go back.
         more = max(0.0, reading.cpu_s - use.cpu_s, cpu_s - use.cpu_s)
-        memory = (use.memory_bytes + reading.memory_bytes) / 2
+        memory_bytes = reading.memory_bytes + self.beside()
+        memory = (use.memory_bytes + memory_bytes) / 2
         use.cpu_s += more
         use.memory_gib_s += passed * memory / GIB
         use.charged_cpu_s += max(more, passed * self._reserved_cpu)
         use.charged_memory_gib_s += passed * max(memory, self._reserved_bytes) / GIB
-        use.memory_bytes = reading.memory_bytes
-        use.peak_bytes = max(use.peak_bytes, reading.memory_bytes, reading.peak_bytes)
+        use.memory_bytes = memory_bytes
+        use.peak_bytes = max(use.peak_bytes, memory_bytes, reading.peak_bytes)
         self._last = now
         if not self._group and self._limit and reading.memory_bytes > self._limit and not self.exceeded:
             self.exceeded = True

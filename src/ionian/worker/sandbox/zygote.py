@@ -68,6 +68,7 @@ class Zygote(Sandbox):
         super().__init__(*parts)
         self.link = WardenLink()
         self._meter.forks = self._apart
+        self._meter.beside = self._spare_bytes
         self._forks: dict[int, int] = {}  # descriptor that tells its end → pid
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._late = 0  # forks that took too long
@@ -83,8 +84,7 @@ class Zygote(Sandbox):
         """How many of its forks live."""
         return len(self._forks)
 
-    @property
-    def spare_bytes(self) -> int:
+    def _spare_bytes(self) -> int:
         """The memory of the one that was made ahead."""
         return self.spare.memory_bytes if self.spare is not None else 0
 

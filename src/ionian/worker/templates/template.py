@@ -100,8 +100,7 @@ class Template:
     @property
     def mib(self) -> int:
         """The memory that it has now, with the container that is made ahead."""
-        zygote = self._zygote
-        return (zygote.usage().memory_bytes + zygote.spare_bytes) >> 20 if zygote is not None else 0
+        return self._zygote.usage().memory_bytes >> 20 if self._zygote is not None else 0
 
     def readings(self) -> list[Reading]:
         """What it used since the last reading, while it is there."""
