@@ -30,10 +30,13 @@ SIX = Path("/proc/sys/net/ipv6").exists()
 
 LISTENS = """
     import json, socket, sys, threading
-    listener = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True)
-    datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    datagrams.bind(("::", 80))
+    six = socket.has_dualstack_ipv6()
+    family, everywhere = (socket.AF_INET6, "::") if six else (socket.AF_INET, "")
+    listener = socket.create_server((everywhere, 80), family=family, dualstack_ipv6=six)
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
+    if six:
+        datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    datagrams.bind((everywhere, 80))
     def echo():
         while True:
             said, sender = datagrams.recvfrom(100)
