@@ -16,7 +16,7 @@ def get(home: Home, path: str, token: str = "") -> tuple[int, str]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(url + path, headers=headers), timeout=10
+            urllib.request.Request(url + path, headers=headers), timeout=60
         ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:

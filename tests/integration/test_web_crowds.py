@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.homes import Home, new_home
 from tests.integration.processes import server_of
+from tests.integration.test_metrics import get
 from websockets.asyncio.client import connect
 
 PROGRAM = Path(__file__).with_name("programs") / "crowds.py"
@@ -122,6 +123,14 @@ def site() -> Iterator[Site]:
         yield Site(home, dict(CREATED.findall(done.stdout)))
 
 
+def value_of(home: Home, metric: str, function: str) -> int:
+    """What /metrics says of a function."""
+    _, text = get(home, "/metrics", (home.folder / "run" / "client.token").read_text().strip())
+    found = re.search(rf'^{metric}{{.*function="{function}"}} (\d+)', text, re.MULTILINE)
+    assert found is not None, text
+    return int(found[1])
+
+
 def memory_of(home: Home) -> int:
     """Bytes that the home's server has in memory."""
     status = Path(f"/proc/{server_of(home)}/status").read_text()
@@ -170,6 +179,10 @@ async def ask_many(site: Site) -> None:
         waiting.cancel()
         assert not visitors.done(), visitors
         assert await site.ask("held", method="POST", body="others are answered") == (200, "0")
+        counted = [
+            value_of(site.home, f"ionian_inputs_{state}", "queued") for state in ("waiting", "running")
+        ]
+        assert sum(counted) == WAITING + 1
         await asyncio.to_thread(site.open_gate)
         assert (await first.head())[0] == 200
         await visitors

@@ -5,10 +5,13 @@ They are of this start of the server; Prometheus keeps what was before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from ..core.function import Function
 from ..protocol.usage import Reading
 from ..protocol.workers import Start
 
@@ -38,11 +41,39 @@ SECONDS = (
 """Buckets: as fine as the goals of issue 5 where templates are, and up to a slow import."""
 
 
+class FunctionsNow(Collector):
+    """What each function has at this moment: looked up when somebody asks, so that no call pays for it."""
+
+    def __init__(self, functions: Callable[[], Iterable[Function]]) -> None:
+        self._functions = functions
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """A value of each function."""
+        labels = ("environment", "app", "function")
+        waiting = GaugeMetricFamily(
+            "ionian_inputs_waiting", "Inputs that wait for a container.", labels=labels
+        )
+        running = GaugeMetricFamily("ionian_inputs_running", "Inputs that a container has.", labels=labels)
+        there = GaugeMetricFamily("ionian_function_containers", "Containers of a function.", labels=labels)
+        for function in self._functions():
+            of = (function.environment, function.app_id, function.spec.tag)
+            waiting.add_metric(of, function.queued)
+            running.add_metric(of, function.running)
+            there.add_metric(of, len(function.containers))
+        yield from (waiting, running, there)
+
+
 class Metrics:
     """Each server has its own."""
 
-    def __init__(self, workers: Callable[[], int], containers: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        workers: Callable[[], int],
+        containers: Callable[[], int],
+        functions: Callable[[], Iterable[Function]],
+    ) -> None:
         self._registry = CollectorRegistry()
+        self._registry.register(FunctionsNow(functions))
         self._parts = Histogram(
             "ionian_container_start_part_seconds",
             "One part of the start of a container, by how it came to be.",

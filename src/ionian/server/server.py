@@ -131,7 +131,11 @@ class Server:
         self.context.layers = LayerExchange(self)
         self.apps = Owners(self)
         self.prewarming = Prewarming(self)
-        self.metrics = Metrics(lambda: len(self.engine.workers), lambda: len(self.engine.containers.all()))
+        self.metrics = Metrics(
+            lambda: len(self.engine.workers),
+            lambda: len(self.engine.containers.all()),
+            self.engine.dispatcher.core.functions.values,
+        )
         self.keeper = Keeper(self, local, list(worker_options))
         self._collector: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
