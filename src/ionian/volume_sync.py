@@ -6,6 +6,9 @@ import os
 
 MOUNTS = "/proc/self/mountinfo"
 
+COPY = "working-copy"
+"""What a folder is called that is a machine's copy of a volume (worker/copies.py)."""
+
 
 def mounted(volume_id: str) -> tuple[str, bool] | None:
     """Where this container mounts a volume, and whether that is a copy of this machine's: what is written to it others
@@ -14,7 +17,7 @@ def mounted(volume_id: str) -> tuple[str, bool] | None:
         for line in file:
             fields = line.split(" ")
             if f"/{volume_id}/" in f"{fields[3]}/":  # or a folder of it
-                return _unescaped(fields[4]), f"/working/{volume_id}/" in fields[3]
+                return _unescaped(fields[4]), f"/{COPY}/" in f"{fields[3]}/"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,25 @@ def test_machines_that_mount_the_servers_folder_of_volumes_see_all_at_once(tmp_p
         assert seen["files"] == [{"from/a": "a", "from/b": "b"}] * 2
         (kept,) = (made.home.folder / "volumes").glob("vo-*/from")
         assert sorted(path.name for path in kept.iterdir()) == ["a", "b"]
+
+
+def test_a_reload_for_which_the_disk_has_no_room_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    with machines(tmp_path, ("one",)) as made:
+        worker = made.workers[0]
+        worker.stop()
+        small = worker.folder / "workers" / "one" / "working"
+        small.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4500k,mode=700", "small", small], check=True)
+        try:
+            worker.start(made.home)
+            done = made.home.ionian("run", "-q", f"{PROGRAMS}/far_volumes.py::full", timeout_s=300)
+            worker.stop()
+        finally:
+            subprocess.run(["umount", small], check=True)
+        assert done.returncode == 0, done.stdout
+        told, *files = json.loads(done.stdout.splitlines()[-1])
+        assert "the disk of this worker is full (No space left on device)" in told
+        assert files == [f"first {3 << 20}"]
 
 
 def test_a_worker_that_has_another_folder_for_the_servers_is_refused_at_its_start(

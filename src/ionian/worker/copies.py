@@ -41,6 +41,9 @@ SHARE = 20
 AT_ONCE = 8
 """Files that are on their way at the same time."""
 
+COPY = "working-copy"
+"""By this name volume_sync.py, inside, tells a copy from the server's own folder."""
+
 OWN = "own"
 """The folder of copies that are one container's."""
 
@@ -163,7 +166,7 @@ class Copy:
         self.volume_id = volume_id
         self.place = private_folder(place)
         self.left = False  # nobody writes to it any more
-        self.root = place / "files"
+        self.root = place / COPY
         self.root.mkdir(mode=0o755, exist_ok=True)
         self._drafts = private_folder(place / "drafts")
         for draft in self._drafts.iterdir():  # of a worker that was killed

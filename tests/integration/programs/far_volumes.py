@@ -48,6 +48,17 @@ class Place:
         return {str(path.relative_to("/data")): path.read_text() for path in sorted(found)}
 
     @modal.method()
+    def reload_with_too_little_room(self) -> list[str]:
+        try:
+            volume.reload()
+        except Exception as error:
+            return [
+                f"{type(error).__name__}: {error}",
+                *(f"{at.name} {at.stat().st_size}" for at in Path("/data").iterdir()),
+            ]
+        return []
+
+    @modal.method()
     def reload_with_an_open_file(self, path: str) -> str:
         with open(f"/data/{path}") as held:
             try:
@@ -105,3 +116,15 @@ def shared() -> None:
     b.write.remote("from/b", "b")
     seen = {"where": [a.where.remote(), b.where.remote()], "files": [a.files.remote(), b.files.remote(False)]}
     print(json.dumps(seen))
+
+
+@app.local_entrypoint()
+def full() -> None:
+    a = Place(name="a")
+    with volume.batch_upload() as batch:
+        batch.put_file(io.BytesIO(b"a" * (3 << 20)), "first")
+    a.where.remote()
+    with volume.batch_upload() as batch:
+        batch.put_file(io.BytesIO(b"b" * (3 << 20)), "second")
+        batch.put_file(io.BytesIO(b"s"), "small")
+    print(json.dumps(a.reload_with_too_little_room.remote()))
