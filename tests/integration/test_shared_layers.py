@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,9 @@ def second_worker(home: Home, folder: Path) -> Generator[Path]:
             stderr=output,
         )
     try:
+        while "connected" not in log.read_text():
+            assert worker.poll() is None, log.read_text()
+            time.sleep(0.05)
         yield log
     finally:
         worker.terminate()

@@ -15,7 +15,7 @@ image = modal.Image.debian_slim(python_version="3.11").run_commands(
 )
 
 
-@app.function(image=image, cpu=0.6 * CORES, scaledown_window=60)
+@app.function(image=image, cpu=0.6 * CORES, min_containers=2)
 def look(number: int) -> tuple[float, float, tuple[object, ...]]:
     start = time.monotonic()
     time.sleep(0.3)
