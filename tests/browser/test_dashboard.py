@@ -141,7 +141,8 @@ def test_nothing_is_wider_than_a_phone_in_light_or_dark(
         app = page.get_by_role("link", name="looked-at").get_attribute("href")
         page.get_by_role("link", name="looked-at").click()
         function = page.get_by_role("link", name="Model").get_attribute("href")
-        for path in ("/e/main/apps", app, function, "/e/main/containers"):
+        lists = [f"/e/main/{name}" for name in ("apps", "containers", "schedules", "usage", "images")]
+        for path in (*lists, app, function):
             page.goto(f"{base}{path}")
             page.get_by_role("heading", level=1).wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
