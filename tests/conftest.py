@@ -33,6 +33,13 @@ SOCKETS = pytest.StashKey[str]()
 GRACE_S = 10.0
 """How long what is ending on its own may take after the last test."""
 
+WHOSE = (b"PYTEST_CURRENT_TEST=", b"IONIAN_HOME=")
+"""What says in a process's environment which test began it."""
+
+
+NO_HOME = "/dev/null/a test asks for the fixture `home`"
+"""What a test has that takes none: no server can start there, least of all in the folder of who runs the tests."""
+
 
 def is_controller(config: pytest.Config) -> bool:
     """True in the process that reports: the only one, or the one that the xdist workers answer to."""
@@ -46,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_RUNTIME_DIR"] = config.stash[SOCKETS] = tempfile.mkdtemp(
             prefix="ionian-run-", dir="/tmp"
         )
+        os.environ["IONIAN_HOME"] = NO_HOME
         config.stash[CGROUPS_BEFORE] = stale_cgroups()
 
 
@@ -57,16 +65,20 @@ def home() -> Iterator[Home]:
 
 
 def leftovers(run: str) -> dict[int, str]:
-    """The processes of a run that are still there: pid → command line."""
+    """The processes of a run that are still there: pid → command line, and the test that began it."""
     needle = f"{RUN}={run}".encode()
     found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            if needle in (entry / "environ").read_bytes().split(b"\0"):
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            if needle in environment:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found[int(entry.name)] = command.strip()
+                whose = b" ".join(each for each in environment if each.startswith(WHOSE)).decode(
+                    errors="replace"
+                )
+                found[int(entry.name)] = f"{command.strip()} ({whose})"
         except OSError:  # it ended meanwhile, or belongs to somebody else
             continue
     return found

@@ -175,7 +175,8 @@ class Deployable(OnDashboard):
         from .statistics import app_info
 
         flag("refresh", refresh)
-        return app_info(link.current().request(DescribeApp(_id(self)))[0])
+        message = DescribeApp(_id(self))
+        return app_info(link.current().request(message)[0])
 
     @BlockingMethod
     def stats(self, *, since: datetime | None = None, until: datetime | None = None) -> AppStats:
@@ -197,7 +198,8 @@ class Deployable(OnDashboard):
         from .statistics import app_stats, window
 
         since_at, until_at = window(since, until)
-        found, _ = link.current().request(MeasureApp(_id(self), since_at, until_at))
+        message = MeasureApp(_id(self), since_at, until_at)
+        found, _ = link.current().request(message)
         return app_stats(found, since_at, until_at)
 
     @BlockingMethod

@@ -50,7 +50,8 @@ class FunctionAutoscaler:
         from . import link
         from .protocol.calls import GetAutoscaler
 
-        answer, _ = link.current().request(GetAutoscaler(self._function_id()))
+        message = GetAutoscaler(self._function_id())
+        answer, _ = link.current().request(message)
         return settings(answer.scaling)
 
     @BlockingMethod
