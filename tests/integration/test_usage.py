@@ -16,7 +16,7 @@ from tests.homes import Home, new_home
 from tests.integration.processes import server_of, worker_of
 from tests.integration.test_command_line import write
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(300), pytest.mark.xdist_group("usage")]
 
 PRICES = """
 currency = "EUR"
@@ -47,6 +47,8 @@ METERED = """
         list(wait.map([1.0, 1.0]))
         list(items.remote_gen())
 """
+
+MEASURES = ("container_s", "cpu_core_s", "memory_gib_s", "used_cpu_core_s", "used_memory_gib_s", "cost")
 
 STAYS = """
     import modal
@@ -127,14 +129,19 @@ def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(
     assert lines["startup"]["container_s"] > 0
     assert lines["idle"]["container_s"] > 0
     assert lines.keys() <= {"calls", "startup", "idle", "templates"}
-    containers = usage(priced, "--by", "container")
-    names = ("container_s", "cpu_core_s", "memory_gib_s", "used_cpu_core_s", "used_memory_gib_s", "cost")
-    for name in names:
-        assert total(list(lines.values()), name) == pytest.approx(total(containers, name), rel=1e-3), name
+    until(
+        lambda: adds_up(priced), "the lines do not add up to the containers"
+    )  # a template may be metered between two looks
+    lines = {row["line"]: row for row in usage(priced, "--by", "line")}
     calls = usage(priced, "--by", "call")
     assert {row["function_name"] for row in calls} == {"wait", "items"}
-    for name in names:
+    for name in MEASURES:
         assert total(calls, name) == pytest.approx(lines["calls"][name], rel=1e-3), name
+
+
+def adds_up(home: Home) -> bool:
+    lines, containers = usage(home, "--by", "line"), usage(home, "--by", "container")
+    return all(total(lines, name) == pytest.approx(total(containers, name), rel=1e-3) for name in MEASURES)
 
 
 BILLED = """
@@ -145,6 +152,7 @@ BILLED = """
     now = datetime.now(timezone.utc)
     day = timedelta(days=1)
     items = billing.report(start=now - day, end=now + day, tag_names=["*"])
+    items = [item for item in items if item.description == "metered"]
     print(*{(item.description, item["environment_name"], *sorted(item.cost_by_resource)) for item in items})
     summary = billing.summary()
     print(sum(item.cost for item in items) > 0, summary.start.day, sorted(summary.metered_cost_breakdown))
@@ -159,7 +167,7 @@ def test_an_environment_says_what_its_apps_cost(priced: Home, tmp_path: Path) ->
     ], done.stdout
     report = ("billing", "report", "--for", "this month")
     rows = json.loads(priced.ionian(*report, "--json").stdout)
-    assert {(row["description"], row["environment"]) for row in rows} == {("metered", "main")}
+    assert ("metered", "main") in {(row["description"], row["environment"]) for row in rows}
     of_main = priced.ionian(
         "environment", *report[:2], "main", *report[2:], "--show-resources", "--csv"
     ).stdout
@@ -189,9 +197,9 @@ def test_usage_is_shown_as_a_table_and_as_csv(priced: Home) -> None:
     )
     assert "main" in shown
     assert "metered" in shown
-    heading, row = priced.ionian("usage", "--by", "day", "--by", "app", "--csv").stdout.splitlines()[:2]
+    heading, *rows = priced.ionian("usage", "--by", "day", "--by", "app", "--csv").stdout.splitlines()
     assert heading.startswith("day,environment,app,app_name,container_s,cpu_core_s,memory_gib_s")
-    assert row.split(",")[1:4:2] == ["main", "metered"]
+    assert ["main", "metered"] in [row.split(",")[1:4:2] for row in rows]
     refused = priced.ionian("usage", "--app", "nothing")
     assert (refused.returncode, "there is no app 'nothing'" in refused.stdout) == (1, True), refused.stdout
 
