@@ -98,6 +98,15 @@ def priced() -> Iterator[Home]:
         yield home
 
 
+@pytest.fixture(scope="module")
+def ran(priced: Home, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the run of a program said that used something."""
+    done = priced.ionian("run", write(tmp_path_factory.mktemp("ran"), "metered.py", METERED))
+    assert done.returncode == 0, done.stdout
+    until(lambda: len(usage(priced, "--by", "container")) >= 2, "its containers were not metered")
+    return done.stdout
+
+
 def usage(home: Home, *arguments: str) -> list[dict[str, Any]]:
     done = home.ionian("usage", "--json", *arguments)
     assert done.returncode == 0, done.stdout
@@ -115,15 +124,10 @@ def total(rows: list[dict[str, Any]], name: str) -> float:
     return sum(row[name] for row in rows)
 
 
-def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(
-    priced: Home, tmp_path: Path
-) -> None:
-    done = priced.ionian("run", write(tmp_path, "metered.py", METERED))
-    assert done.returncode == 0, done.stdout
-    last = done.stdout.splitlines()[-1]
+def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(priced: Home, ran: str) -> None:
+    last = ran.splitlines()[-1]
     assert last.startswith("✓ App finished"), last
     assert last.endswith(" EUR"), last
-    until(lambda: len(usage(priced, "--by", "container")) >= 2, "its containers were not metered")
     lines = {row["line"]: row for row in usage(priced, "--by", "line")}
     assert lines["calls"]["container_s"] >= 2.0
     assert lines["startup"]["container_s"] > 0
@@ -134,7 +138,7 @@ def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(
     )  # a template may be metered between two looks
     lines = {row["line"]: row for row in usage(priced, "--by", "line")}
     calls = usage(priced, "--by", "call")
-    assert {row["function_name"] for row in calls} == {"wait", "items"}
+    assert {"wait", "items"} <= {row["function_name"] for row in calls}
     for name in MEASURES:
         assert total(calls, name) == pytest.approx(lines["calls"][name], rel=1e-3), name
 
@@ -159,7 +163,7 @@ BILLED = """
 """
 
 
-def test_an_environment_says_what_its_apps_cost(priced: Home, tmp_path: Path) -> None:
+def test_an_environment_says_what_its_apps_cost(priced: Home, ran: str, tmp_path: Path) -> None:
     done = priced.ionian("python", "-q", write(tmp_path, "billed.py", BILLED))
     assert done.stdout.splitlines() == [
         "('metered', 'main', 'CPU', 'Memory')",
@@ -180,7 +184,7 @@ def test_an_environment_says_what_its_apps_cost(priced: Home, tmp_path: Path) ->
     assert (refused.returncode, "say of which time" in refused.stdout) == (2, True), refused.stdout
 
 
-def test_what_was_kept_free_is_charged_where_less_was_used(priced: Home) -> None:
+def test_what_was_kept_free_is_charged_where_less_was_used(priced: Home, ran: str) -> None:
     rows = [row for row in usage(priced, "--by", "container") if row["container"].startswith("ta-")]
     for row in rows:
         gib = 0.5 if row["function_name"] == "wait" else 0.125
@@ -190,7 +194,7 @@ def test_what_was_kept_free_is_charged_where_less_was_used(priced: Home) -> None
         assert row["cost"] == pytest.approx(0.01 * row["cpu_core_s"] + 0.001 * row["memory_gib_s"])
 
 
-def test_usage_is_shown_as_a_table_and_as_csv(priced: Home) -> None:
+def test_usage_is_shown_as_a_table_and_as_csv(priced: Home, ran: str) -> None:
     shown = priced.ionian("usage").stdout
     assert shown.splitlines()[0].split() == (
         ["Environment", "App", "Container", "hours", "Core", "hours", "GiB", "hours", "Cost"]
