@@ -267,6 +267,11 @@ def test_a_killed_server_loses_nothing_and_counts_nothing_twice(priced: Home, tm
 
 
 def test_what_a_killed_worker_had_told_stays(priced: Home, tmp_path: Path) -> None:
+    """Of an app that may have had containers before."""
+    done = priced.ionian(
+        "deploy", write(tmp_path, "stays.py", STAYS.replace("min_containers=1", "min_containers=0"))
+    )
+    assert done.returncode == 0, done.stdout
     known = set(of_stay(priced))
     done = priced.ionian("deploy", write(tmp_path, "stays.py", STAYS))
     assert done.returncode == 0, done.stdout
