@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -131,8 +132,11 @@ def main() -> None:
         for secret in task.secrets:
             text = text.replace(secret, "…")
         print(text, flush=True)
-        sys.exit(1)
+        os._exit(1)
     print(f"{count} packages in {task.inside}", flush=True)
+    os._exit(
+        0
+    )  # rattler's threads may reach for Python while it is torn down, which aborts the process: seen once
 
 
 if __name__ == "__main__":
