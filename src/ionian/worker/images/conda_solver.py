@@ -134,9 +134,8 @@ def main() -> None:
         print(text, flush=True)
         os._exit(1)
     print(f"{count} packages in {task.inside}", flush=True)
-    os._exit(
-        0
-    )  # rattler's threads may reach for Python while it is torn down, which aborts the process: seen once
+    # rattler's threads may reach for Python while it is torn down, which aborts the process: seen once.
+    os._exit(0)
 
 
 if __name__ == "__main__":
