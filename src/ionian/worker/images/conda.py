@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import sys
-from collections import deque
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from ionian.protocol.spec import Instruction
 
 from . import overlay
 from .records import DEFAULT_PATH, ImageError, Record
-from .step import TAIL_LINES, Command, failed, follow
+from .step import Command, failed, run_outside
 
 if TYPE_CHECKING:
     from .builder import Builder, Draft
@@ -119,31 +118,8 @@ async def _solve(
     environment = os.environ | builder.host.proxies
     if builder.host.ca:
         environment.setdefault("SSL_CERT_FILE", builder.host.ca)
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ionian.worker.images.conda_solver"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=writing,
-            stderr=writing,
-            env=environment,
-        )
-    except BaseException:
-        os.close(reading)
-        raise
-    finally:
-        os.close(writing)
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
-    try:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(task).encode())
-        process.stdin.close()
-        await follow(reading, builder.news.log, tail)
-        return await process.wait(), list(tail)
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
+    solver = [sys.executable, "-m", "ionian.worker.images.conda_solver"]
+    return await run_outside(solver, environment, builder.news.log, given=json.dumps(task).encode())
 
 
 def _own(builder: Builder, prefix: Path) -> None:

@@ -13,7 +13,6 @@ import platform
 import re
 import shutil
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from . import overlay
 from .host import HostSettings
 from .overlay import Owner
 from .records import ImageError, Python
-from .step import TAIL_LINES, failed, follow
+from .step import failed, run_outside
 
 GLIBCS = (17, 28, *range(31, 41))
 """The glibc 2.x that uv has names for."""
@@ -124,30 +123,13 @@ class Uv:
         self, args: Sequence[str], context: Path, log: Callable[[str], None], *, downloads: bool = False
     ) -> tuple[int, list[str]]:
         """Runs uv: its exit code and last lines. `downloads`: of a Python that is asked for."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
-        process: asyncio.subprocess.Process | None = None
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(find_uv(), "--no-progress", "--color", "never", *args),
-                cwd=context,
-                env=self.environment() | ({"UV_PYTHON_DOWNLOADS": "manual"} if downloads else {}),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-            )
-        except BaseException:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        try:
-            await follow(reading, lambda line: None if _silent(line) else log(self.hidden(line)), tail)
-            return await process.wait(), [self.hidden(line) for line in tail if not _noise(line)]
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
+        code, tail = await run_outside(
+            [find_uv(), "--no-progress", "--color", "never", *args],
+            self.environment() | ({"UV_PYTHON_DOWNLOADS": "manual"} if downloads else {}),
+            lambda line: None if _silent(line) else log(self.hidden(line)),
+            cwd=context,
+        )
+        return code, [self.hidden(line) for line in tail if not _noise(line)]
 
     def environment(self) -> dict[str, str]:
         """What uv sees of our environment: all but what names our own Python."""

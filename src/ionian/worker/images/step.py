@@ -131,6 +131,43 @@ async def run(command: Command, scratch: Path, log: Callable[[str], None]) -> tu
         return outcome.code, outcome.tail
 
 
+async def run_outside(
+    argv: Sequence[str],
+    env: dict[str, str],
+    log: Callable[[str], None],
+    *,
+    cwd: Path | None = None,
+    given: bytes = b"",
+) -> tuple[int, list[str]]:
+    """Runs a program of ours in no sandbox, with `given` as its standard input. Its exit code and last lines."""
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd,
+            env=env,
+            stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+        )
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    try:
+        if process.stdin is not None:
+            process.stdin.write(given)
+            process.stdin.close()
+        await follow(reading, log, tail)
+        return await process.wait(), list(tail)
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+
+
 async def follow(descriptor: int, log: Callable[[str], None], tail: deque[str]) -> None:
     """Reads a pipe to its end, line by line, and closes it.
 
