@@ -44,9 +44,8 @@ class Base:
 class Bases:
     """The sources of bases on this machine."""
 
-    def __init__(self, owner: Owner, ids: int, host: HostSettings, log: Callable[[str], None]) -> None:
+    def __init__(self, owner: Owner, host: HostSettings, log: Callable[[str], None]) -> None:
         self.owner = owner
-        self.ids = ids  # how many user ids a sandbox has
         self.host = host
         self.log = log
 
@@ -96,7 +95,7 @@ class Bases:
                 folder.mkdir()
                 self.owner.take(folder)
                 try:
-                    await asyncio.to_thread(unpack, registry, found.layers, folder, self.give)
+                    await asyncio.to_thread(unpack, registry, found.layers, folder, self.owner.give)
                     return
                 except RegistryError as error:
                     # What a bad line or a bad disk changed is likely to be right the second time.
@@ -125,10 +124,6 @@ class Bases:
         status = hashlib.sha256((machine.DPKG / "status").read_bytes()).hexdigest()
         source = "this machine's own packages"
         return Base(f"machine {status}", source, make, slim_record(), needs_pip=True)
-
-    def give(self, path: Path, uid: int, gid: int) -> None:
-        """Gives a file of an image to the id that its number is in a sandbox; to root where there is no such id."""
-        self.owner.give(path, uid, gid, self.ids)
 
 
 def slim_record() -> Record:

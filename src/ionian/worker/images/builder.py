@@ -179,7 +179,7 @@ class Builder:
 
     def bases(self) -> Bases:
         """Where images begin on this machine."""
-        return Bases(self.store.owner, self.store.ids.count, self.host, self.news.log)
+        return Bases(self.store.owner, self.host, self.news.log)
 
     def _base_key(self, base: Base, forced: str) -> str:
         return _hash(["base", base.identity, architecture(), forced])
@@ -406,10 +406,6 @@ class Builder:
         """The variables of a step."""
         args = below.args if instruction.docker is not None else {}
         return BUILD_ENV | args | below.env | instruction.env | self.secrets
-
-    def give(self, path: Path, uid: int, gid: int) -> None:
-        """Gives a file to a user as the image numbers them."""
-        self.bases().give(path, uid, gid)
 
     async def with_python(self, record: Record) -> Record:
         """The record with the Python that its layers have now."""

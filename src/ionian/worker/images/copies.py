@@ -58,11 +58,10 @@ def _find(layers: Sequence[Path], folder: str, parts: Sequence[str]) -> Iterator
 class Copier:
     """Copies into one layer that stands on others."""
 
-    def __init__(self, layer: Path, below: Sequence[Path], owner: Owner, ids: int) -> None:
+    def __init__(self, layer: Path, below: Sequence[Path], owner: Owner) -> None:
         self.layer = layer
         self.below = below
         self.owner = owner
-        self.ids = ids  # how many user ids there are inside
         self.mode: int | None = None
         self.give: Give | None = (0, 0)  # None: as the file has it
 
@@ -121,9 +120,7 @@ class Copier:
         if self.give is None and like is not None:
             status = like.lstat()
             return status.st_uid, status.st_gid
-        uid, gid = self.give or (0, 0)
-        inside = uid < self.ids and gid < self.ids
-        return self.owner.uid + (uid if inside else 0), self.owner.gid + (gid if inside else 0)
+        return self.owner.here(*(self.give or (0, 0)))
 
 
 def _upward(path: str) -> list[str]:

@@ -187,7 +187,7 @@ async def copy(builder: Builder, resolved: Resolved, below: Record, draft: Draft
     assert docker is not None
     layers = store.paths(below)
     draft.make(store.owner)
-    copier = Copier(draft.folder, layers, store.owner, store.ids.count)
+    copier = Copier(draft.folder, layers, store.owner)
     if "chown" in docker.flags:
         uid, _, gid = docker.flags["chown"].partition(":")
         copier.give = (int(uid), int(gid))
@@ -263,7 +263,7 @@ def _unpack(archive: Path, tree: Path, docker: DockerLine, builder: Builder) -> 
     builder.store.owner.take(tree)
     try:
         with archive.open("rb") as stream:
-            apply(stream, tree, builder.give, layer=False)
+            apply(stream, tree, builder.store.owner.give, layer=False)
     except (tarfile.TarError, EOFError) as error:
         raise wrong(docker, f"the archive broke off or is damaged: {error}") from None
 

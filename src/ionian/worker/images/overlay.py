@@ -24,9 +24,10 @@ WORLD_WRITABLE = {"tmp": 0o1777, "var/tmp": 0o1777}
 class Owner:
     """The user and group of the host that own the files of layers (root inside a container)."""
 
-    def __init__(self, uid: int, gid: int) -> None:
+    def __init__(self, uid: int, gid: int, ids: int = 1) -> None:
         self.uid = uid
         self.gid = gid
+        self._ids = ids  # how many a sandbox has
         # Only root may give files away; a plain user's files are its own, which is the id that its sandboxes map.
         self.active = os.geteuid() == 0
 
@@ -35,16 +36,15 @@ class Owner:
         if self.active:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
-    def give(self, path: Path, uid: int, gid: int, ids: int) -> None:
-        """Gives a file of an image to the id that its number is in a sandbox of so many ids; to root where there is no such id."""
+    def here(self, uid: int, gid: int) -> tuple[int, int]:
+        """The user and group of the host that these numbers of an image are in a sandbox; root's where it has no such ids."""
+        inside = uid < self._ids and gid < self._ids
+        return self.uid + (uid if inside else 0), self.gid + (gid if inside else 0)
+
+    def give(self, path: Path, uid: int, gid: int) -> None:
+        """Gives a file to a user and group as images number them."""
         if self.active:
-            inside = uid < ids and gid < ids
-            os.chown(
-                path,
-                self.uid + (uid if inside else 0),
-                self.gid + (gid if inside else 0),
-                follow_symlinks=False,
-            )
+            os.chown(path, *self.here(uid, gid), follow_symlinks=False)
 
     def take_tree(self, root: Path) -> None:
         """Makes everything below `root`, and root, the owner's."""

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,9 +21,8 @@ import zstandard
 
 from ..sandbox import IdMap
 from . import overlay
+from .unpack import OPAQUE, WHITEOUT, Give
 
-OPAQUE = ".wh..wh..opq"
-WHITEOUT = ".wh."
 XATTR = "SCHILY.xattr."
 """How GNU tar and OCI's tools name extended attributes in a pax header."""
 
@@ -31,9 +30,6 @@ LEVEL = 3
 """zstd's own default: a higher one takes longer than most networks do for what it saves."""
 
 CHUNK = 1 << 20
-
-Give = Callable[[Path, int, int], None]
-"""Gives a file to a user and group as the image numbers them."""
 
 
 class Unpackable(Exception):

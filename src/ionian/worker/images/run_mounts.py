@@ -101,7 +101,7 @@ async def _mounted(
     source = mount.get("source", "/")
     if "from" in mount:
         layers = store.paths(images[mount["from"]])
-        copier = Copier(folder, (), store.owner, store.ids.count)
+        copier = Copier(folder, (), store.owner)
         copier.give = None
         await asyncio.to_thread(copier.copy, layers, source, f"/{posixpath.basename(source)}")
     else:

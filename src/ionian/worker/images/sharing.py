@@ -216,7 +216,7 @@ class Sharing:
     async def _unpack(self, layer: PackedLayer, folder: Path) -> None:
         try:
             file = await self._blobs.fetch(layer.digest)
-            await asyncio.to_thread(packed.unpack, file, folder, layer.digest, self._store.give)
+            await asyncio.to_thread(packed.unpack, file, folder, layer.digest, self._store.owner.give)
             if faults.ARMED:
                 faults.reach("worker.unpacked")
         except (Damaged, WrongContent) as error:

@@ -61,7 +61,7 @@ async def added(builder: Builder, below: Record, version: str) -> Record:
 
 def _copy(builder: Builder, tree: Sequence[Path], path: str, draft: Draft, layers: Sequence[Path]) -> None:
     draft.make(builder.store.owner)
-    Copier(draft.folder, layers, builder.store.owner, builder.store.ids.count).copy(tree, path, INTO)
+    Copier(draft.folder, layers, builder.store.owner).copy(tree, path, INTO)
 
 
 async def _managed(builder: Builder, version: str, layers: Sequence[Path]) -> Path:

@@ -65,7 +65,7 @@ class ImageStore:
         self._volume = volume
         ids = IdMap.current()
         self.ids = ids
-        self.owner = Owner(ids.host_uid, ids.host_gid)
+        self.owner = Owner(ids.host_uid, ids.host_gid, ids.count)
         self.files = Files(root, self.owner, fetch)
         self.out_of_reach = OutOfReach()
         self.sizes = Sizes(root)
@@ -193,10 +193,6 @@ class ImageStore:
                 f"volume {mount.volume_id} can't be mounted by this builder, which has no volumes"
             )
         return await self._volume(mount)
-
-    def give(self, path: Path, uid: int, gid: int) -> None:
-        """Gives a file to a user as images number them."""
-        self.owner.give(path, uid, gid, self.ids.count)
 
     def making(self, key: str) -> AbstractAsyncContextManager[None]:
         """The lock of who makes what a key stands for."""
