@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,10 +210,7 @@ class WorkingCopy:
     def committed(self, changes: Sequence[Change]) -> None:
         """These changes are in a version now."""
         for change in changes:
-            if change.now is None:
-                self.base.pop(change.path, None)
-            else:
-                self.base[change.path] = change.now
+            self._now(change.path, change.now)
         self._save()
 
     def forget(self) -> None:
@@ -406,11 +403,6 @@ class WorkingCopy:
             yield root
         finally:
             os.close(root)
-
-
-def needed(update: Update) -> Collection[str]:
-    """The content that an update needs, by digest."""
-    return {entry.digest for path, entry in update.new if path in update.drafts}
 
 
 def _read(kept: Path) -> _Kept:

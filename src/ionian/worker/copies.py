@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from io import FileIO
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
@@ -225,11 +224,7 @@ class Copy:
         for at in range(0, len(digests), 1000):
             missing += (await self._ask(FindBlobs(digests[at : at + 1000]))).digests
 
-        async def send(digest: str) -> None:
-            with FileIO(drafts[digest]) as file:
-                await self._blobs.store_file(file, drafts[digest].stat().st_size)
-
-        await _all([lambda digest=digest: send(digest) for digest in missing])
+        await _all([lambda draft=drafts[digest]: self._blobs.store_path(draft) for digest in missing])
 
     async def _reload(self) -> None:
         async with self._lock:
