@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.homes import IONIAN
 from tests.integration.machines import Machines, machines
+from tests.integration.processes import Program, running
 from tests.integration.seen import PROGRAMS
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
@@ -38,6 +38,12 @@ def run(far: Machines, entry: str, generation: int = 0) -> list[list[str]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def writing(far: Machines, generation: int) -> AbstractContextManager[Program]:
+    """The program beside the test."""
+    arguments = ("run", "-q", f"{PROGRAM}::write", "--generation", str(generation))
+    return running(far.home, *arguments, cwd=PROGRAMS, environment=far.client)
+
+
 def looked(far: Machines) -> list[str]:
     """What a client sees, without any worker."""
     done = far.home.ionian("python", "-q", PROGRAM, environment=far.client)
@@ -53,28 +59,18 @@ def test_a_commit_is_whole_though_the_server_is_killed_amid_it(
     killed = tmp_path / "killed"
     far.stop_server()
     far.start_server(IONIAN_FAULT=point, IONIAN_FAULT_ONCE=str(killed))
-    with subprocess.Popen(
-        (IONIAN, "run", "-q", f"{PROGRAM}::write", "--generation", str(generation)),
-        env=far.client,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as client:
+    with writing(far, generation) as client:
         assert far.process is not None
-        try:
-            far.process.wait(timeout=120)
-            for worker in far.workers:  # what they know is of no help
-                worker.kill()
-            far.start_server()
-            assert looked(far) in ([str(generation - 1)], [str(generation)])
-            for worker in far.workers:
-                worker.start(far.home)
-            out, _ = client.communicate(timeout=200)
-        finally:
-            client.kill()
+        far.process.wait(timeout=120)
+        for worker in far.workers:  # what they know is of no help
+            worker.kill()
+        far.start_server()
+        assert looked(far) in ([str(generation - 1)], [str(generation)])
+        for worker in far.workers:
+            worker.start(far.home)
+        client.end(timeout_s=200)
     assert killed.exists()
-    assert out.splitlines()[-1] == json.dumps([[str(generation)], [str(generation)]])
+    assert client.said[-1] == json.dumps([[str(generation)], [str(generation)]])
 
 
 @pytest.mark.parametrize("point", ["copy.sent", "copy.committed", "copy.fetched", "copy.placing:7"])
@@ -86,24 +82,14 @@ def test_a_worker_killed_amid_a_commit_or_a_reload_goes_on_with_it_when_it_is_ba
     for worker in far.workers:
         worker.stop()
         worker.start(far.home, IONIAN_FAULT=point, IONIAN_FAULT_ONCE=str(killed))
-    with subprocess.Popen(
-        (IONIAN, "run", "-q", f"{PROGRAM}::write", "--generation", str(generation)),
-        env=far.client,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as client:
-        try:
-            while not any(worker.was_killed() for worker in far.workers):
-                assert client.poll() is None, client.communicate()[0]
-            for worker in far.workers:
-                if worker.was_killed():
-                    worker.start(far.home)
-            out, _ = client.communicate(timeout=200)
-        finally:
-            client.kill()
-    assert out.splitlines()[-1] == json.dumps([[str(generation)], [str(generation)]])
+    with writing(far, generation) as client:
+        while not any(worker.was_killed() for worker in far.workers):
+            assert client.process.poll() is None, client.process.communicate()[0]
+        for worker in far.workers:
+            if worker.was_killed():
+                worker.start(far.home)
+        client.end(timeout_s=200)
+    assert client.said[-1] == json.dumps([[str(generation)], [str(generation)]])
 
 
 def test_a_container_killed_amid_a_commit_leaves_one_version_or_the_other(far: Machines) -> None:
