@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
@@ -78,7 +78,7 @@ def info(as_json: bool) -> None:
 @click.option("-e", "--env", "environment", default="", help="Good for this environment alone.")
 @click.option(
     "--role",
-    type=click.Choice(["admin", "member", "viewer"]),
+    type=click.Choice(get_args(Role)),
     default="admin",
     show_default=True,
     help="What it lets its bearer do: all; all but what concerns everybody; or see, and run and change nothing.",

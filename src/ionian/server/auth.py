@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ionian.protocol.ids import new_id, ulid
 from ionian.protocol.stream import Refused
+from ionian.protocol.tokens import Role
 
 from ..machine.state import StateFolder
-from .roles import Role, refusal, role_of
+from .roles import refusal, role_of
 
 if TYPE_CHECKING:
     from .store import Store  # not at run time: a client makes its local token without a database library

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-Role = Literal["admin", "member", "viewer"]
+from ..protocol.tokens import Role
 
 VIEWS = frozenset(
     {
