@@ -188,15 +188,12 @@ class PermissionDenied(Refused):
 
 def authorise(actor: Actor, action: str, target: Target) -> None:
     """Lets a message through or raises PermissionDenied. `action` is the name of its class, or of a batch kind."""
-    if action not in ALLOWED[actor.kind]:
-        raise PermissionDenied(f"a {_name(actor)} may not send {action}")
+    _permit(actor, action)
     if actor.restricted and action not in RESTRICTED:
         raise PermissionDenied(
             "restrict_modal_access=True: containers of this function may call no function, use no object by its name, and "
             f"ask the server for nothing else ({action})"
         )
-    if actor.role != "admin" and (why := refusal(actor.role, action)):
-        raise PermissionDenied(why)
     if actor.environment and action in OF_ALL:
         raise PermissionDenied(
             f"{action} is for tokens of all environments; this {_name(actor)} belongs to {actor.environment!r}"
@@ -217,15 +214,16 @@ def authorise(actor: Actor, action: str, target: Target) -> None:
 
 def permit(actor: Actor, message: Any) -> None:
     """Refuses a message that is nobody's of this kind or role, before anything looks at its target. Raises PermissionDenied."""
-    action = type(message).__name__
+    _permit(actor, type(message).__name__)
+    if actor.role == "viewer" and getattr(message, "create", False):
+        raise PermissionDenied(refusal("viewer", "create_if_missing"))
+
+
+def _permit(actor: Actor, action: str) -> None:
     if action not in ALLOWED[actor.kind]:
         raise PermissionDenied(f"a {_name(actor)} may not send {action}")
-    if actor.role != "admin":
-        why = refusal(actor.role, action)
-        if not why and actor.role == "viewer" and getattr(message, "create", False):
-            why = refusal("viewer", "create_if_missing")
-        if why:
-            raise PermissionDenied(why)
+    if actor.role != "admin" and (why := refusal(actor.role, action)):
+        raise PermissionDenied(why)
 
 
 def _name(actor: Actor) -> str:
