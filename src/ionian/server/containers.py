@@ -246,10 +246,6 @@ class Containers:
         """Every container."""
         return list(self._by_id.values())
 
-    def at(self, worker_id: str, number: int) -> Container | None:
-        """A container by its worker's number for it."""
-        return self._by_number.get((worker_id, number))
-
     def find(self, container_id: str) -> Container | None:
         """A container by its id."""
         return self._by_id.get(container_id)

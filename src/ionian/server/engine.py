@@ -317,7 +317,7 @@ class Engine:
     def results(self, worker_id: str, batch: Batch) -> None:
         """Results of a container."""
         batch.payload = bytes(batch.payload)
-        container = self.containers.at(worker_id, batch.container)
+        container = self.containers.numbered(worker_id, batch.container)
         if container is not None:
             self.counts.of_containers.ran(container, batch)
         self.dispatcher.results(_now(), worker_id, batch)
