@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-DOMAIN = re.compile(rf"({LABEL.pattern}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
 """A part of a host name (RFC 1123)."""
+
+DOMAIN = re.compile(rf"({LABEL.pattern}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
+"""A host name of several parts."""
 
 
 def fastapi_endpoint(
