@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import re
 import resource
 import time
 import urllib.request
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import ionian
-from benchmarks.measure import percentile
+from benchmarks.calls import server_pid
+from benchmarks.measure import percentile, resident_mb
 
 app = ionian.App("benchmark-web-held")
 image = ionian.Image.debian_slim(python_version="3.11")
@@ -106,18 +103,10 @@ class Held:
             self.late[kind].append((time.monotonic() - sent) * 1e3)
 
 
-def memory_mib() -> float:
-    """What the server of this home has in memory."""
-    facts = json.loads((Path(os.environ["IONIAN_HOME"]) / "run" / "server.json").read_text())
-    status = Path(f"/proc/{facts['pid']}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+)", status)
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 async def hold(urls: dict[str, str], connections: int, seconds: float) -> None:
     """Opens them all, and prints what came."""
-    held, before = Held(), memory_mib()
+    held, server = Held(), server_pid()
+    before = resident_mb(server)
     listening = [
         asyncio.ensure_future(listen(url, held))
         for listen, url in ((listen_to_socket, urls["sockets"]), (listen_to_stream, urls["streams"]))
@@ -133,7 +122,7 @@ async def hold(urls: dict[str, str], connections: int, seconds: float) -> None:
         await asyncio.sleep(seconds)
         held.counting = False
         lost = [task.exception() for task in listening if task.done()]
-        after = memory_mib()
+        after = resident_mb(server)
     print(
         f"memory of the server: {before:.0f} MiB before, {after:.0f} MiB with {2 * connections} connections"
     )
