@@ -10,7 +10,14 @@ from .arguments import flag, integer, wrong
 from .dashboard_link import OnDashboard
 from .exception import InvalidError
 from .execution import is_local
-from .partial_function import METHOD, PartialFunction, check_function, partial_of, with_parentheses
+from .partial_function import (
+    METHOD,
+    PartialFunction,
+    check_unmarked,
+    over_the_class,
+    partial_of,
+    with_parentheses,
+)
 from .steps import Steps, StepsMethod
 
 if TYPE_CHECKING:
@@ -65,11 +72,10 @@ def decorator(size: Any, rdma: Any, fabric_size: int) -> Callable[[T], T]:
             return raw  # pyright: ignore[reportUnknownVariableType]
         made = partial_of(raw)
         if made is None:
-            if is_local():
-                _check_takes_cluster(raw)
+            check_unmarked("clustered", raw)
             made = PartialFunction[..., Any, Any](raw, frozenset())
         elif METHOD in made.kinds and made.batching is None and made.web is None:
-            raise _over_the_class(made.__name__)
+            raise over_the_class("clustered", made.__name__)
         made.cluster = given
         return made
 
@@ -109,24 +115,6 @@ def check_class(definition: ClassDefinition, options: FunctionOptions, methods: 
             f"{definition.name}: a class with @modal.clustered has one method for callers, got {len(methods)} ({names})"
         )
     check(definition.name, options, next((method.web for method in methods if method.web is not None), None))
-
-
-def _check_takes_cluster(raw: Any) -> None:
-    from .cls import Cls
-
-    if isinstance(raw, Cls):
-        raise InvalidError(
-            f"{raw!r}: @modal.clustered stands over @app.cls(); swap the two, @app.cls() on top"
-        )
-    check_function("clustered", raw)
-    if "." in raw.__qualname__.rpartition("<locals>.")[2]:
-        raise _over_the_class(raw.__name__)
-
-
-def _over_the_class(name: str) -> InvalidError:
-    return InvalidError(
-        f"{name}: @modal.clustered is for functions and classes, not for a method; write it over the class, under @app.cls()"
-    )
 
 
 # --- inside

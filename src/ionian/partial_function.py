@@ -361,7 +361,7 @@ def marked(name: str, raw: Any, kind: str) -> PartialFunction[..., Any, Any]:
         if partial.web is not None:
             raise InvalidError(f"{partial.__name__} answers web requests: @modal.{name} can't be added")
         if partial.concurrency is not None:
-            raise _over_the_class(partial.__name__)
+            raise over_the_class("concurrent", partial.__name__)
         if METHOD in partial.kinds | {kind}:
             twice = METHOD in partial.kinds and kind == METHOD
             if partial.batching is not None and twice:
@@ -373,11 +373,11 @@ def marked(name: str, raw: Any, kind: str) -> PartialFunction[..., Any, Any]:
         partial.kinds |= {kind}
         return partial
     if is_local():
-        check_function(name, raw)
+        _check_function(name, raw)
     return PartialFunction(raw, frozenset({kind}))
 
 
-def check_function(name: str, raw: Any) -> None:
+def _check_function(name: str, raw: Any) -> None:
     """Raises InvalidError where a decorator stands over anything but a function written with def."""
     from .function import Function
 
@@ -397,22 +397,25 @@ def check_function(name: str, raw: Any) -> None:
         raise InvalidError(f"@modal.{name} takes a function written with def, got {raw!r}")
 
 
-def _check_takes_concurrency(raw: Any) -> None:
+def check_unmarked(name: str, raw: Any) -> None:
+    """Raises InvalidError where a decorator for functions and classes stands over anything else, with no other decorator
+    between."""
     from .cls import Cls
 
     if isinstance(raw, Cls):
-        raise InvalidError(
-            f"{raw!r}: @modal.concurrent stands over @app.cls(); swap the two, @app.cls() on top"
-        )
+        raise InvalidError(f"{raw!r}: @modal.{name} stands over @app.cls(); swap the two, @app.cls() on top")
+    if is_local():
+        _check_function(name, raw)
+        if "." in raw.__qualname__.rpartition("<locals>.")[2]:
+            raise over_the_class(name, raw.__name__)
+
+
+def _check_takes_concurrency(raw: Any) -> None:
     partial = partial_of(raw)
     if partial is None:
-        if is_local():
-            check_function("concurrent", raw)
-            if "." in raw.__qualname__.rpartition("<locals>.")[2]:
-                raise _over_the_class(raw.__name__)
-        return
-    if partial.kinds and partial.batching is None and partial.web is None:
-        raise _over_the_class(partial.__name__)
+        check_unmarked("concurrent", raw)
+    elif partial.kinds and partial.batching is None and partial.web is None:
+        raise over_the_class("concurrent", partial.__name__)
 
 
 def _check_batched(raw: FunctionType) -> None:
@@ -429,9 +432,10 @@ def _check_batched(raw: FunctionType) -> None:
         )
 
 
-def _over_the_class(name: str) -> InvalidError:
+def over_the_class(name: str, method: str) -> InvalidError:
+    """Says where a decorator belongs that stands over a method."""
     return InvalidError(
-        f"{name}: @modal.concurrent is for functions and classes, not for a method; write it over the class, under "
+        f"{method}: @modal.{name} is for functions and classes, not for a method; write it over the class, under "
         "@app.cls()"
     )
 
