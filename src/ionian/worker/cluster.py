@@ -19,7 +19,7 @@ from ..protocol.clusters import member_ids
 from ..protocol.usage import Reading
 from ..protocol.wire import RUN, entries
 from ..protocol.workers import CancelInputs, ContainerState, Held, Running, StartContainer, TakenBack, Usage
-from .container import Container
+from .container import Container, held_of
 from .large_inputs import Part
 from .member import Member
 from .member_networks import Places, meeting
@@ -71,7 +71,7 @@ class ClusterContainer(Container):
     def running(self) -> Running:
         told = super().running()
         told.held += [progress.held for progress in self._running.values() if not progress.over]
-        told.held += [_held(batch) for batch, *_ in self._waiting]
+        told.held += [held_of(batch) for batch, *_ in self._waiting]
         told.cpu_milli *= self.size
         told.memory_mib *= self.size
         told.cluster_size = self.size
@@ -92,7 +92,7 @@ class ClusterContainer(Container):
         for *_, file in waiting:
             if file is not None:
                 file.close()
-        return [_held(batch) for batch, *_ in waiting] + self._unclaimed()
+        return [held_of(batch) for batch, *_ in waiting] + self._unclaimed()
 
     def cancel(self, message: CancelInputs) -> list[Held]:
         taken = super().cancel(message)
@@ -172,7 +172,7 @@ class ClusterContainer(Container):
 
     def _give(self, part: Part) -> None:
         batch, entry, file = part
-        self._running[batch.call_id, batch.index[0]] = Progress(_held(batch), self.size)
+        self._running[batch.call_id, batch.index[0]] = Progress(held_of(batch), self.size)
         for member in self._members:
             # Each reads by itself: a descriptor that is shared has one place in its file.
             own = FileIO(f"/proc/self/fd/{file.fileno()}", "rb") if file is not None else None
@@ -278,10 +278,6 @@ class ClusterContainer(Container):
 
     def _usage(self) -> Usage:
         return self._used
-
-
-def _held(batch: Batch) -> Held:
-    return Held(batch.call_id, list(batch.index), list(batch.attempt))
 
 
 def _drop(one: Batch) -> None:

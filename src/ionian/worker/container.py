@@ -133,7 +133,7 @@ class Container:
     def running(self) -> Running:
         """For the inventory."""
         held = self.feed.held() if self.feed is not None else []
-        held += [_held(batch) for batch in self._coming]
+        held += [held_of(batch) for batch in self._coming]
         held += self.leaving.values()
         resources = self.ask.function.resources
         return Running(
@@ -204,7 +204,7 @@ class Container:
     def _unclaimed(self) -> list[Held]:
         coming, self._coming = self._coming, []
         taken = self.feed.take_back() if self.feed is not None else []
-        return taken + [_held(batch) for batch in coming]
+        return taken + [held_of(batch) for batch in coming]
 
     def cancel(self, message: CancelInputs) -> list[Held]:
         """Ends inputs that nobody wants any more: those that run are interrupted; returns those that never will."""
@@ -212,9 +212,9 @@ class Container:
         taken: list[Held] = []
         for batch in [batch for batch, *_ in self._waiting] + self._coming:
             if batch.call_id == message.call_id and unwanted.issuperset(batch.index):
-                taken.append(_held(batch))
-        self._waiting = [part for part in self._waiting if _held(part[0]) not in taken]
-        self._coming = [batch for batch in self._coming if _held(batch) not in taken]
+                taken.append(held_of(batch))
+        self._waiting = [part for part in self._waiting if held_of(part[0]) not in taken]
+        self._coming = [batch for batch in self._coming if held_of(batch) not in taken]
         if self.feed is not None:
             taken += self.feed.take_back_some(message.call_id, unwanted)
         self._cancellations.add(message.call_id, message.index, time.monotonic() + message.grace_s)
@@ -223,7 +223,7 @@ class Container:
 
     def leaves(self, batch: Batch, task: asyncio.Future[None]) -> None:
         """Results that are told when the task is done; until then this worker has their inputs."""
-        self.leaving[task] = _held(batch)
+        self.leaving[task] = held_of(batch)
         task.add_done_callback(self.leaving.pop)
 
     def again(self) -> None:
@@ -612,7 +612,7 @@ class Container:
         while self.leaving:
             await asyncio.wait(self.leaving)  # results come before the end
         usage = self._usage()
-        unclaimed = [_held(batch) for batch, *_ in self._waiting] + self._unclaimed()
+        unclaimed = [held_of(batch) for batch, *_ in self._waiting] + self._unclaimed()
         running, never_ran = self._lost()
         unclaimed += never_ran
         self.ended = True
@@ -668,7 +668,8 @@ def _went_on(image: asyncio.Future[BuiltImage]) -> None:
         log.warning("an image that no container waits for any more: %s", error)
 
 
-def _held(batch: Batch) -> Held:
+def held_of(batch: Batch) -> Held:
+    """The inputs of a batch, as the server counts them."""
     return Held(batch.call_id, list(batch.index), list(batch.attempt))
 
 
