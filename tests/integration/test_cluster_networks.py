@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import socket
 import textwrap
 from collections.abc import AsyncGenerator, Sequence
@@ -12,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.test_network import REFUSED, networks, way_out, world
-from tests.integration.test_sandbox import PYTHON, World, run
+from tests.integration.test_network import REFUSED, asked, listening, networks, way_out, world
+from tests.integration.test_sandbox import World, run
 
 from ionian.worker.network.network import Addresses, Network, why_not
-from ionian.worker.sandbox import NetNamespace, Sandbox
+from ionian.worker.sandbox import NetNamespace
 
 __all__ = ["world"]
 
@@ -47,15 +45,7 @@ LISTENS = """
         listener.accept()[0].close()
 """
 
-TRIES = """
-    import errno, json, socket, sys
-
-    def tried(host, port):
-        try:
-            with socket.create_connection((host, port), timeout=20):
-                return "connected"
-        except OSError as error:
-            return type(error).__name__ if error.errno is None else errno.errorcode.get(error.errno, str(error))
+SAYS = """
     def said(host):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
@@ -84,15 +74,10 @@ async def taken(network: Network, count: int) -> AsyncGenerator[list[NetNamespac
 
 
 @asynccontextmanager
-async def listening(world: World, namespace: NetNamespace) -> AsyncGenerator[Sandbox]:
-    reading, writing = os.pipe()
-    argv = ["--", PYTHON, "-c", textwrap.dedent(LISTENS)]
-    async with world.sandbox(argv, stdout=writing, stderr=writing, namespace=namespace) as box:
-        os.close(writing)
-        box.go()
-        with os.fdopen(reading) as lines:
-            assert (await asyncio.to_thread(lines.readline)).strip() == "listens"
-            yield box
+async def member(world: World, namespace: NetNamespace) -> AsyncGenerator[None]:
+    async with listening(world, LISTENS, namespace=namespace) as (_, said):
+        assert said == "listens"
+        yield
 
 
 @asynccontextmanager
@@ -103,7 +88,7 @@ async def cluster(
     async with taken(network, size) as namespaces, AsyncExitStack() as boxes:
         addresses = await network.let_meet(namespaces, closed=closed)
         for namespace in namespaces:
-            await boxes.enter_async_context(listening(world, namespace))
+            await boxes.enter_async_context(member(world, namespace))
         yield namespaces, addresses
 
 
@@ -114,7 +99,7 @@ def places(addresses: Sequence[Addresses]) -> list[str]:
 async def tried(world: World, hosts: Sequence[str], namespace: NetNamespace | None = None) -> list[Any]:
     """What a sandbox has of each host, by TCP and by UDP."""
     code = f"print(json.dumps([[tried(host, 80), said(host)] for host in {list(hosts)!r}]))"
-    return await world.python(textwrap.dedent(TRIES) + code, namespace=namespace)
+    return await asked(world, textwrap.dedent(SAYS) + code, namespace=namespace)
 
 
 def test_members_reach_each_other_by_both_families_on_ports_of_their_own(world: World):
@@ -159,9 +144,9 @@ def test_who_has_the_address_of_a_member_that_has_ended_is_a_stranger(world: Wor
         async with networks(world) as network, taken(network, 1) as (stays,), AsyncExitStack() as stack:
             async with taken(network, 1) as (goes,):
                 first, second = await network.let_meet([goes, stays], closed=False)
-            await stack.enter_async_context(listening(world, stays))
+            await stack.enter_async_context(member(world, stays))
             later = await holder_of(first.ipv4, network, stack)
-            await stack.enter_async_context(listening(world, later))
+            await stack.enter_async_context(member(world, later))
             for here, there in ((stays, first), (later, second)):
                 for tcp, udp in await tried(world, places([there]), here):
                     assert tcp in REFUSED, (tcp, udp)
@@ -185,8 +170,8 @@ def test_a_closed_cluster_reaches_its_members_and_not_the_world(world: World):
             assert await tried(world, places(addresses), namespaces[0]) == [["connected", "?"]] * len(
                 places(addresses)
             )
-            code = textwrap.dedent(TRIES) + f"print(json.dumps(tried({host!r}, {port})))"
-            assert await world.python(code, namespace=namespaces[0]) in REFUSED
-            assert await world.python(code) == "connected"
+            code = f"print(json.dumps(tried({host!r}, {port})))"
+            assert await asked(world, code, namespace=namespaces[0]) in REFUSED
+            assert await asked(world, code) == "connected"
 
     run(main)

@@ -85,16 +85,16 @@ async def asked(world: World, code: str, **more: Any) -> Any:
 
 
 @asynccontextmanager
-async def listening(world: World) -> AsyncGenerator[tuple[Sandbox, str]]:
-    """A sandbox that listens on port 80 of its own address."""
+async def listening(world: World, code: str = LISTENS, **more: Any) -> AsyncGenerator[tuple[Sandbox, str]]:
+    """A sandbox that listens on port 80 of its own address, and the line that it says then."""
     reading, writing = os.pipe()
-    argv = ["--", PYTHON, "-c", textwrap.dedent(LISTENS)]
-    async with world.sandbox(argv, stdout=writing, stderr=writing) as box:
+    argv = ["--", PYTHON, "-c", textwrap.dedent(code)]
+    async with world.sandbox(argv, stdout=writing, stderr=writing, **more) as box:
         os.close(writing)
         box.go()
         with os.fdopen(reading) as lines:
-            address = await asyncio.to_thread(lines.readline)
-            yield box, address.strip()
+            said = await asyncio.to_thread(lines.readline)
+            yield box, said.strip()
 
 
 def way_out() -> tuple[str, int]:
