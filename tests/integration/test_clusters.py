@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,31 +162,30 @@ def test_each_member_is_listed_reached_and_has_its_lines(place: Home) -> None:
     assert began(run) == {"0": 1, "1": 1}
 
 
-def test_who_stops_a_member_stops_the_cluster_and_the_input_runs_again(place: Home) -> None:
-    with running(place, "run", "clusters.py::hold", "--name", "stopped", cwd=PROGRAMS) as run:
+def check_another_runs_it_again(home: Home, name: str, end: Callable[[Collection[str]], None]) -> None:
+    """`end` gets the members of a cluster that runs an input, and ends it."""
+    with running(home, "run", "clusters.py::hold", "--name", name, cwd=PROGRAMS) as run:
         both_wait(run)
-        there = members(place)
-        stopped = place.ionian("container", "stop", "--yes", max(there, key=len))
-        assert stopped.returncode == 0, stopped.stdout
+        there = members(home)
+        end(there)
         run.said.clear()
         both_wait(run)
-        assert members(place).keys().isdisjoint(there)
-        let_go(place, "stopped")
+        assert members(home).keys().isdisjoint(there)
+        let_go(home, name)
         assert run.end(240) == 0, run.text
     assert began(run) == {"0": 2, "1": 2}
+
+
+def test_who_stops_a_member_stops_the_cluster_and_the_input_runs_again(place: Home) -> None:
+    def stop(there: Collection[str]) -> None:
+        stopped = place.ionian("container", "stop", "--yes", max(there, key=len))
+        assert stopped.returncode == 0, stopped.stdout
+
+    check_another_runs_it_again(place, "stopped", stop)
 
 
 def test_with_a_killed_worker_ends_the_cluster_and_the_input_runs_again(place: Home) -> None:
-    with running(place, "run", "clusters.py::hold", "--name", "killed", cwd=PROGRAMS) as run:
-        both_wait(run)
-        there = members(place)
-        os.kill(worker_of(place), signal.SIGKILL)
-        run.said.clear()
-        both_wait(run)
-        assert members(place).keys().isdisjoint(there)
-        let_go(place, "killed")
-        assert run.end(240) == 0, run.text
-    assert began(run) == {"0": 2, "1": 2}
+    check_another_runs_it_again(place, "killed", lambda _: os.kill(worker_of(place), signal.SIGKILL))
 
 
 def test_a_cluster_outlives_the_server_and_its_input_runs_once(place: Home) -> None:
