@@ -61,7 +61,6 @@ class Terminals:
         self._engine = engine
         self._lent: dict[str, Lent] = {}
         self._uses: dict[str, Use] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- the client
 
@@ -123,9 +122,6 @@ class Terminals:
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         use = Use(new_id("ex"), container, lent, message, started)
         self._uses[use.exec_id] = use
-        task = asyncio.ensure_future(self._until_over(use))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         if lent.session.connected and self._engine.containers.find(container_id) is not None:
             lent.session.send(TerminalWanted(use.exec_id, container.app_id, container.tag, container_id))
         else:
@@ -154,15 +150,13 @@ class Terminals:
 
     # --- both
 
-    async def _until_over(self, use: Use) -> None:
-        await use.over.wait()
-        use.lent.turn.release()
-
     def _end(self, use: Use, reason: str) -> None:
-        self._uses.pop(use.exec_id, None)
+        if self._uses.pop(use.exec_id, None) is None:
+            return  # it has ended before
         if not use.started.done():
             use.started.set_exception(Refused("ExecutionError", f"no terminal: {reason}"))
         use.over.set()
+        use.lent.turn.release()
 
 
 def _same(one: Session, other: Session) -> bool:
