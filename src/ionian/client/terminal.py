@@ -55,7 +55,7 @@ async def at_terminal(
     running: Callable[[Program], contextlib.AbstractContextManager[None]] | None = None,
 ) -> ExecEnded:
     """The same, for who has a loop, and `running` in the place of the signals of this process; returns how it ended."""
-    from ..client.local import find_server
+    from .local import find_server
 
     url, token = await asyncio.to_thread(find_server)
     try:
