@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -88,7 +87,7 @@ async def containers_page(visit: Visit) -> Response:
     environment = visit.word("environment")
     rows = await containers_of(visit, "", environment=environment)
     ended = [one for one in visit.server.engine.samples.all_ended(environment) if not one.container.guest]
-    names = await in_thread(_names, visit, {one.container.app_id for one in ended})
+    names = await in_thread(visit.context.store.apps.names, {one.container.app_id for one in ended})
     return await page(
         visit,
         "all_containers.html",
@@ -96,13 +95,10 @@ async def containers_page(visit: Visit) -> Response:
         environment=environment,
         title="Containers",
         rows=rows,
-        ended=[EndedRow(one, HOW.get(one.how, one.how), names[one.container.app_id]) for one in ended],
+        ended=[
+            EndedRow(one, HOW.get(one.how, one.how), names.get(one.container.app_id, "")) for one in ended
+        ],
     )
-
-
-def _names(visit: Visit, app_ids: Iterable[str]) -> dict[str, str]:
-    apps = {app_id: visit.context.store.apps.find(app_id) for app_id in app_ids}
-    return {app_id: "" if app is None else app.name for app_id, app in apps.items()}
 
 
 async def container_page(visit: Visit) -> Response:
