@@ -11,7 +11,6 @@ from ionian.protocol.apps import (
     AppInfo,
     AppList,
     AppVersion,
-    EndContainer,
     ListApps,
     RollbackApp,
     StopApp,
@@ -26,7 +25,7 @@ from ...standing import Standing, standings, together
 from ..describing import asks_for, kind_of, scaled, schedule_of
 from ..rendering import page
 from ..visit import Visit, go, page_route
-from .containers import containers_of
+from .containers import containers_of, end_route
 
 
 @dataclass
@@ -138,17 +137,10 @@ async def roll_back(visit: Visit) -> Response:
     return go(f"/apps/{app_id}")
 
 
-async def end_container(visit: Visit) -> Response:
-    """Ends a container once it has ended what it runs."""
-    app_id = visit.word("app_id")
-    await visit.ask(EndContainer(visit.word("container_id"), graceful=True))
-    return go(f"/apps/{app_id}")
-
-
 routes = [
     page_route("/e/{environment}/apps", apps_page),
     page_route("/apps/{app_id}", app_page),
     page_route("/apps/{app_id}/stop", stop_app, post=True),
     page_route("/apps/{app_id}/versions/{version:int}/rollback", roll_back, post=True),
-    page_route("/apps/{app_id}/containers/{container_id}/end", end_container, post=True),
+    end_route("/apps/{app_id}/containers/{container_id}/end", "/apps/{app_id}"),
 ]

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from starlette.responses import Response
+from starlette.routing import Route
 
 from ionian.protocol.apps import (
     ContainerInfo,
@@ -166,23 +167,20 @@ async def next_lines(visit: Visit) -> Response:
     return part("lines.html", headers, lines=lines.lines, environment=environment)
 
 
-async def end_container(visit: Visit) -> Response:
-    """Ends a container once it has ended what it runs."""
-    container_id = visit.word("container_id")
-    await visit.ask(EndContainer(container_id, graceful=True))
-    return go(f"/containers/{container_id}")
+def end_route(path: str, back: str) -> Route:
+    """What ends a container once it has ended what it runs, and leads back to the page on which that was asked for."""
 
+    async def end_container(visit: Visit) -> Response:
+        await visit.ask(EndContainer(visit.word("container_id"), graceful=True))
+        return go(back.format_map(visit.request.path_params))
 
-async def end_listed(visit: Visit) -> Response:
-    """The same, in the list."""
-    await visit.ask(EndContainer(visit.word("container_id"), graceful=True))
-    return go(f"/e/{visit.word('environment')}/containers")
+    return page_route(path, end_container, post=True)
 
 
 routes = [
     page_route("/e/{environment}/containers", containers_page),
-    page_route("/e/{environment}/containers/{container_id}/end", end_listed, post=True),
+    end_route("/e/{environment}/containers/{container_id}/end", "/e/{environment}/containers"),
     page_route("/containers/{container_id}", container_page),
     page_route("/containers/{container_id}/next", next_lines),
-    page_route("/containers/{container_id}/end", end_container, post=True),
+    end_route("/containers/{container_id}/end", "/containers/{container_id}"),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from ionian.protocol.apps import EndContainer
 from ionian.protocol.calls import CallList, ListCalls
 from ionian.protocol.statistics import FunctionInspected, InspectFunction
 from ionian.protocol.stream import Refused
@@ -16,7 +15,7 @@ from ..describing import asks_for, kind_of, scaled, schedule_of
 from ..history import SPANS, charts, history_of
 from ..rendering import page
 from ..visit import Visit, go, page_route
-from .containers import containers_of
+from .containers import containers_of, end_route
 
 NEWEST = 8
 """Calls that are shown."""
@@ -63,13 +62,7 @@ async def function_page(visit: Visit) -> Response:
     )
 
 
-async def end_container(visit: Visit) -> Response:
-    """Ends a container once it has ended what it runs."""
-    await visit.ask(EndContainer(visit.word("container_id"), graceful=True))
-    return go(f"/functions/{visit.word('function_id')}")
-
-
 routes = [
     page_route("/functions/{function_id}", function_page),
-    page_route("/functions/{function_id}/containers/{container_id}/end", end_container, post=True),
+    end_route("/functions/{function_id}/containers/{container_id}/end", "/functions/{function_id}"),
 ]
