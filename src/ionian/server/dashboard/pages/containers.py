@@ -27,9 +27,9 @@ from ...samples import Ended, Sample
 from ...starts import PARTS
 from .. import curves
 from ..describing import asks_for
-from ..rendering import page, part
+from ..rendering import page
 from ..visit import Visit, go, page_route
-from .logs import WAIT_S
+from .logs import lines_behind
 
 TAIL = 200
 """Lines of its log that the page of a container begins with."""
@@ -160,11 +160,8 @@ def _found(visit: Visit, container_id: str) -> tuple[Container, Ended | None]:
 async def next_lines(visit: Visit) -> Response:
     """The lines of its log behind a cursor, once there are some."""
     container, _ = _found(visit, visit.word("container_id"))
-    question = ReadLogs(container.app_id, container.container_id, cursor=visit.asked("cursor"), wait_s=WAIT_S)
-    lines: LogLines = await visit.ask(question)
-    headers = {"X-Cursor": lines.cursor, "X-Ended": "1" if lines.ended else ""}
-    environment = container.actor.environment
-    return part("lines.html", headers, lines=lines.lines, environment=environment)
+    question = ReadLogs(container.app_id, container.container_id)
+    return await lines_behind(visit, question, container.actor.environment)
 
 
 def end_route(path: str, back: str) -> Route:

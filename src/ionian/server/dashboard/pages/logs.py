@@ -60,11 +60,15 @@ async def next_lines(visit: Visit) -> Response:
     """The lines behind a cursor, once there are some."""
     names = ("app", "function", "container", "call", "grep", "source")
     asked = {name: visit.asked(name).strip() for name in names}
-    question = _question(asked | {"since": ""}, tail=0)
+    return await lines_behind(visit, _question(asked | {"since": ""}, tail=0), visit.word("environment"))
+
+
+async def lines_behind(visit: Visit, question: ReadLogs, environment: str) -> Response:
+    """What an open page follows: the lines behind its cursor, once there are some."""
     question.cursor, question.wait_s = visit.asked("cursor"), WAIT_S
     lines: LogLines = await visit.ask(question)
     headers = {"X-Cursor": lines.cursor, "X-Ended": "1" if lines.ended else ""}
-    return part("lines.html", headers, lines=lines.lines, environment=visit.word("environment"))
+    return part("lines.html", headers, lines=lines.lines, environment=environment)
 
 
 def _question(asked: dict[str, str], *, tail: int) -> ReadLogs:
