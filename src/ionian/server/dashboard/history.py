@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ...protocol.spec import FunctionSpec
 from ..counts import MINUTE_S, Counts
@@ -63,7 +64,7 @@ class History:
     first: int  # minute
     steps: list[Step]
 
-    @property
+    @cached_property
     def total(self) -> Step:
         """All of it together."""
         return _sum(self.steps)
@@ -146,8 +147,8 @@ def charts(history: History, spec: FunctionSpec, now: Standing) -> list[Chart]:
             note=f"in {span.each}",
             now=shown(ended, "count"),
         ),
-        _durations("Latency", "from call to result", [one.latency for one in each], history),
-        _durations("Execution", "of the function alone", [one.run for one in each], history),
+        _durations("Latency", "from call to result", [one.latency for one in each], total.latency, history),
+        _durations("Execution", "of the function alone", [one.run for one in each], total.run, history),
         Chart(
             "Queue",
             "area",
@@ -184,9 +185,11 @@ def charts(history: History, spec: FunctionSpec, now: Standing) -> list[Chart]:
     ]
 
 
-def _durations(title: str, note: str, histograms: Sequence[dict[int, int]], history: History) -> Chart:
+def _durations(
+    title: str, note: str, histograms: Sequence[dict[int, int]], total: dict[int, int], history: History
+) -> Chart:
     found = [percentiles(one, PERCENTILES) for one in histograms]
-    whole = percentiles(merged(histograms), PERCENTILES)
+    whole = percentiles(total, PERCENTILES)
     return Chart(
         title,
         "lines",
