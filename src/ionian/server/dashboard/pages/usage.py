@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from starlette.responses import Response
 
 from ionian.protocol.stream import Refused
-from ionian.protocol.usage import By, ReadUsage, UsageReport, UsageRow
+from ionian.protocol.usage import Amounts, By, ReadUsage, UsageReport, UsageRow
 
 from ..charts import Chart, Series
 from ..rendering import page
@@ -78,36 +78,13 @@ async def usage_page(visit: Visit) -> Response:
 
 @dataclass
 class AppUsage:
-    """The sum of an app."""
+    """The rows of an app, and their sum."""
 
     app_id: str
     name: str
-    rows: list[UsageRow]
-
-    @property
-    def cores(self) -> float:
-        """Core-hours that are charged."""
-        return sum(row.used.cpu_s for row in self.rows) / HOUR_S
-
-    @property
-    def memory(self) -> float:
-        """GiB-hours, likewise."""
-        return sum(row.used.memory_gib_s for row in self.rows) / HOUR_S
-
-    @property
-    def gpus(self) -> float:
-        """GPU-hours."""
-        return sum(row.used.gpu_s for row in self.rows) / HOUR_S
-
-    @property
-    def wall(self) -> float:
-        """Container-hours."""
-        return sum(row.used.wall_s for row in self.rows) / HOUR_S
-
-    @property
-    def cost(self) -> float:
-        """What it cost."""
-        return sum(row.cost for row in self.rows)
+    rows: list[UsageRow] = field(default_factory=list[UsageRow])
+    used: Amounts = field(default_factory=Amounts)
+    cost: float = 0.0
 
 
 def _by_app(rows: Sequence[UsageRow]) -> list[AppUsage]:
@@ -115,8 +92,11 @@ def _by_app(rows: Sequence[UsageRow]) -> list[AppUsage]:
     found: dict[str, AppUsage] = {}
     for row in rows:
         app_id = row.keys["app"]
-        found.setdefault(app_id, AppUsage(app_id, row.names.get("app", "") or app_id, [])).rows.append(row)
-    return sorted(found.values(), key=lambda one: (-one.cost, -one.gpus, -one.cores, one.name))
+        app = found.setdefault(app_id, AppUsage(app_id, row.names.get("app", "") or app_id))
+        app.rows.append(row)
+        app.used.add(row.used)
+        app.cost += row.cost
+    return sorted(found.values(), key=lambda one: (-one.cost, -one.used.gpu_s, -one.used.cpu_s, one.name))
 
 
 def _charts(report: UsageReport, apps: Sequence[AppUsage], span: Span, since: float) -> list[Chart]:
