@@ -13,6 +13,15 @@ from ionian.protocol.spec import Schedule
 from .database import Database, once_more
 from .schema import App, Function, Scheduled
 
+_DEPLOYED = (
+    select(Scheduled, App.name, Function.tag)
+    .join(App, App.app_id == Scheduled.app_id)
+    .join(Function, Function.function_id == Scheduled.function_id)
+    .where(App.state == "deployed")
+    .order_by(Scheduled.next_at, Scheduled.function_id)
+)
+"""The schedules of deployed apps with the names of the app and the function, the next one first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -69,15 +78,8 @@ class Schedules:
 
     def due(self, now: float) -> list[Due]:
         """What is due at a time, the oldest first; of deployed apps alone."""
-        query = (
-            select(Scheduled, Function.tag)
-            .join(App, App.app_id == Scheduled.app_id)
-            .join(Function, Function.function_id == Scheduled.function_id)
-            .where(App.state == "deployed", Scheduled.next_at <= now)
-            .order_by(Scheduled.next_at, Scheduled.function_id)
-        )
         with self._database.read() as session:
-            rows = session.execute(query).all()
+            rows = session.execute(_DEPLOYED.where(Scheduled.next_at <= now)).all()
         return [
             Due(
                 row.function_id,
@@ -86,20 +88,13 @@ class Schedules:
                 msgspec.json.decode(row.schedule, type=Schedule),
                 row.next_at,
             )
-            for row, tag in rows
+            for row, _, tag in rows
         ]
 
     def of_environment(self, environment: str) -> list[Planned]:
         """What runs by itself in an environment, the next one first."""
-        query = (
-            select(Scheduled, App.name, Function.tag)
-            .join(App, App.app_id == Scheduled.app_id)
-            .join(Function, Function.function_id == Scheduled.function_id)
-            .where(App.state == "deployed", App.environment == environment)
-            .order_by(Scheduled.next_at, Scheduled.function_id)
-        )
         with self._database.read() as session:
-            rows = session.execute(query).all()
+            rows = session.execute(_DEPLOYED.where(App.environment == environment)).all()
         return [
             Planned(
                 row.function_id,
