@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import Request
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..handlers.context import Context
     from ..server import Server
     from .dashboard import Dashboard
+
+C = TypeVar("C")
 
 MOST_FORM = 64 << 10
 """Bytes of a form."""
@@ -59,6 +61,13 @@ class Visit:
     def asked(self, name: str, default: str = "") -> str:
         """A part of the query."""
         return self.request.query_params.get(name, default)
+
+    def chosen(self, name: str, choices: Mapping[str, C], default: str) -> C:
+        """One of some, by its word in the query. Raises Refused for a word that is none of theirs."""
+        word = self.asked(name, default)
+        if word not in choices:
+            raise Refused("InvalidError", f"{name}: expected one of {', '.join(choices)}, got {word[:40]!r}")
+        return choices[word]
 
     async def ask(self, message: Any) -> Any:
         """The answer of a handler. Raises Refused: each handler decides what this actor may do."""

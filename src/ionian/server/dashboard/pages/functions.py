@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from ionian.protocol.calls import CallList, ListCalls
 from ionian.protocol.statistics import FunctionInspected, InspectFunction
-from ionian.protocol.stream import Refused
 from ionian.protocol.tags import shown
 
 from ...handlers.context import in_thread
@@ -27,10 +26,7 @@ async def function_page(visit: Visit) -> Response:
     spec = found.spec
     if spec.base_id:
         return go(f"/functions/{spec.base_id}")
-    word = visit.asked("over", "hour")
-    span = SPANS.get(word)
-    if span is None:
-        raise Refused("InvalidError", f"over: expected one of {', '.join(SPANS)}, got {word[:40]!r}")
+    span = visit.chosen("over", SPANS, "hour")
     now = (await standings(visit.server, {found.app_id}))[found.app_id].get(spec.function_id, Standing())
     history = await history_of(visit.server.engine.counts, spec.function_id, span, now)
     due = await in_thread(visit.context.store.schedules.next_by_function, found.app_id)

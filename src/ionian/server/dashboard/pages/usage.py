@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 
 from starlette.responses import Response
 
-from ionian.protocol.stream import Refused
 from ionian.protocol.usage import Amounts, By, ReadUsage, UsageReport, UsageRow
 
 from ..charts import Chart, Series
@@ -50,10 +49,7 @@ EVERY_S = 10
 async def usage_page(visit: Visit) -> Response:
     """What an environment used."""
     environment = visit.word("environment")
-    word = visit.asked("over", "month")
-    span = SPANS.get(word)
-    if span is None:
-        raise Refused("InvalidError", f"over: expected one of {', '.join(SPANS)}, got {word[:40]!r}")
+    span = visit.chosen("over", SPANS, "month")
     until = (time.time() // span.step_s + 1) * span.step_s
     since = until - span.steps * span.step_s
     found: UsageReport = await visit.ask(ReadUsage([span.by, "app"], since, until, environment))
