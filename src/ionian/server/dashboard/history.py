@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from functools import cached_property
 from ...protocol.spec import FunctionSpec
 from ..counts import MINUTE_S, Counts
 from ..durations import merged, percentiles
+from ..series import by_step, most
 from ..standing import Standing
 from ..store.counts import Counted
 from .charts import Chart, Series, shown
@@ -75,7 +77,8 @@ async def history_of(counts: Counts, root_id: str, span: Span, now: Standing) ->
     until = int(time.time()) // MINUTE_S + 1
     until += -until % span.minutes
     first = until - span.steps * span.minutes
-    found = History(span, first, steps(await counts.minutes(first, until, root_id), span, first))
+    rows = await counts.minutes(first, until, root_id)
+    found = History(span, first, await asyncio.to_thread(steps, rows, span, first))
     last = found.steps[-1]
     last.waiting, last.containers = max(last.waiting, now.waiting), max(last.containers, now.containers)
     return found
@@ -83,29 +86,18 @@ async def history_of(counts: Counts, root_id: str, span: Span, now: Standing) ->
 
 def steps(rows: Sequence[Counted], span: Span, first: int) -> list[Step]:
     """Minutes, put together. Of what is at a time the most is kept, else it is summed."""
-    by_step: list[list[Counted]] = [[] for _ in range(span.steps)]
-    for row in rows:
-        by_step[(row.minute - first) // span.minutes].append(row)
-    return [_step(of_step) for of_step in by_step]
+    return [_step(of_step) for of_step in by_step(rows, first, span.minutes, span.steps)]
 
 
 def _step(rows: Sequence[Counted]) -> Step:
-    waiting: dict[
-        int, dict[str, int]
-    ] = {}  # minute → function → the most: two starts of the server share a minute
-    containers: dict[int, dict[str, int]] = {}
-    for row in rows:
-        for most, value in ((waiting, row.waiting), (containers, row.containers)):
-            of_minute = most.setdefault(row.minute, {})
-            of_minute[row.function_id] = max(of_minute.get(row.function_id, 0), value)
     return Step(
         sum(row.succeeded for row in rows),
         sum(row.failed + row.timed_out for row in rows),
         sum(row.cancelled for row in rows),
         sum(row.started for row in rows),
         sum(row.container_errors for row in rows),
-        max((sum(of_minute.values()) for of_minute in waiting.values()), default=0),
-        max((sum(of_minute.values()) for of_minute in containers.values()), default=0),
+        most(rows, lambda row: row.waiting),
+        most(rows, lambda row: row.containers),
         merged(row.run for row in rows),
         merged(row.latency for row in rows),
         merged(row.startup for row in rows),
