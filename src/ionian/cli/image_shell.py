@@ -15,15 +15,7 @@ from .image_names import find
 @click.argument("image", metavar="IMAGE")
 @click.option("-c", "--cmd", default=shells.SHELL, show_default=True, help="What to run.")
 @click.option("-e", "--env", "environment", default=None, help="The environment to run in.")
-@click.option("--volume", multiple=True, help="A volume by its name, at /mnt/NAME; may be repeated.")
-@click.option("--add-local", multiple=True, help="A file or folder, at /mnt/NAME; may be repeated.")
-@click.option("--secret", multiple=True, help="A secret by its name; may be repeated.")
-@click.option("--cpu", type=float, default=None, help="Cores.")
-@click.option("--memory", type=int, default=None, help="MiB of memory.")
-@click.option("--gpu", default=None, help="GPUs, such as any, A10G or A100:4.")
-@click.option(
-    "--pty/--no-pty", default=None, help="Give it a terminal; as this command has one, unless said."
-)
+@shells.container_options
 @click.pass_context
 def shell(ctx: click.Context, image: str, environment: str | None, **options: Any) -> None:
     """Opens a shell in a new container of IMAGE, an id or a name, as `ionian shell im-…` does. What it writes is gone with it.

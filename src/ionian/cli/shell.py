@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -11,6 +12,8 @@ from . import reference, session
 
 if TYPE_CHECKING:
     from ..function import Function
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 SHELL = "/bin/bash"
 ANY_SHELL = "command -v bash >/dev/null && exec bash; exec sh"
@@ -20,24 +23,33 @@ OF_NEW = ("image", "add_python", "volume", "add_local", "secret", "cpu", "memory
 """What a container of its own has that is not a function's."""
 
 
+def container_options(function: F) -> F:
+    """The options of what a new container of an image has."""
+    for option in (
+        click.option(
+            "--pty/--no-pty", default=None, help="Give it a terminal; as this command has one, unless said."
+        ),
+        click.option("--gpu", default=None, help="GPUs, such as any, A10G or A100:4."),
+        click.option("--memory", type=int, default=None, help="MiB of memory."),
+        click.option("--cpu", type=float, default=None, help="Cores."),
+        click.option("--secret", multiple=True, help="A secret by its name; may be repeated."),
+        click.option("--add-local", multiple=True, help="A file or folder, at /mnt/NAME; may be repeated."),
+        click.option("--volume", multiple=True, help="A volume by its name, at /mnt/NAME; may be repeated."),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("ref", required=False, default="", metavar="[REF]")
 @click.option("-c", "--cmd", default=SHELL, show_default=True, help="What to run.")
 @click.option("-e", "--env", "environment", default=None, help="The environment to run in.")
 @click.option("--image", default="", help="The image of a registry, such as python:3.12-slim.")
 @click.option("--add-python", default=None, help="Comes with a later version.")
-@click.option("--volume", multiple=True, help="A volume by its name, at /mnt/NAME; may be repeated.")
-@click.option("--add-local", multiple=True, help="A file or folder, at /mnt/NAME; may be repeated.")
-@click.option("--secret", multiple=True, help="A secret by its name; may be repeated.")
-@click.option("--cpu", type=float, default=None, help="Cores.")
-@click.option("--memory", type=int, default=None, help="MiB of memory.")
-@click.option("--gpu", default=None, help="GPUs, such as any, A10G or A100:4.")
+@container_options
 @click.option("--cloud", default=None, hidden=True)
 @click.option("--region", default=None, hidden=True)
 @click.option("--runtime", default=None, hidden=True)
-@click.option(
-    "--pty/--no-pty", default=None, help="Give it a terminal; as this command has one, unless said."
-)
 @click.option("-m", "is_module", is_flag=True, help="REF is a module's dotted name, not a file.")
 @click.option("--experimental-option", multiple=True, hidden=True)
 @click.option("--experimental-v2", is_flag=True, hidden=True)
