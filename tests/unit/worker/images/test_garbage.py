@@ -8,19 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from tests.unit.worker.images.running import go
 
 from ionian.protocol.spec import FileRef, ImageSpec, Instruction
 from ionian.worker.images import ImageStore, garbage
 from ionian.worker.images.garbage import Swept, parsed_size
 from ionian.worker.images.locks import locked, shared
-from ionian.worker.sandbox import Spawner
-
-T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -63,16 +61,6 @@ class Made:
         """The images whose files are all there."""
         names = [path.name for path in (self.root / "i").iterdir()]
         return {name for name in names if self.store.record_of(name) is not None}
-
-
-def go(work: Coroutine[Any, Any, T]) -> T:
-    async def main() -> T:
-        try:
-            return await work
-        finally:
-            Spawner.of_this_loop().close()
-
-    return asyncio.run(main())
 
 
 def collect(store: ImageStore, budget: str = "", **options: Any) -> Swept:

@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.worker.images.running import go
 
 from ionian.protocol.layers import FindLayers, FoundLayers
 from ionian.protocol.messages import FindBlobs, MissingBlobs
@@ -22,9 +22,6 @@ from ionian.server.blobs import BlobStore
 from ionian.server.layers import remove_damaged
 from ionian.worker.images import ImageStore, Sharing, packed
 from ionian.worker.images.records import Record
-from ionian.worker.sandbox import Spawner
-
-T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -104,16 +101,6 @@ class Side:
 
     def left_over(self) -> list[str]:
         return [path.name for path in (self.store.root / "tmp").iterdir()]
-
-
-def go(work: Coroutine[Any, Any, T]) -> T:
-    async def main() -> T:
-        try:
-            return await work
-        finally:
-            Spawner.of_this_loop().close()
-
-    return asyncio.run(main())
 
 
 Pair = tuple[Side, Side]
@@ -281,7 +268,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from ionian.server.blobs import BlobStore
-from tests.unit.worker.images.test_sharing import Side, go
+from tests.unit.worker.images.running import go
+from tests.unit.worker.images.test_sharing import Side
 
 first, second = (Side(Path(sys.argv[1], name), BlobStore(Path(sys.argv[1], "blobs"))) for name in ("first", "second"))
 second.other = first
