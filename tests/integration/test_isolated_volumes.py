@@ -39,6 +39,13 @@ def test_what_a_container_wrote_is_committed_at_its_end_and_others_start_with_it
     assert {"client", "one", "two", "four"} <= set(names)
 
 
+def test_what_a_container_has_stays_and_is_committed_though_the_server_has_lost_older_content_of_it(
+    seen: dict[str, Any],
+) -> None:
+    assert {"client", "one", "two", "four", "five"} <= set(seen["lost"])
+    assert (seen["lost"]["four"], seen["lost"]["five"]) == ("at its end", "a")
+
+
 def test_a_volume_that_is_there_does_not_become_isolated(home: Home) -> None:
     home.ionian("volume", "create", "plain")
     told = home.ionian("volume", "create", "plain", "--isolated")

@@ -26,13 +26,17 @@ from ionian.machine.manifest import (
 from ionian.machine.state import StateFolder
 from ionian.machine.working_copy import FULL, WorkingCopy
 
-from .blobs import BlobError, BlobStore, NoSuchBlob
+from .blobs import BlobError, BlobStore
 from .store import Store
 
 log = logging.getLogger("ionian.server")
 
 CHANGES_MAX = 1 << 30
 """Bytes of a manifest or of changes: more than those of the most files that a volume may have with paths of usual length."""
+
+
+class LacksContent(BlobError):
+    """Changes name content that is not here, as that of a version which is gone may be."""
 
 
 class VolumeVersions:
@@ -62,7 +66,8 @@ class VolumeVersions:
             return self._looked(place)
 
     def commit(self, volume_id: str, changes: str, who: str) -> str:
-        """Changes of a worker's, in a blob, go into the newest version; returns its digest. Raises BadManifest, BlobError."""
+        """Changes of a worker's, in a blob, go into the newest version; returns its digest. Raises BadManifest, LacksContent,
+        BlobError."""
         if self._blobs.size(changes) > CHANGES_MAX:
             raise BadManifest(f"expected changes of up to {CHANGES_MAX:,} bytes")
         wanted = unpack_changes(self._blobs.read(changes))
@@ -70,7 +75,7 @@ class VolumeVersions:
             change.now.digest for change in wanted if change.now is not None and change.now.kind == "file"
         )
         if lacking:
-            raise NoSuchBlob(f"the content of {len(lacking)} files was not sent; send it again")
+            raise LacksContent(f"the content of {len(lacking)} files was not sent; send it again")
         place = self._place(volume_id)
         with place.lock:
             before = self._looked(place)

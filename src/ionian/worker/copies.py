@@ -209,10 +209,8 @@ class Copy:
             digest = await self._blobs.store(pack(changes))
             await self._ask(CommitChanges(self.volume_id, digest, container_id))
         except Refused as refused:
-            if refused.type == "NotFoundError" and "sent" in refused.message:
-                await asyncio.to_thread(
-                    self._files.forget
-                )  # the server has lost older content: all goes anew
+            if refused.type == "ConflictError":  # the server has lost older content: all goes anew
+                await asyncio.to_thread(self._files.forget)
             raise
         if faults.ARMED:
             faults.reach("copy.committed")

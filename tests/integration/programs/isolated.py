@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,10 @@ class Place:
             volume.commit()
 
     @modal.method()
+    def close(self, path: str) -> None:
+        Path("/data", path).chmod(0o600)
+
+    @modal.method()
     def files(self, reload: bool = False) -> dict[str, str]:
         if reload:
             volume.reload()
@@ -46,6 +52,12 @@ def look() -> list[str]:
     return []
 
 
+def lose(content: bytes) -> None:
+    """The server has this content no more."""
+    digest = hashlib.sha256(content).hexdigest()
+    Path(os.environ["IONIAN_HOME"], "blobs", digest[:2], digest[2:]).unlink()
+
+
 @app.local_entrypoint()
 def main() -> None:
     seen: dict[str, Any] = {}
@@ -63,4 +75,11 @@ def main() -> None:
     while "four" not in [entry.path for entry in volume.listdir("/")]:
         time.sleep(0.05)
     seen["looked"] = look.remote()
+    a.files.remote(True)
+    lose(b"at its end")
+    a.close.remote("four")
+    a.write.remote("five", "a", False)
+    while "five" not in [entry.path for entry in volume.listdir("/")] and a.files.remote():
+        time.sleep(0.05)
+    seen["lost"] = a.files.remote()
     print("SEEN", json.dumps(seen))

@@ -10,6 +10,7 @@ from ionian.protocol.volumes import CommitChanges, FindVersion, VolumeVersion
 
 from ..auth import Actor
 from ..blobs import FULL, BlobError, DiskFull, NoSuchBlob
+from ..volume_versions import LacksContent
 from .context import Context, in_thread
 from .objects import object_of
 
@@ -35,8 +36,10 @@ async def commit_changes(
 async def _asked(work: Callable[[], str]) -> str:
     try:
         return await in_thread(work)
+    except LacksContent as error:
+        raise Refused("ConflictError", str(error)) from None
     except NoSuchBlob as error:
-        raise Refused("NotFoundError", str(error)) from None
+        raise Refused("DataLossError", str(error)) from None
     except DiskFull as error:
         raise Refused("ResourceExhaustedError", str(error)) from None
     except (BadManifest, BlobError) as error:
