@@ -9,8 +9,6 @@ Line = Literal["calls", "startup", "idle", "templates", "shells"]
 """On what it was used: inputs; what a container does until it is ready; a container that waits for inputs; processes from which
 containers are forked; what persons run in containers of their own."""
 
-LINES: tuple[Line, ...] = ("calls", "startup", "idle", "templates", "shells")
-
 By = Literal["day", "hour", "environment", "app", "function", "line", "container", "call"]
 
 

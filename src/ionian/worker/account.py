@@ -10,6 +10,7 @@ or a generator says how many items it had instead, it is looked every 100 ms whi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..protocol.batch import Batch
 from ..protocol.slots import Run
@@ -142,18 +143,8 @@ class Account:
         took = _largest(self._took, CALLS_TOLD)
         whole = sum(took.values())
         took.pop(NOBODY, None)
-        of = self._of
-        reading = Reading(
-            of.id,
-            of.app_id,
-            of.environment,
-            of.function_id,
-            of.root_id,
-            of.tag,
-            of.gpu,
-            self._lines,
-            {call_id: seconds / whole for call_id, seconds in took.items() if seconds > 0},
-        )
+        calls = {call_id: seconds / whole for call_id, seconds in took.items() if seconds > 0}
+        reading = replace(self._of, lines=self._lines, calls=calls)
         self._lines, self._took = {}, {}
         return reading
 

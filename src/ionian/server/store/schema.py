@@ -381,7 +381,7 @@ class UsageAmounts(MappedAsDataclass):
 
 
 class UsageSlot(UsageAmounts, Row):
-    """What a function's containers used in a quarter of an hour, on one of protocol.usage.LINES."""
+    """What a function's containers used in a quarter of an hour, on one protocol.usage.Line."""
 
     __tablename__ = "usage_slots"
     function_id: Mapped[str] = mapped_column(primary_key=True)
