@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
-from ..protocol.apps import STARTED, LogLine, LogLines, ReadLogs
+from ..protocol.apps import STARTED, SYSTEM, LogLine, LogLines, ReadLogs
 from ..protocol.ids import input_id
 from .lists import ask, now
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 TAIL = 100
-SOURCES = {"stdout": 1, "stderr": 2, "system": 3, "start": STARTED}
+SOURCES = {"stdout": 1, "stderr": 2, "system": SYSTEM, "start": STARTED}
 COLOURS = {2: "red", 3: "yellow"}
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 WAIT_S = 20.0

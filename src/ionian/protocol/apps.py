@@ -468,6 +468,9 @@ class FollowApp:
     app_id: str
 
 
+SYSTEM = 3
+"""The stream of what Ionian itself says."""
+
 STARTED = 4
 """The stream of the line that says how a container started: shown only where it is asked for."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import config
-from ..protocol.apps import Log
+from ..protocol.apps import SYSTEM, Log
 from ..protocol.spec import Scaling
 from ..protocol.tags import shown
 from ..protocol.usage import Amounts
@@ -29,7 +29,6 @@ IDLE_SHARE = 0.1
 """A function that is busy all day has good reason to be there."""
 
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
-SYSTEM = 3
 
 
 class AlwaysOn:

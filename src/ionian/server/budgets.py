@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from ..protocol.apps import Log
+from ..protocol.apps import SYSTEM, Log
 from .prices import PriceError
 from .store import StoreError
 
@@ -31,8 +31,6 @@ LOOK_EVERY_S = 60.0
 
 AT_ONCE_S = 1.0
 """What is told within so long is looked at together."""
-
-SYSTEM = 3
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..protocol.apps import Log, LogLine
+from ..protocol.apps import SYSTEM, Log, LogLine
 from ..protocol.lines import LineAssembler, Written
 from .logfiles import Lines, LogFiles, Position, Query
 
@@ -192,7 +192,7 @@ class LogBook:
         by_app = {ended.app_id: lines}
         self._end_streams(by_app, ended.container_id)
         if ended.last:
-            about = Log(ended.app_id, ended.function, ended.container_id, 3)
+            about = Log(ended.app_id, ended.function, ended.container_id, SYSTEM)
             lines += self._lines([Written(ended.last)], about, self._clock())
 
     def _end_streams(self, lines: dict[str, list[LogLine]], container_id: str) -> None:

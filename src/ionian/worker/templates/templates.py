@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...protocol.apps import Log
+from ...protocol.apps import SYSTEM, Log
 from ...protocol.spec import FunctionSpec
 from ...protocol.tags import shown
 from ...protocol.usage import Reading
@@ -57,8 +57,6 @@ TRIM_S = 1.0
 
 KNOWN = 1000
 """Kinds of containers of which it is remembered how they started."""
-
-SYSTEM = 3
 
 
 @dataclass(eq=False)
