@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..protocol.batch import BLOB, DONE, ERROR, OK, Batch
-from .durations import bucket
+from .durations import SAMPLES, bucket
 from .store.counts import Counted
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from .containers import Container
 
 QUARTER_MIN = 15
-
-SAMPLES = 4
-"""As in counts.py: of a batch the times of so many inputs stand for all of it."""
 
 
 class ContainerCounts:

@@ -19,7 +19,7 @@ from ..protocol.batch import BLOB, DONE, ERROR, LOST, OK, YIELD, Batch
 from .call_records import status_of
 from .container_counts import ContainerCounts
 from .durable import STORE
-from .durations import bucket
+from .durations import SAMPLES, bucket
 from .store.counts import Counted
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ MINUTE_S = 60
 
 TIMED = (OK, ERROR)
 """Results that say how long their input ran: the end of a generator says how many items it had."""
-
-SAMPLES = 4
-"""Of a batch the times of so many inputs, evenly spread, stand for all of it: of 256 all would cost as much as the rest of its
-way through the server."""
 
 MOST_MARKS = 4096
 """Arrivals of one call that are told apart; past it every second one is forgotten."""
