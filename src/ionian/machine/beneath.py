@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 OPENAT2 = 437  # on every architecture
 RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH = 0x02, 0x08
@@ -40,6 +41,16 @@ def parts_of(path: str) -> tuple[str, ...]:
             f"expected a path of up to {PATH_MAX} bytes, of names of up to {NAME_MAX} without zero bytes, got {path[:80]!r}"
         )
     return parts
+
+
+@contextmanager
+def rooted(path: Path) -> Generator[int]:
+    """The folder that paths are below, open. Raises OSError."""
+    root = os.open(path, FOLDER)
+    try:
+        yield root
+    finally:
+        os.close(root)
 
 
 @contextmanager
@@ -93,6 +104,13 @@ def give(descriptor: int, owner: tuple[int, int]) -> None:
     """A file or folder that root made belongs to the ids of the containers."""
     if os.geteuid() == 0:
         os.fchown(descriptor, *owner)
+
+
+def link(leads_to: str, name: str, at: int, owner: tuple[int, int]) -> None:
+    """Makes a link in an open folder, which belongs to the ids of the containers likewise."""
+    os.symlink(leads_to, name, dir_fd=at)
+    if os.geteuid() == 0:
+        os.chown(name, *owner, dir_fd=at, follow_symlinks=False)
 
 
 class _How(ctypes.Structure):

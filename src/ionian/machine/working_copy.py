@@ -12,14 +12,14 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from .beneath import FOLDER, folder, give, sync_disk
+from .beneath import folder, give, link, rooted, sync_disk
 from .manifest import FILES_MAX, MODE, BadManifest, Change, Entry, Manifest, same, shown, trouble_with
 
 READ_AT_ONCE = 1 << 20
@@ -112,7 +112,7 @@ class WorkingCopy:
         seen: set[bytes] = set()
         unseen: list[bytes] = []
         try:
-            with self._open() as root:
+            with rooted(self.root) as root:
                 self._walk(root, found, seen, unseen, drafts)
         except BaseException:
             found.drop()
@@ -239,7 +239,7 @@ class WorkingCopy:
         troubles: list[str] = []
         self._kept.pending = {**dict.fromkeys(update.gone), **dict(update.new)}
         self._save()
-        with self._open() as root:
+        with rooted(self.root) as root:
             for draft in list(update.drafts.values())[:1]:
                 file = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
                 try:
@@ -262,7 +262,7 @@ class WorkingCopy:
 
     def _settle(self) -> None:
         """What a process that was killed had done of an update is the base now."""
-        with self._open() as root:
+        with rooted(self.root) as root:
             for path, entry in self._kept.pending.items():
                 *above, name = _parts(path)
                 try:
@@ -359,9 +359,7 @@ class WorkingCopy:
                 os.fchmod(made, entry.mode | 0o700)
                 give(made, self.owner)
         elif entry.kind == "link":
-            os.symlink(os.fsdecode(entry.content), name, dir_fd=at)
-            if os.geteuid() == 0:
-                os.chown(name, *self.owner, dir_fd=at, follow_symlinks=False)
+            link(os.fsdecode(entry.content), name, at, self.owner)
         elif draft is None:  # only its mode is another
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
             try:
@@ -395,14 +393,6 @@ class WorkingCopy:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._kept_in)
-
-    @contextmanager
-    def _open(self) -> Generator[int]:
-        root = os.open(self.root, FOLDER)
-        try:
-            yield root
-        finally:
-            os.close(root)
 
 
 def _read(kept: Path) -> _Kept:

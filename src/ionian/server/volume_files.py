@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ionian import faults
-from ionian.machine.beneath import FOLDER, folder, give, opened, parts_of, sync_disk
+from ionian.machine.beneath import FOLDER, folder, give, link, opened, parts_of, rooted, sync_disk
 from ionian.protocol.ids import ulid
 from ionian.protocol.volumes import AT_ONCE, FilePart, FileType, VolumeFile
 
@@ -61,7 +61,7 @@ class VolumeFiles:
     def list(self, path: str, after: str) -> tuple[list[VolumeFile], bool]:
         """What a folder holds, by name, after a name, and whether there is more; of a file, itself."""
         parts = parts_of(path)
-        with self._open() as root, _about(path), opened(root, parts, os.O_PATH) as found:
+        with rooted(self._root) as root, _about(path), opened(root, parts, os.O_PATH) as found:
             status = os.fstat(found)
             if not stat.S_ISDIR(status.st_mode):
                 return [_entry("/".join(parts), status)], False
@@ -73,7 +73,7 @@ class VolumeFiles:
     def read(self, path: str, offset: int, length: int) -> tuple[FilePart, bytes]:
         """A part of a file."""
         with (
-            self._open() as root,
+            rooted(self._root) as root,
             _about(path),
             opened(root, parts_of(path), os.O_RDONLY | os.O_NONBLOCK) as file,
         ):
@@ -87,7 +87,7 @@ class VolumeFiles:
 
     def existing(self, paths: Sequence[str]) -> list[str]:
         """Those of these paths that are taken."""
-        with self._open() as root:
+        with rooted(self._root) as root:
             return [path for path in paths if self._taken(root, path)]
 
     def _taken(self, root: int, path: str) -> bool:
@@ -103,7 +103,7 @@ class VolumeFiles:
 
     def put(self, contents: Sequence[Content], *, force: bool) -> list[str]:
         """Writes files: each whole, on the disk, and only then in its place. Returns those that others gave way to."""
-        with self._open() as root, ExitStack() as drafts:
+        with rooted(self._root) as root, ExitStack() as drafts:
             status = os.fstat(root)
             owner = (status.st_uid, status.st_gid)
             written: list[tuple[Path, str]] = []
@@ -118,7 +118,7 @@ class VolumeFiles:
 
     def place(self, drafts: Sequence[Draft], *, force: bool) -> list[str]:
         """The same with drafts that hold their content already."""
-        with self._open() as root:
+        with rooted(self._root) as root:
             status = os.fstat(root)
             owner = (status.st_uid, status.st_gid)
             for draft in drafts:
@@ -171,7 +171,7 @@ class VolumeFiles:
     def remove(self, path: str, *, recursive: bool) -> None:
         """Removes a file; or a folder with all that is in it, which has to be said."""
         *parents, name = _below(path)
-        with self._open() as root, _about(path), folder(root, tuple(parents)) as at:
+        with rooted(self._root) as root, _about(path), folder(root, tuple(parents)) as at:
             if not stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
                 os.unlink(name, dir_fd=at)
             elif recursive:
@@ -182,7 +182,7 @@ class VolumeFiles:
     def copy(self, sources: Sequence[str], destination: str, *, recursive: bool) -> None:
         """Copies files, or folders where that is said, as `cp` does."""
         target = parts_of(destination)
-        with self._open() as root:
+        with rooted(self._root) as root:
             into = self._is_folder(root, target)
             if not into and (len(sources) > 1 or destination.endswith("/")):
                 raise NotADirectoryError(f"{destination}: there is no such folder to copy into")
@@ -228,14 +228,6 @@ class VolumeFiles:
                 names = os.listdir(listed)
         for name in names:
             self._copy(root, (*source, name), (*target, name), recursive=True)
-
-    @contextmanager
-    def _open(self) -> Generator[int]:
-        root = os.open(self._root, FOLDER)
-        try:
-            yield root
-        finally:
-            os.close(root)
 
 
 MANY = 8
@@ -387,6 +379,4 @@ def _relink(leads_to: str, name: str, at: int, owner: tuple[int, int]) -> None:
         os.unlink(name, dir_fd=at)
     except FileNotFoundError:
         pass
-    os.symlink(leads_to, name, dir_fd=at)
-    if os.geteuid() == 0:
-        os.chown(name, *owner, dir_fd=at, follow_symlinks=False)
+    link(leads_to, name, at, owner)

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ..machine.beneath import FOLDER, BadPath, folder, opened, parts_of
+from ..machine.beneath import FOLDER, BadPath, folder, opened, parts_of, rooted
 from ..protocol.spec import VolumeMount
 from .sandbox import Bind, IdMap, SandboxError
 
@@ -39,15 +39,13 @@ def _prepare(root: Path, mount: VolumeMount, owner: tuple[int, int]) -> None:
 
 
 def _make(root: Path, parts: tuple[str, ...], owner: tuple[int, int]) -> None:
-    at = os.open(root, FOLDER)
-    try:
-        with opened(at, parts, FOLDER):
-            return
-    except FileNotFoundError:
-        with folder(at, parts, owner):
-            pass
-    finally:
-        os.close(at)
+    with rooted(root) as at:
+        try:
+            with opened(at, parts, FOLDER):
+                return
+        except FileNotFoundError:
+            with folder(at, parts, owner):
+                pass
 
 
 def _is_given(root: Path, owner: tuple[int, int]) -> bool:
