@@ -45,21 +45,22 @@ class Home:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs the command line; stdout and stderr come as one text, in `stdout`."""
-        return self._run((IONIAN, *arguments), cwd, timeout_s, environment or {})
+        return self.run((IONIAN, *arguments), cwd, timeout_s, environment or {})
 
     def python(
         self, *arguments: str | Path, cwd: Path | None = None, timeout_s: float = 280
     ) -> subprocess.CompletedProcess[str]:
         """Runs plain Python, without the command line of Ionian; its output likewise."""
-        return self._run((sys.executable, *arguments), cwd, timeout_s, {})
+        return self.run((sys.executable, *arguments), cwd, timeout_s, {})
 
-    def _run(
+    def run(
         self,
         command: tuple[str | Path, ...],
         cwd: Path | None,
         timeout_s: float,
         environment: Mapping[str, str],
     ) -> subprocess.CompletedProcess[str]:
+        """Runs any program with this home; its output likewise."""
         return subprocess.run(
             command,
             cwd=cwd,

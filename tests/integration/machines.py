@@ -49,16 +49,8 @@ class Machine:
 
     def said_by(self, home: Home, *options: str) -> str:
         """What another worker on it says that does not come to work."""
-        done = subprocess.run(
-            (*self._command(home, "another"), *options),
-            env=self._environment(home),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
+        command = (*self._command(home, "another"), *options)
+        done = home.run(command, None, WAIT_S, self._environment(home))
         assert done.returncode == 1, done.stdout
         return done.stdout
 
