@@ -98,7 +98,8 @@ class Stream:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{release}\n")
         self.process.stdin.flush()
-        assert self.process.stdout.readline() == f"seen {release}\n"
+        said = self.process.stdout.readline()
+        assert said == f"seen {release}\n", said
 
     def end(self) -> dict[str, Any]:
         """What went wrong, and how many inputs there were."""
