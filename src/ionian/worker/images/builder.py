@@ -116,7 +116,7 @@ class Builder:
             self.news.cached()
             return known
         self.news.start()
-        if not forced and (brought := await self._brought(pin.stem)) is not None:
+        if not forced and (brought := await self.store.brought(pin.stem, self.news)) is not None:
             pin.write_text(brought.key)
             return brought
         bases = self.bases()
@@ -153,9 +153,11 @@ class Builder:
             else:
                 self.news.cached()
         except RegistryError as error:
-            if known is None and not forced and (brought := await self._brought(pinned)) is not None:
-                pin.write_text(brought.key)
-                return brought
+            if known is None and not forced:
+                brought = await self.store.brought(pinned, self.news)
+                if brought is not None:
+                    pin.write_text(brought.key)
+                    return brought
             if known is None and isinstance(error, Unreachable) and (version := slim_version(name)):
                 self.news.source(f"{self.news.text}: {error}; made here as debian_slim is")
                 slim = self.store.root / "k" / f"{_hash(['debian_slim', version, architecture()])}.base"
@@ -169,14 +171,6 @@ class Builder:
     def _login(self, kind: str, name: str) -> str:
         return aws.login(name, self.secrets) if kind == "ecr" else login_of(kind, self.secrets)
 
-    async def _brought(self, name: str) -> Record | None:
-        """A base that another worker has."""
-        brought = await self.store.brought(name)
-        if brought is None:
-            return None
-        self.news.fetched(brought[1])
-        return brought[0]
-
     def bases(self) -> Bases:
         """Where images begin on this machine."""
         return Bases(self.store.owner, self.host, self.news.log)
@@ -187,7 +181,7 @@ class Builder:
     async def make_base(self, base: Base, forced: str) -> Record:
         """The record of a base, made where it is not here. Raises ImageError, RegistryError."""
         key = self._base_key(base, forced)
-        known = self.store.load(key) or (None if forced else await self._brought(key))
+        known = self.store.load(key) or (None if forced else await self.store.brought(key, self.news))
         if known is not None:
             return known
         async with self.store.making(key):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ionian.protocol.apps import BuildStep
-from ionian.protocol.spec import Instruction
+from ionian.protocol.spec import ImageSpec, Instruction
 
 from ..devices import Edits
 from .bases import architecture
@@ -96,21 +96,22 @@ class Stages:
         if instruction.image is None:
             raise ImageError(f"{news.text}: this worker lacks it, and it was not said how it is built")
         news.start()
-        if (brought := await self.store.brought(image_id)) is not None:
-            news.fetched(brought[1])
-            self.store.remember(image_id, brought[0])
-            news.done(self.store.size_above(brought[0], Record("")))
-            return brought[0]
+        record = await self.store.brought(image_id, news)
+        if record is None:
+            record = await self._built(instruction.image, image_id, news)
+        self.store.remember(image_id, record)
+        news.done(self.store.size_above(record, Record("")))
+        return record
+
+    async def _built(self, image: ImageSpec, image_id: str, news: News) -> Record:
+        """An image below this one, whose build is told as what one step prints."""
 
         def report(step: BuildStep) -> None:
             if step.state in ("log", "source"):
                 news.log(step.text)
 
-        below = replace(self.order, image_id=image_id, steps=instruction.image.instructions, report=report)
-        record = await Stages(self.store, below).build()
-        self.store.remember(image_id, record)
-        news.done(self.store.size_above(record, Record("")))
-        return record
+        below = replace(self.order, image_id=image_id, steps=image.instructions, report=report)
+        return await Stages(self.store, below).build()
 
     def _values(self, instruction: Instruction, news: News) -> dict[str, str]:
         """The values of the secrets that an instruction names, a later one winning."""

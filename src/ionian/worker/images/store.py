@@ -121,22 +121,25 @@ class ImageStore:
             if (found := self.find(image_id)) is not None:
                 return found
             async with shared(self.collecting):
-                brought = await self.brought(image_id)
-                if brought is None:
+                record = await self.brought(image_id)
+                if record is None:
                     return None
-                self.remember(image_id, brought[0])
+                self.remember(image_id, record)
                 self.uses.hold(image_id)
-            return self.built(image_id, brought[0])
+            return self.built(image_id, record)
 
-    async def brought(self, name: str) -> tuple[Record, int] | None:
-        """What another worker has under an image's id, a step's key or a base's pin: the record, and how many layers were
-        fetched. It is called with the lock of builds held."""
+    async def brought(self, name: str, news: News | None = None) -> Record | None:
+        """What another worker has under an image's id, a step's key or a base's pin, its layers fetched. It is called with the
+        lock of builds held."""
         found = await self.elsewhere(name) if self.elsewhere is not None else None
         if found is None:
             return None
         record, fetched = found
         async with self.making(record.key):  # what was built here meanwhile stays what the key means
-            return self.load(record.key) or self.save(record), fetched
+            record = self.load(record.key) or self.save(record)
+        if news is not None:
+            news.fetched(fetched)
+        return record
 
     def known_as(self, name: str) -> Record | None:
         """What is here under an image's id, a step's key or a base's pin."""
@@ -314,10 +317,11 @@ class ImageStore:
             news.cached()
             return known
         news.start()
-        if not forced and instruction.op not in SETTINGS and (brought := await self.brought(key)) is not None:
-            news.fetched(brought[1])
-            news.done(await asyncio.to_thread(self.size_above, brought[0], below))
-            return brought[0]
+        if not forced and instruction.op not in SETTINGS:
+            known = await self.brought(key, news)
+            if known is not None:
+                news.done(await asyncio.to_thread(self.size_above, known, below))
+                return known
         async with self.making(key):
             known = self.load(key)
             if known is not None:
