@@ -106,11 +106,14 @@ class Builds:
             built = await self._made(message, app, secrets)
         except Refused as refused:
             log.failed()
+            self._server.metrics.built("failed")
             await asyncio.to_thread(images.failed, *named, spec, app=app.name, by=by, error=refused.message)
             raise
         except asyncio.CancelledError:
             log.failed()
+            self._server.metrics.built("stopped")
             raise
+        self._server.metrics.built("cached" if built.cached else "built", built.seconds)
         await asyncio.to_thread(
             images.built,
             *named,

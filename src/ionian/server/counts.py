@@ -21,6 +21,7 @@ from .container_counts import ContainerCounts
 from .durable import STORE
 from .durations import SAMPLES, bucket
 from .store.counts import Counted
+from .totals import Totals
 
 if TYPE_CHECKING:
     from .store import Store
@@ -64,6 +65,7 @@ class Counts:
         self.minute = int(wall()) // MINUTE_S
         self.of_containers = ContainerCounts(epoch)
         self._tallies: dict[str, Tally] = {}
+        self.totals = Totals(lambda: self._tallies.values())
         self._seen: dict[str, int] = {}  # caller → its last batch that is counted: some are delivered again
         self._marks: dict[str, list[tuple[int, float]]] = {}  # call → when inputs from an index on arrived
         self._owed: list[Counted] = []
@@ -223,6 +225,7 @@ class Counts:
                 function.app_id,
                 function.environment,
             )
+            self.totals.counts(tally, spec.tag)
         tally.dirty = True
         return tally
 
@@ -273,6 +276,7 @@ class Counts:
                 tally.dirty = False
                 self._owed.append(self._now(tally))
         if minute != self.minute:
+            self.totals.minute_over(self._tallies.values(), self.minute, self._core.functions.keys())
             self.minute = minute
             self._tallies = {}
             self._forget()

@@ -40,6 +40,14 @@ SECONDS = (
 )
 """Buckets: as fine as the goals of issue 5 where templates are, and up to a slow import."""
 
+BUILD_OUTCOMES = ("built", "cached", "failed", "stopped")
+"""cached: all of the image was there already. stopped: nobody waited for it any more."""
+
+BUILD_SECONDS = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
+
+STORE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5, 30)
+"""From a disk with a cache that survives a loss of power to one that somebody else keeps busy."""
+
 
 class FunctionsNow(Collector):
     """What each function has at this moment: looked up when somebody asks, so that no call pays for it."""
@@ -55,11 +63,16 @@ class FunctionsNow(Collector):
         )
         running = GaugeMetricFamily("ionian_inputs_running", "Inputs that a container has.", labels=labels)
         there = GaugeMetricFamily("ionian_function_containers", "Containers of a function.", labels=labels)
-        for function in self._functions():
+        found: dict[tuple[str, str, str], list[int]] = {}
+        for function in self._functions():  # a variant counts as its function
             of = (function.environment, function.app_id, function.spec.tag)
-            waiting.add_metric(of, function.queued)
-            running.add_metric(of, function.running)
-            there.add_metric(of, len(function.containers))
+            numbers = found.setdefault(of, [0, 0, 0])
+            numbers[0] += function.queued
+            numbers[1] += function.running
+            numbers[2] += len(function.containers)
+        for of, numbers in found.items():
+            for family, number in zip((waiting, running, there), numbers, strict=True):
+                family.add_metric(of, number)
         yield from (waiting, running, there)
 
 
@@ -71,9 +84,11 @@ class Metrics:
         workers: Callable[[], int],
         containers: Callable[[], int],
         functions: Callable[[], Iterable[Function]],
+        totals: Collector,
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(FunctionsNow(functions))
+        self._registry.register(totals)
         self._parts = Histogram(
             "ionian_container_start_part_seconds",
             "One part of the start of a container, by how it came to be.",
@@ -93,6 +108,25 @@ class Metrics:
             "Containers whose fork of a template did not start, and that a plain start replaced.",
             registry=self._registry,
         )
+        self._builds = Counter(
+            "ionian_builds", "Builds of images, by how they ended.", ("outcome",), registry=self._registry
+        )
+        for outcome in BUILD_OUTCOMES:
+            self._builds.labels(outcome)
+        self._build_s = Histogram(
+            "ionian_build_seconds",
+            "How long images took that were built.",
+            buckets=BUILD_SECONDS,
+            registry=self._registry,
+        )
+        self._commits = Histogram(
+            "ionian_store_transaction_seconds",
+            "Transactions that write to the database: their wait for the one before, and themselves with their sync.",
+            ("part",),
+            buckets=STORE_SECONDS,
+            registry=self._registry,
+        )
+        self._commit_waits, self._commit_works = (self._commits.labels(part) for part in ("waiting", "work"))
         of_line = ("line",)
         self._container_s = self._seconds("ionian_container", "Seconds of containers and templates.", of_line)
         self._core_s = self._seconds("ionian_core", "Core-seconds that are charged.", of_line)
@@ -112,6 +146,17 @@ class Metrics:
         self._starts.labels(start.kind).observe(sum(start.parts.values()))
         if start.fallback:
             self._fallbacks.inc()
+
+    def built(self, outcome: str, seconds: float = 0.0) -> None:
+        """A build has ended. `outcome`: one of BUILD_OUTCOMES."""
+        self._builds.labels(outcome).inc()
+        if outcome == "built":
+            self._build_s.observe(seconds)
+
+    def committed(self, waited_s: float, took_s: float) -> None:
+        """A transaction of the store has ended. Called on any thread."""
+        self._commit_waits.observe(waited_s)
+        self._commit_works.observe(took_s)
 
     def used(self, reading: Reading) -> None:
         """A container or template has used more."""

@@ -135,7 +135,9 @@ class Server:
             lambda: len(self.engine.workers),
             lambda: len(self.engine.containers.all()),
             self.engine.dispatcher.core.functions.values,
+            self.engine.counts.totals,
         )
+        self.store.database.timed = self.metrics.committed
         self.keeper = Keeper(self, local, list(worker_options))
         self._collector: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None

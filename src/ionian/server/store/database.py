@@ -42,6 +42,8 @@ class Database:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writing = Turns()
+        self.timed: Callable[[float, float], None] | None = None
+        """Told of each transaction that writes how long it waited for the one before, and how long it took."""
 
     @contextmanager
     def read(self) -> Generator[Session]:
@@ -58,7 +60,7 @@ class Database:
         """
         with (
             explained(self.engine),
-            self._writing,
+            self._turn(),
             self.writing_connection() as connection,
             Session(connection, expire_on_commit=False) as session,
         ):
@@ -75,11 +77,23 @@ class Database:
             return
         with (
             explained(self.engine),
-            self._writing,
+            self._turn(),
             self.writing_connection() as connection,
             connection.begin(),
         ):
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """The right to write."""
+        asked = time.monotonic()
+        with self._writing:
+            began = time.monotonic()
+            try:
+                yield
+            finally:
+                if self.timed is not None:
+                    self.timed(began - asked, time.monotonic() - began)
 
     @contextmanager
     def writing_connection(self) -> Generator[Connection]:
