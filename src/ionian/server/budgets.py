@@ -11,12 +11,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..protocol.apps import SYSTEM, Log
 from .prices import PriceError
 from .store import StoreError
+from .store.usage_months import month_of, name_of
 
 if TYPE_CHECKING:
     from .server import Server
@@ -146,15 +147,11 @@ class Budgets:
         if not rows:
             return [], {}
         sheet = self._server.context.prices.sheet()
-        sums = store.metered.sums(
-            ["environment", "app_id", "gpu"], month.timestamp(), _following(month).timestamp()
-        )
-        names = store.apps.names({one.keys[1] for one in sums})
         spent: dict[tuple[str, str], float] = {}
-        for one in sums:
-            environment, app_id, gpu = one.keys
+        for one in store.usage_months.of(month):
+            environment, name, gpu = one.keys
             cost = sum(sheet.costs(one.used, gpu).values())
-            for app in {"", str(names.get(app_id, app_id))}:
+            for app in {"", str(name)}:
                 spent[environment, app] = spent.get((environment, app), 0.0) + cost
         standings = [
             Standing(
@@ -172,8 +169,8 @@ class Budgets:
     async def _tell(self, one: Standing, month: datetime, app_ids: list[str]) -> None:
         """Says once a month that a budget is nearly used up, and once that it is."""
         level = 2 if one.is_over else 1 if one.is_near else 0
-        told = f"{month:%Y-%m} {level}"
-        if not level or one.told == told or one.told == f"{month:%Y-%m} 2":
+        told = f"{name_of(month)} {level}"
+        if not level or one.told == told or one.told == f"{name_of(month)} 2":
             return
         await asyncio.to_thread(self._server.store.budgets.told, one.environment, one.app, told)
         sentence = one.sentence(month)
@@ -193,12 +190,6 @@ class Budgets:
                     engine.dispatcher.scale(time.monotonic(), function_id, kept)
         self._halted = over
         engine.pump()
-
-
-def month_of(at: float) -> datetime:
-    """The beginning of the month of a time, UTC."""
-    now = datetime.fromtimestamp(at, timezone.utc)
-    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _following(month: datetime) -> datetime:

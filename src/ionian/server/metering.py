@@ -20,6 +20,9 @@ log = logging.getLogger("ionian.server")
 AGAIN_S = 1.0
 """A store that takes nothing is tried again after so long; meanwhile the workers keep what they said."""
 
+OLDEST_S = 400 * 24 * 3600.0
+"""A worker whose clock went astray says no older time."""
+
 
 class Metering:
     """One a server."""
@@ -36,7 +39,7 @@ class Metering:
         own = session.actor.environment
         if own:
             message.readings = [one for one in message.readings if one.environment == own]
-        self._came.append((time.time() - max(0.0, message.age_s), message, session))
+        self._came.append((time.time() - min(max(0.0, message.age_s), OLDEST_S), message, session))
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._write())
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from ..protocol.usage import By, UsageReport, UsageRow
 from .prices import PriceSheet
-from .store.metered import SLOT_S, Sum
+from .store.usage_sums import SLOT_S, Sum
 
 if TYPE_CHECKING:
     from .store import Store

@@ -21,8 +21,9 @@ from ionian.protocol.spec import FunctionSpec, ImageSpec, Scaling
 from ionian.protocol.stream import Refused
 from ionian.protocol.usage import Amounts, Metered, MeteredKept, Reading
 from ionian.protocol.workers import StartContainer
-from ionian.server.budgets import Budgets, Standing, month_of
+from ionian.server.budgets import Budgets, Standing
 from ionian.server.server import Server
+from ionian.server.store.usage_months import month_of
 
 PRICES = 'currency = "EUR"\n[per_hour]\ncpu_core = 3600.0\n'
 """A core-second is one euro."""

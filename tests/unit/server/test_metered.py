@@ -13,7 +13,7 @@ from tests.unit.server.answering import Server
 from ionian.protocol.stream import Refused
 from ionian.protocol.usage import Amounts, By, Line, Metered, Reading, ReadUsage, UsageReport
 from ionian.server.store import Store
-from ionian.server.store.metered import SLOT_S
+from ionian.server.store.usage_sums import SLOT_S
 
 DAY_S = 24 * 3600.0
 

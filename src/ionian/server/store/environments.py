@@ -12,12 +12,13 @@ from ionian.protocol.ids import new_id
 
 from .apps import LIVE
 from .database import Database, once_more
-from .schema import App, ContainerUsage, Environment, Row, Token, UsageDetail, UsageSlot, Worker
+from .schema import App, ContainerUsage, Environment, Row, Token, UsageDetail, UsageMonth, UsageSlot, Worker
+from .usage_months import rename_environment
 
 DEFAULT = "main"
 """The environment that is always there, and the one that is meant where nothing names another."""
 
-KEPT = {row.__tablename__ for row in (ContainerUsage, UsageSlot, UsageDetail, Token, Worker)}
+KEPT = {row.__tablename__ for row in (ContainerUsage, UsageSlot, UsageMonth, UsageDetail, Token, Worker)}
 """What outlives its environment: accounts of what was used, tokens (revoked then), workers."""
 
 
@@ -144,6 +145,7 @@ def _renamed(session: Session, environment: Environment, name: str) -> Environme
     renamed = Environment(name, environment.created_at, environment.environment_id, environment.web_suffix)
     session.add(renamed)
     session.flush()  # rows refer to it next
+    rename_environment(session.connection(), environment.name, name)
     for table in _of_environments():
         of_it = table.c.environment == environment.name
         session.execute(table.update().where(of_it).values(environment=name))

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from ionian.protocol.usage import Amounts, Metered, Reading
 
 from .database import Database
 from .schema import UsageDetail, UsageMark, UsageSlot
-
-SLOT_S = 900
-"""Days begin with a quarter of an hour in every time zone, so sums of quarters are sums of days anywhere."""
-
-AMOUNTS = ("wall_s", "cpu_s", "memory_gib_s", "gpu_s", "used_cpu_s", "used_memory_gib_s")
+from .usage_months import add_to_months
+from .usage_sums import AMOUNTS, SLOT_S, Sum, upsert
 
 WHOSE = ("function_id", "root_id", "app_id", "environment", "tag")
-
-
-@dataclass
-class Sum:
-    """What was used, by the values of some columns."""
-
-    keys: tuple[Any, ...]
-    used: Amounts = field(default_factory=Amounts)
 
 
 class MeteredRows:
@@ -52,31 +38,12 @@ class MeteredRows:
                 for reading in metered.readings:
                     _add_slots(slots, reading, int(at) // SLOT_S)
                     _add_details(details, reading, at)
-            self._upsert(connection, UsageSlot.__table__, slots.values(), AMOUNTS)
-            self._upsert(connection, UsageDetail.__table__, details.values(), AMOUNTS, latest="last_at")
+            upsert(connection, UsageSlot.__table__, slots.values(), AMOUNTS)
+            add_to_months(connection, slots.values())
+            upsert(connection, UsageDetail.__table__, details.values(), AMOUNTS, latest="last_at")
             now = time.time()
             rows = [{"source": source, "seq": seq, "at": now} for source, seq in marks.items()]
-            self._upsert(connection, UsageMark.__table__, rows, (), latest="seq")
-
-    def _upsert(
-        self,
-        connection: Connection,
-        table: Any,
-        rows: Iterable[dict[str, Any]],
-        added: Sequence[str],
-        *,
-        latest: str = "",
-    ) -> None:
-        """Adds to the rows that are there; `latest` takes the new value."""
-        rows = list(rows)
-        if not rows:
-            return
-        statement: Any = (sqlite_insert if self._database.is_sqlite else postgresql_insert)(table)
-        changed: dict[str, Any] = {name: table.c[name] + statement.excluded[name] for name in added}
-        if latest:
-            changed[latest] = statement.excluded[latest]
-        keys = list(table.primary_key.columns)
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+            upsert(connection, UsageMark.__table__, rows, (), latest="seq")
 
     # --- read
 

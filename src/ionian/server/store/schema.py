@@ -394,6 +394,16 @@ class UsageSlot(UsageAmounts, Row):
     tag: Mapped[str]
 
 
+class UsageMonth(UsageAmounts, Row):
+    """What the apps of a name used in a calendar month, UTC: the sum of their quarters of an hour in it."""
+
+    __tablename__ = "usage_months"
+    month: Mapped[str] = mapped_column(primary_key=True)  # "2026-11"
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    app: Mapped[str] = mapped_column(primary_key=True)  # its name; the id of one that is not known
+    gpu: Mapped[str] = mapped_column(primary_key=True)  # the model, or ""
+
+
 class UsageDetail(UsageAmounts, Row):
     """What one container, template or call used, while that is kept."""
 

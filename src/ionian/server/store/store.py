@@ -32,6 +32,7 @@ from .schema import Epoch
 from .secrets import SecretRows
 from .tokens import Tokens
 from .usage import UsageRows
+from .usage_months import UsageMonths
 from .variants import Variants
 from .versions import Versions
 from .volumes import Volumes
@@ -69,6 +70,7 @@ class Store:
         self.usage = UsageRows(database)
         self.budgets = Budgets(database)
         self.metered = MeteredRows(database)
+        self.usage_months = UsageMonths(database)
         self.counts = CountRows(database)
         self.schedules = Schedules(database)
         self.failed_inputs = FailedInputs(database)
