@@ -20,6 +20,7 @@ from .store import StoreError
 from .store.usage_months import month_of, name_of
 
 if TYPE_CHECKING:
+    from ..protocol.spec import Scaling
     from .server import Server
     from .store.schema import Budget
 
@@ -98,9 +99,8 @@ class Budgets:
         if self._there:
             self._wake.set()
 
-    async def published(self, app_id: str) -> None:
-        """An app has functions anew, or a budget changed ("")."""
-        self._halted.discard(app_id)
+    async def published(self) -> None:
+        """An app has functions anew, or a budget changed."""
         await self._look_safely()
 
     async def _run(self) -> None:
@@ -138,7 +138,7 @@ class Budgets:
                     over.update({app_id: one.sentence(month) for app_id in ids if app_id not in over})
                 await self._tell(one, month, ids)
             self.over = over
-            self._halt(set(over))
+            self._halt()
 
     def _measure(self, month: datetime) -> tuple[list[Standing], dict[str, tuple[str, str]]]:
         """How each budget stands, and the live apps."""
@@ -178,16 +178,17 @@ class Budgets:
         for app_id in app_ids:
             self._server.engine.log(Log(app_id, "", "", SYSTEM), f"{sentence}\n".encode())
 
-    def _halt(self, over: set[str]) -> None:
+    def allowed(self, app_id: str, scaling: Scaling) -> Scaling:
         """Without a budget no container is kept that has nothing to do."""
-        engine = self._server.engine
-        for app_id in over ^ self._halted:
-            for function_id, (spec, of, _) in list(engine.specs.items()):
-                if of == app_id:
-                    kept = spec.scaling
-                    if app_id in over:
-                        kept = replace(kept, min_containers=0, buffer_containers=0)
-                    engine.dispatcher.scale(time.monotonic(), function_id, kept)
+        return replace(scaling, min_containers=0, buffer_containers=0) if app_id in self.over else scaling
+
+    def _halt(self) -> None:
+        """Has the functions of apps whose budget was used up, or is there again, keep what they may."""
+        engine, over = self._server.engine, set(self.over)
+        changed = over ^ self._halted
+        for function_id, (_, app_id, _) in list(engine.specs.items()):
+            if app_id in changed:
+                engine.scale(function_id)
         self._halted = over
         engine.pump()
 

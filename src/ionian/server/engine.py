@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +118,16 @@ class Engine:
         """An app has these functions, too, or has them otherwise."""
         for spec in specs:
             self.specs[spec.function_id] = (spec, app_id, environment)
-            self.dispatcher.add_function(_now(), whole(spec), app_id, environment)
+            of_all = whole(spec)
+            allowed = self.server.budgets.allowed(app_id, of_all.scaling)
+            self.dispatcher.add_function(_now(), replace(of_all, scaling=allowed), app_id, environment)
         self.pump()
+
+    def scale(self, function_id: str) -> None:
+        """The function has as many containers as its definition says by now, and as its budget allows."""
+        spec, app_id, _ = self.specs[function_id]
+        allowed = self.server.budgets.allowed(app_id, whole(spec).scaling)
+        self.dispatcher.scale(_now(), function_id, allowed)
 
     def _has_containers(self, function_id: str) -> bool:
         state = self.dispatcher.state_of(function_id)

@@ -395,7 +395,7 @@ class Server:
             environment = await asyncio.to_thread(self.store.environments.find, app.environment)
             suffix = environment.web_suffix if environment is not None else ""
             await self.web.publish(app, suffix, list(specs))
-        await self.budgets.published(app.app_id)
+        await self.budgets.published()
         self.prewarming.published(app.app_id, deployed=app.state == "deployed", roll=roll or recreate)
         if app.state == "deployed":
             await self.scheduler.publish(app.app_id, specs)
@@ -416,7 +416,7 @@ class Server:
 
     async def budget_changed(self) -> None:
         """What a budget allows counts from now on."""
-        await self.budgets.published("")
+        await self.budgets.published()
 
     def cut_off(self, token_id: str) -> None:
         """Ends the connections of who came with a token, once what they asked for last is answered."""

@@ -12,12 +12,12 @@ from tests.unit.server.test_engine import Person, World, call, in_world, inputs
 from ionian.machine.state import StateFolder
 from ionian.protocol.apps import CreateApp, FollowApp, Log, PublishApp
 from ionian.protocol.batch import LOST
-from ionian.protocol.calls import CloseCalls, OpenCall, Spawn
+from ionian.protocol.calls import BindFunction, CloseCalls, OpenCall, Spawn, UpdateAutoscaler
 from ionian.protocol.codec import encode
 from ionian.protocol.environments import EnvironmentInfo, UpdateEnvironment
 from ionian.protocol.ids import new_id
 from ionian.protocol.images import image_id_of
-from ionian.protocol.spec import FunctionSpec, ImageSpec, Scaling
+from ionian.protocol.spec import FunctionSpec, ImageSpec, Overrides, Scaling
 from ionian.protocol.stream import Refused
 from ionian.protocol.usage import Amounts, Metered, MeteredKept, Reading
 from ionian.protocol.workers import StartContainer
@@ -218,6 +218,41 @@ def test_containers_are_not_kept_without_calls_past_the_budget(state: StateFolde
         assert functions[dear.function_id].spec.scaling.min_containers == 0
         await dear.publish(20.0, min_containers=1)
         assert functions[dear.function_id].spec.scaling.min_containers == 1
+
+    in_world(state, story)
+
+
+def test_no_more_containers_are_kept_past_the_budget_and_fewer_may_be(state: StateFolder) -> None:
+    async def story(world: World) -> None:
+        dear = await Budgeted.made(world)
+        await dear.publish(10.0, min_containers=1)
+        await dear.spend(11.0)
+        for more in ({"min_containers": 2}, {"buffer_containers": 1}):
+            with pytest.raises(Refused, match=r"can't be raised now: app 'dear' has used 11\.00") as refused:
+                await dear.client.request(UpdateAutoscaler(dear.function_id, **more))
+            assert refused.value.type == "ResourceExhaustedError"
+        changed, _ = await dear.client.request(UpdateAutoscaler(dear.function_id, max_containers=7))
+        assert (changed.scaling.min_containers, changed.scaling.max_containers) == (1, 7)
+        scaling = world.server.engine.dispatcher.core.functions[dear.function_id].spec.scaling
+        assert (scaling.min_containers, scaling.max_containers) == (0, 7)
+        await dear.publish(20.0, min_containers=1)
+        scaling = world.server.engine.dispatcher.core.functions[dear.function_id].spec.scaling
+        assert scaling.min_containers == 1
+
+    in_world(state, story)
+
+
+def test_a_variant_that_is_made_past_the_budget_keeps_no_container(state: StateFolder) -> None:
+    async def story(world: World) -> None:
+        dear = await Budgeted.made(world)
+        await dear.publish(10.0, min_containers=1)
+        await dear.spend(11.0)
+        other = Overrides(scaling=Scaling(min_containers=3))
+        made, _ = await dear.client.request(BindFunction(dear.function_id, other))
+        functions = world.server.engine.dispatcher.core.functions
+        assert functions[made.function_id].spec.scaling.min_containers == 0
+        await dear.publish(20.0, min_containers=1)
+        assert functions[made.function_id].spec.scaling.min_containers == 3
 
     in_world(state, story)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from ionian.protocol.calls import (
@@ -12,7 +11,6 @@ from ionian.protocol.calls import (
     GetFunctionStats,
     UpdateAutoscaler,
 )
-from ionian.protocol.clusters import clusters_of
 from ionian.protocol.spec import FunctionSpec, Scaling
 from ionian.protocol.stream import Refused
 
@@ -33,13 +31,12 @@ async def update_autoscaler(
     async with context.app_lock(app_id):
         spec = _function(actor, "UpdateAutoscaler", message.function_id, context)[0]
         scaling = changed(spec.scaling, message)
+        _check_budget(engine.server.budgets.over.get(app_id, ""), spec.scaling, scaling)
         check_multiples(spec.tag, spec.cluster_size, scaling)
         # In the store first: what is answered survives a restart.
         await in_thread(context.store.functions.set_scaling, message.function_id, scaling)
         spec.scaling = scaling
-        engine.dispatcher.scale(
-            time.monotonic(), message.function_id, clusters_of(scaling, spec.cluster_size)
-        )
+        engine.scale(message.function_id)
         engine.pump()
     return AutoscalerSettings(scaling), b""
 
@@ -73,6 +70,13 @@ def changed(scaling: Scaling, message: UpdateAutoscaler) -> Scaling:
             f"expected min_containers of at most max_containers, got {new.min_containers} and {new.max_containers}",
         )
     return new
+
+
+def _check_budget(why: str, before: Scaling, after: Scaling) -> None:
+    """Refuses to keep more containers of an app whose budget is used up; `why`: that it is, or ""."""
+    for name in ("min_containers", "buffer_containers"):
+        if why and getattr(after, name) > getattr(before, name):
+            raise Refused("ResourceExhaustedError", f"{name} can't be raised now: {why}")
 
 
 async def get_function_stats(
