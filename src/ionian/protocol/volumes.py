@@ -209,11 +209,16 @@ class FindVersion:
 
 @dataclass
 class CommitChanges:
-    """Worker → server: changes to an older version, in a blob, go into the newest one. Answered by VolumeVersion."""
+    """Worker → server: changes to an older version, in a blob, go into the newest one. Answered by VolumeVersion.
+
+    It may be sent again under its id: what another committed in between stays, and the answer is that of the first time.
+    """
 
     volume_id: str
     changes: str  # the blob's digest
     container_id: str = ""  # who asked for it; "": nobody, its worker commits by itself
+    commit_id: str = ""
+    answered: str = ""  # the id of an earlier commit whose answer was had: it is not sent again
 
 
 @dataclass

@@ -28,6 +28,7 @@ from ionian.machine.working_copy import FULL, WorkingCopy
 
 from .blobs import BlobError, BlobStore
 from .store import Store
+from .store.volumes import Commit
 
 log = logging.getLogger("ionian.server")
 
@@ -65,9 +66,28 @@ class VolumeVersions:
         with place.lock:
             return self._looked(place)
 
-    def commit(self, volume_id: str, changes: str, who: str) -> str:
-        """Changes of a worker's, in a blob, go into the newest version; returns its digest. Raises BadManifest, LacksContent,
-        BlobError."""
+    def commit(self, volume_id: str, changes: str, who: str, commit: Commit | None = None) -> str:
+        """Changes of a worker's, in a blob, go into the newest version; returns its digest. A commit that is known is not done
+        again. Raises BadManifest, LacksContent, BlobError."""
+        place = self._place(volume_id)
+        with place.lock:
+            if commit is not None and (known := self._store.volumes.committed(volume_id, commit.commit_id)):
+                return known
+            wanted = self._wanted(changes)
+            before = self._looked(place)
+            version = self._merged(place, before, wanted, who, commit)
+            if version != before:
+                try:
+                    self._take_up(place, version)
+                except (
+                    OSError,
+                    BlobError,
+                    BadManifest,
+                ) as error:  # the version is there, whatever became of the folder
+                    log.error("volume=%s its folder can't take up its newest version: %s", volume_id, error)
+            return version
+
+    def _wanted(self, changes: str) -> list[Change]:
         if self._blobs.size(changes) > CHANGES_MAX:
             raise BadManifest(f"expected changes of up to {CHANGES_MAX:,} bytes")
         wanted = unpack_changes(self._blobs.read(changes))
@@ -76,13 +96,7 @@ class VolumeVersions:
         )
         if lacking:
             raise LacksContent(f"the content of {len(lacking)} files was not sent; send it again")
-        place = self._place(volume_id)
-        with place.lock:
-            before = self._looked(place)
-            version = self._merged(place, before, wanted, who)
-            if version != before:
-                self._take_up(place, version)
-            return version
+        return wanted
 
     def forget(self, volume_id: str) -> None:
         """The volume is gone."""
@@ -116,15 +130,24 @@ class VolumeVersions:
             self._take_up(place, version)
         return version
 
-    def _merged(self, place: _Place, version: str, changes: Iterable[Change], who: str) -> str:
+    def _merged(
+        self,
+        place: _Place,
+        version: str,
+        changes: Iterable[Change],
+        who: str,
+        commit: Commit | None = None,
+    ) -> str:
         newest = self._manifest(version) if version else Manifest()
         merged, lost = merge(newest, changes)
         if merged == newest and version:
+            if commit is not None:
+                self._store.volumes.advance(place.volume_id, version, commit)
             return version
         made = self._blobs.put(pack(merged))
         if faults.ARMED:
             faults.reach("version.made")
-        number = self._store.volumes.advance(place.volume_id, made)
+        number = self._store.volumes.advance(place.volume_id, made, commit)
         if faults.ARMED:
             faults.reach("version.newest")
         log.info("volume=%s version=%d files=%d by %s", place.volume_id, number, len(merged), who)

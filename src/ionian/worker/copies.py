@@ -18,12 +18,14 @@ from .. import faults
 from ..machine.manifest import BadManifest, Change, Manifest, pack, unpack_manifest
 from ..machine.state import private_folder
 from ..machine.working_copy import FULL, Update, WorkingCopy
+from ..protocol.ids import ulid
 from ..protocol.messages import FindBlobs
 from ..protocol.spec import VolumeMount
 from ..protocol.stream import ConnectionLost, Refused
 from ..protocol.volumes import CommitChanges, FindVersion
 from .blobs import Blobs
 from .sandbox import Bind, IdMap, SandboxError, remove_folders
+from .sent import SentCommit, keep, kept
 from .volumes import bind_of
 
 if TYPE_CHECKING:
@@ -172,6 +174,9 @@ class Copy:
             draft.unlink()
         ids = IdMap.current()
         self._files = WorkingCopy(self.root, place / "kept", (ids.host_uid, ids.host_gid))
+        self._sent_in = place / "sent"
+        self._unanswered = kept(self._sent_in)  # of a worker that was killed
+        self._answered = ""  # the id of the last commit
         self._uplink = uplink
         self._blobs = blobs
         self._lock = asyncio.Lock()
@@ -188,6 +193,7 @@ class Copy:
 
     async def _commit(self, container_id: str) -> None:
         async with self._lock:
+            await self._end_unanswered()
             began = time.monotonic()
             found = await asyncio.to_thread(self._files.changes, self._drafts)
             self.next_look = time.monotonic() + SHARE * (time.monotonic() - began)
@@ -202,19 +208,38 @@ class Copy:
             )
 
     async def _send(self, changes: list[Change], drafts: dict[str, Path], container_id: str) -> None:
+        await self._send_content(drafts)
+        if faults.ARMED:
+            faults.reach("copy.sent")
+        commit = SentCommit(ulid(), changes)
+        await asyncio.to_thread(keep, self._sent_in, commit)
+        await self._end(commit, container_id)
+
+    async def _end_unanswered(self) -> None:
+        """What was sent is sent again as it was: the server may have it, and others may have committed since."""
+        commit, self._unanswered = self._unanswered, None
+        if commit is not None:
+            try:
+                await self._end(commit, "")
+            except Refused as refused:  # then it is a change still
+                log.info("volume=%s an earlier commit was not taken: %s", self.volume_id, refused)
+
+    async def _end(self, commit: SentCommit, container_id: str) -> None:
         try:
-            await self._send_content(drafts)
-            if faults.ARMED:
-                faults.reach("copy.sent")
-            digest = await self._blobs.store(pack(changes))
-            await self._ask(CommitChanges(self.volume_id, digest, container_id))
+            digest = await self._blobs.store(pack(commit.changes))
+            await self._ask(
+                CommitChanges(self.volume_id, digest, container_id, commit.commit_id, self._answered)
+            )
         except Refused as refused:
+            self._sent_in.unlink(missing_ok=True)
             if refused.type == "ConflictError":  # the server has lost older content: all goes anew
                 await asyncio.to_thread(self._files.forget)
             raise
         if faults.ARMED:
             faults.reach("copy.committed")
-        await asyncio.to_thread(self._files.committed, changes)
+        await asyncio.to_thread(self._files.committed, commit.changes)
+        self._sent_in.unlink(missing_ok=True)
+        self._answered = commit.commit_id
 
     async def _send_content(self, drafts: dict[str, Path]) -> None:
         missing: list[str] = []
@@ -226,6 +251,7 @@ class Copy:
 
     async def _reload(self) -> None:
         async with self._lock:
+            await self._end_unanswered()
             version = (await self._ask(FindVersion(self.volume_id))).version
             if version == self._files.version:
                 return

@@ -31,6 +31,14 @@ class Place:
         volume.commit()
 
     @modal.method()
+    def write_once(self, file: str) -> None:
+        """Run again, it leaves what another wrote meanwhile."""
+        at = Path("/data", file)
+        if not at.exists():
+            at.write_text("worker")
+        volume.commit()
+
+    @modal.method()
     def die_while_it_commits(self, generation: int) -> None:
         for file in FILES:
             Path("/data", file).write_text(str(generation))
@@ -54,6 +62,11 @@ def write(generation: int) -> None:
     b.generations.remote() if generation > 1 else None
     a.write.remote(generation)
     print(json.dumps([sorted(set(seen)) for seen in (b.generations.remote(), kept())]))
+
+
+@app.local_entrypoint()
+def once(file: str) -> None:
+    Place(name="a").write_once.remote(file)
 
 
 @app.local_entrypoint()

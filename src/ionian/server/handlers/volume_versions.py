@@ -10,6 +10,7 @@ from ionian.protocol.volumes import CommitChanges, FindVersion, VolumeVersion
 
 from ..auth import Actor
 from ..blobs import FULL, BlobError, DiskFull, NoSuchBlob
+from ..store.volumes import Commit
 from ..volume_versions import LacksContent
 from .context import Context, in_thread
 from .objects import object_of
@@ -29,7 +30,8 @@ async def commit_changes(
     """Changes of a worker's become part of the newest version."""
     await object_of(actor, "CommitChanges", "volume", message.volume_id, context)
     who = f"worker {actor.id}" + (f" for container {message.container_id}" if message.container_id else "")
-    version = await _asked(lambda: context.versions.commit(message.volume_id, message.changes, who))
+    commit = Commit(message.commit_id, message.answered) if message.commit_id else None
+    version = await _asked(lambda: context.versions.commit(message.volume_id, message.changes, who, commit))
     return VolumeVersion(version), b""
 
 

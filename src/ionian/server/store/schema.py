@@ -218,6 +218,16 @@ class VolumeVersion(Row):
     made_at: Mapped[float]
 
 
+class VolumeCommit(Row):
+    """A commit whose answer may not have arrived: sent again, it is not done again."""
+
+    __tablename__ = "volume_commits"
+    volume_id: Mapped[str] = mapped_column(primary_key=True)
+    commit_id: Mapped[str] = mapped_column(primary_key=True)
+    manifest: Mapped[str]  # the version that it was answered
+    made_at: Mapped[float]
+
+
 class DictItem(Row):
     """An entry of a dict."""
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from .database import Database
 from .objects import is_there
-from .schema import NamedObject, VolumeVersion
+from .schema import NamedObject, VolumeCommit, VolumeVersion
+
+KEEP_COMMITS_S = 7 * 24 * 3600.0
+"""So long a commit is known that nobody said to have had the answer of: the last one of each copy, which may be gone for good."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that may be sent again; and an earlier one that may not, for its answer was had."""
+
+    commit_id: str
+    answered: str = ""
 
 
 class Volumes:
@@ -50,14 +62,33 @@ class Volumes:
             found = session.get(VolumeVersion, volume_id)
             return found.manifest if found is not None else ""
 
-    def advance(self, volume_id: str, manifest: str) -> int:
-        """The newest version is this one from now on; returns its number."""
+    def committed(self, volume_id: str, commit_id: str) -> str:
+        """What this commit was answered; "": it is not known."""
+        with self._database.read() as session:
+            found = session.get(VolumeCommit, (volume_id, commit_id))
+            return found.manifest if found is not None else ""
+
+    def advance(self, volume_id: str, manifest: str, commit: Commit | None = None) -> int:
+        """The newest version is this one from now on, and the commit that made it is known; returns its number."""
+        now = time.time()
         with self._database.write() as session:
             found = session.get(VolumeVersion, volume_id)
             if found is None:
                 found = VolumeVersion(volume_id, 0, "", 0.0)
                 session.add(found)
-            found.number, found.manifest, found.made_at = found.number + 1, manifest, time.time()
+            if found.manifest != manifest:
+                found.number, found.manifest, found.made_at = found.number + 1, manifest, now
+            if commit is not None:
+                session.execute(
+                    delete(VolumeCommit).where(
+                        VolumeCommit.volume_id == volume_id,
+                        or_(
+                            VolumeCommit.commit_id == commit.answered,
+                            VolumeCommit.made_at < now - KEEP_COMMITS_S,
+                        ),
+                    )
+                )
+                session.add(VolumeCommit(volume_id, commit.commit_id, manifest, now))
             return found.number
 
     def versions(self) -> dict[str, str]:
@@ -69,3 +100,4 @@ class Volumes:
         """The volume is gone, and so are its versions."""
         with self._database.write() as session:
             session.execute(delete(VolumeVersion).where(VolumeVersion.volume_id == volume_id))
+            session.execute(delete(VolumeCommit).where(VolumeCommit.volume_id == volume_id))
