@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from tests.unit.server.spawning import TestWorker, World, in_world
 
 from ionian.machine.state import StateFolder
@@ -170,6 +172,7 @@ def test_lists_are_the_same_where_calls_are_many(store: Store, monkeypatch: pyte
         call.environment = "other" if number % 8 == 6 else "main"
     store.calls.write(calls)
     store.calls.write([new_results(call.call_id, (0, b"A")) for call in calls[::5]])
+    store.calls.write([EndCall(call.call_id, b"why", cancelled=True) for call in calls[1::3]])
     lists = store.call_lists
 
     def pages(app_id: str, function: str, status: str) -> list[str]:
@@ -188,8 +191,27 @@ def test_lists_are_the_same_where_calls_are_many(store: Store, monkeypatch: pyte
     ]
     sorted_out = {one: pages(*one) for one in asked}
     assert {len(sorted_out["", function, ""]) for function in ("f", "g", "g.n", "gg")} == {6, 9, 3}
+    assert len(sorted_out["", "", "cancelled"]) > len(sorted_out["", "f", "cancelled"]) > 0
     monkeypatch.setattr(call_lists, "FEW", 1)
     assert {one: pages(*one) for one in asked} == sorted_out
+
+
+@pytest.mark.parametrize("function", ["", "f"])
+def test_cancelled_calls_are_found_without_a_look_at_the_others(state: StateFolder, function: str) -> None:
+    store = Store.open(state.database_url)
+    asked: list[tuple[str, Any]] = []
+
+    def executed(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(store.database.engine, "before_cursor_execute", executed)
+    store.call_lists.newest("main", "", function, "cancelled", 50)
+    event.remove(store.database.engine, "before_cursor_execute", executed)
+    statement, values = asked[-1]
+    with store.database.transaction(writes=False) as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    store.close()
+    assert plan == ["SEARCH calls USING INDEX ix_calls_cancelled (environment=?)"]
 
 
 def test_of_many_large_results_the_first_ones_are_read_and_one_at_least(store: Store) -> None:

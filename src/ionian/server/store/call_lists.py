@@ -41,8 +41,11 @@ class CallLists:
         cancelled, behind one of another list (its time and id), where these are given."""
         with self._database.read() as session:
             few_pending = status == "pending" and _few(session, Call.finished_at.is_(None))
+            few_cancelled = status == "cancelled" and _few(
+                session, (Call.environment == environment) & Call.cancelled.is_(True)
+            )
             few_of_app = app_id != "" and _few(session, Call.app_id == app_id)
-            few = few_pending or few_of_app
+            few = few_pending or few_cancelled or few_of_app
             query = select(*COLUMNS).where(*_what(environment, app_id, status, few_pending, few_of_app))
             if before[0]:
                 query = query.where(tuple_(Call.created_at, Call.call_id) < before)

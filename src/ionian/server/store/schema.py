@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -120,6 +121,14 @@ class Call(Row):
         Index("ix_calls_waiting", "function_id", "finished_at", "created_at"),
         Index("ix_calls_by_time", "environment", "created_at", "call_id", "app_id"),
         Index("ix_calls_by_function", "environment", "tag", "created_at", "call_id", "app_id"),
+        Index(
+            "ix_calls_cancelled",
+            "environment",
+            "created_at",
+            "call_id",
+            sqlite_where=text("cancelled IS 1"),
+            postgresql_where=text("cancelled IS true"),
+        ),
     )
     call_id: Mapped[str] = mapped_column(primary_key=True)
     app_id: Mapped[str] = mapped_column(index=True)
