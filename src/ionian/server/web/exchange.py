@@ -47,6 +47,7 @@ class Exchange:
         self.counted = True  # among those that wait for a container
         self._events: deque[tuple[dict[str, Any], memoryview] | Ended] = deque()
         self._news: asyncio.Future[None] | None = None
+        self.listener: Callable[[], None] | None = None  # is called when there are events
         self._event_bytes = 0  # of answers that wait here
         self._parts: deque[tuple[Part, bytes]] = deque()
         self._part_bytes = 0
@@ -90,15 +91,23 @@ class Exchange:
         self._tell()
 
     def _tell(self) -> None:
+        if self.listener is not None:
+            self.listener()
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)
 
     async def event(self) -> tuple[dict[str, Any], memoryview] | Ended:
-        """The next of the answer."""
-        while not self._events:
+        """The next of the answer, when it is there."""
+        while (event := self.next()) is None:
             self._news = asyncio.get_running_loop().create_future()
             await self._news
+        return event
+
+    def next(self) -> tuple[dict[str, Any], memoryview] | Ended | None:
+        """The next of the answer, if it is there."""
+        if not self._events:
+            return None
         event = self._events.popleft()
         if not isinstance(event, Ended):
             self._event_bytes -= len(event[1])

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from .joined import Joined
+if TYPE_CHECKING:
+    from .answer import Answer
 
 CONNECTION = "ionian.connection"
 """Among the extensions of a request's scope: its connection, a Guarded."""
@@ -48,12 +48,12 @@ class Guarded(HttpToolsProtocol):
         self._late: asyncio.TimerHandle | None = None
         self._too_large = False
         self._passed_on = False  # it is a WebSocket, and another protocol has it
-        self.joined: Joined
-        self.gone: Callable[[], None] | None = None  # what is to be done if the client goes now
+        self.answered: RequestResponseCycle  # the request that is answered now: others may wait behind it
+        self.answer: Answer | None = None  # what a container gives, until the response is whole
+        self._at_once: Any = getattr(self.config.app, "at_once", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.joined = Joined(transport)
-        super().connection_made(cast("asyncio.Transport", self.joined))
+        super().connection_made(transport)
         if len(self.connections) > room():
             self._refuse(503, "there are too many connections; try again")
             return
@@ -62,8 +62,13 @@ class Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_time()
         super().connection_lost(exc)
-        if self.gone is not None:
-            self.gone()
+        if self.answer is not None:
+            self.answer.finish()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.answer is not None:
+            self.answer.go_on()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -97,6 +102,11 @@ class Guarded(HttpToolsProtocol):
             self._too_large = True
             raise TooLarge
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answered = cycle
+        if self._at_once is None or not self._at_once(self, cycle):
+            super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP; amid another answer it can only break off, lest this be taken for that one's."""

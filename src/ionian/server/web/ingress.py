@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from ...protocol.stream import Refused
 from ...protocol.web import INLINE_BODY, PART, Part, unpack_headers
 from ..attempts import TooManyAttempts
 from ..auth import PermissionDenied
+from .answer import Answer, plain
 from .exchange import GONE, Ended, Exchange
 from .guard import CONNECTION
 
 if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from .addresses import Route
     from .guard import Guarded
     from .web import Web
@@ -25,7 +28,10 @@ log = logging.getLogger("ionian.server")
 MOST_WAITING = 1000
 """Requests of one function that wait for a container; one more is told to come again."""
 
-RETRY_AFTER_S = 1
+SPECIAL = frozenset(
+    (b"content-length", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto")
+)
+"""Headers of requests that are more than their first line and headers, or of which uvicorn reads something."""
 
 COOKIES = b"ionian_dashboard_"
 """With this the names of the dashboard's cookies begin."""
@@ -83,6 +89,10 @@ class Ingress:
         """Why a request is not passed on, if it is not."""
         if route.web.requires_proxy_auth and (problem := await self._unknown(scope)) is not None:
             return problem
+        return self._refusal(route)
+
+    def _refusal(self, route: Route) -> tuple[int, str] | None:
+        """Why a function takes no more requests now, if it takes none."""
         if why := self._web.refused(route.app_id):
             return 503, why
         if self._web.waiting(route.function_id) >= MOST_WAITING:
@@ -117,19 +127,37 @@ class Ingress:
         if body is None:
             return  # the client has gone already
         connection: Guarded = scope["extensions"][CONNECTION]
-        exchange = self._web.open(route, _input(scope, root, route, body, more))
-        connection.gone = partial(self._web.close, exchange)
-        connection.flow.resume_reading()  # uvicorn does so where more is asked for: else nobody sees that the client goes
-        # A task costs more than all else here, and most requests have no body.
-        incoming = asyncio.ensure_future(self._pass_in(exchange, receive, len(body))) if more else None
+        answer = self._answer(connection, connection.answered, route, _input(scope, root, route, body, more))
+        incoming = asyncio.ensure_future(self._pass_in(answer.exchange, receive, len(body))) if more else None
         try:
-            await self._pass_out(exchange, connection, send, route)
+            await answer.finished()
         finally:
-            connection.gone = None
-            connection.joined.release()
             if incoming is not None:
                 incoming.cancel()
-            self._web.close(exchange)
+            answer.finish()
+
+    def _answer(
+        self, connection: Guarded, cycle: RequestResponseCycle, route: Route, payload: bytes
+    ) -> Answer:
+        """Asks for a container, whose answer is written as it comes."""
+        exchange = self._web.open(route, payload)
+        connection.flow.resume_reading()  # uvicorn does so where more is asked for: else nobody sees that the client goes
+        return Answer(exchange, connection, cycle, route.tag, self._web.close)
+
+    def at_once(self, connection: Guarded, cycle: RequestResponseCycle) -> bool:
+        """Answers a request that is all here and asks for nothing special, as most do, without a task of its own. False:
+        it is not one of them."""
+        scope = cycle.scope
+        if cycle.waiting_for_100_continue or any(name in SPECIAL for name, _ in scope["headers"]):
+            return False
+        _, host, problem = looked_at(scope["headers"])
+        if problem is not None:
+            return False
+        route, root = self._route(cast("Any", scope), host)
+        if route is None or route.web.requires_proxy_auth or self._refusal(route) is not None:
+            return False
+        self._answer(connection, cycle, route, _input(cast("Any", scope), root, route, b"", False))
+        return True
 
     async def _pass_in(self, exchange: Exchange, receive: Any, size: int) -> None:
         """The rest of the body."""
@@ -147,40 +175,6 @@ class Ingress:
             for at in range(0, max(len(body), 1), PART):
                 last = at + PART >= len(body)
                 await exchange.put(Part("body", more or not last), body[at : at + PART])
-
-    async def _pass_out(self, exchange: Exchange, connection: Guarded, send: Any, route: Route) -> None:
-        begun = over = False
-        while True:
-            event = await exchange.event()
-            if isinstance(event, Ended):
-                if over or event is GONE:
-                    return
-                if event.problem:
-                    log.info("web request of %s: %s", route.tag, event.problem)
-                if begun:
-                    raise BrokenOff  # the listener ends the connection, so that the client sees that it is not whole
-                await _plain(
-                    send, event.status if event.problem else 500, event.problem or "it gave no answer"
-                )
-                return
-            words, content = event
-            kind = words.get("t")
-            if kind == "began" or over:
-                continue
-            if kind == "start" and not begun:
-                begun = True
-                headers = unpack_headers(words["h"])
-                connection.joined.hold()
-                await send({"type": "http.response.start", "status": int(words["s"]), "headers": headers})
-            elif kind != "body" or not begun:
-                raise BrokenOff
-            more = bool(words.get("m"))
-            over = not more
-            if over:  # what user code does behind its answer goes on, though the client goes
-                connection.gone = None
-            await send({"type": "http.response.body", "body": bytes(content), "more_body": more})
-            connection.joined.release()
-            exchange.taken(len(content))
 
     # --- WebSockets
 
@@ -234,11 +228,7 @@ class Ingress:
             exchange.taken(len(content))
 
 
-class BrokenOff(Exception):
-    """A response can't be ended as it was begun."""
-
-
-def looked_at(headers: list[tuple[bytes, bytes]]) -> tuple[int, str, tuple[int, str] | None]:
+def looked_at(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, str, tuple[int, str] | None]:
     """The length of a request's body (UNTOLD where it says none, 0 where there is none), its host, and why it is refused.
 
     Lengths that contradict each other, or the encoding, the parser has refused (RFC 9112, 6.3).
@@ -334,14 +324,7 @@ async def refuse(scope: dict[str, Any], receive: Any, send: Any, status: int, te
 
 
 async def _plain(send: Any, status: int, text: str) -> None:
-    body = f"{text}\n".encode()
-    headers: list[tuple[bytes, bytes]] = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    if status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
-    elif status in (408, 413):
-        headers.append((b"connection", b"close"))  # what comes of the body is not read
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    body, headers = plain(status, text)
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from ...protocol.batch import Batch
 from ...protocol.calls import OpenCall
 from ...protocol.ids import new_id
 from ...protocol.spec import FunctionSpec
-from ...protocol.stream import Refused
+from ...protocol.stream import Refused, joined
 from ...protocol.workers import ContainerState
 from ..auth import Actor, Target, authorise
 from .addresses import Addresses, Route
@@ -36,6 +37,8 @@ class Web:
         self.addresses = Addresses()
         self._exchanges: dict[str, Exchange] = {}
         self._waiting: Counter[str] = Counter()
+        self._delivered = 0  # the number of the last results
+        self._later = False  # something is to be carried out in this turn
         self._listener = Listener(self, server.state, host, port, certificate)
 
     def check_token(self, token: str, address: str) -> None:
@@ -96,7 +99,7 @@ class Web:
         engine = self._server.engine
         engine.open_call(OpenCall(exchange.call_id, route.function_id), ACTOR)
         engine.put(Batch(exchange.call_id, (0,), (len(payload),), payload), WEB)
-        engine.pump()
+        self._soon()
         return exchange
 
     def close(self, exchange: Exchange) -> None:
@@ -107,7 +110,20 @@ class Web:
         exchange.over()
         exchange.ended(GONE)  # unless it has ended: then nobody reads on
         self._server.engine.close_calls([exchange.call_id], WEB)
-        self._server.engine.pump()
+        self._soon()
+
+    def _soon(self) -> None:
+        """What requests ask for in one turn of the loop is carried out together, and leaves in one frame."""
+        if not self._later:
+            self._later = True
+            asyncio.get_running_loop().call_soon(self._carry_out)
+
+    def _carry_out(self) -> None:
+        self._later = False
+        engine = self._server.engine
+        with joined():
+            engine.confirm(WEB, self._delivered)
+            engine.pump()
 
     def deliver(self, batch: Batch) -> None:
         """Results from the dispatcher."""
@@ -115,7 +131,8 @@ class Web:
         if exchange is not None:
             self._begun(exchange)
             exchange.received(batch)
-        self._server.engine.confirm(WEB, batch.seq)
+        self._delivered = batch.seq
+        self._soon()
 
     def _begun(self, exchange: Exchange) -> None:
         if exchange.counted:
