@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 
 from .blobs import BlobStore
 from .store import Store
@@ -18,8 +19,9 @@ DISK_SHARE = 0.5
 """All blobs together take up to this share of what their disk could give them; live apps' blobs count but stay."""
 
 
-def collect_garbage(store: Store, blobs: BlobStore) -> int:
-    """Deletes what is due; returns how many blobs. Blocks, for a second or so per 100,000 blobs: once an hour."""
+def collect_garbage(store: Store, blobs: BlobStore, images: Iterable[str] = ()) -> int:
+    """Deletes what is due, and no packed layer of these images; returns how many blobs. Blocks, for a second or so per
+    100,000 blobs: once an hour."""
     used = sum(entry.size for entry in blobs.entries())
     budget = int((shutil.disk_usage(blobs.folder).free + used) * DISK_SHARE)
     gone = blobs.collect(
@@ -28,9 +30,11 @@ def collect_garbage(store: Store, blobs: BlobStore) -> int:
         | store.failed_inputs.blobs()
         | store.old_items.blobs()
         | store.images.blobs()
+        | store.packed.blobs(images)
         | version_blobs(store, blobs),
         budget_bytes=budget,
         max_age_s=MAX_AGE_S,
         min_age_s=MIN_AGE_S,
     )
+    store.packed.lost(gone)
     return len(gone)

@@ -1,4 +1,5 @@
-"""Layers that a worker lacks: which other worker has them, and their way through the blob store."""
+"""Layers that a worker lacks: which other worker has them, their way through the blob store, and what is still there of
+workers that are gone."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..protocol.layers import FindLayers, FoundLayers, GiveLayers
 from ..protocol.stream import ConnectionLost, Peer, Refused
 from .blobs import BlobError, BlobStore
+from .store import Store, StoreError
 
 if TYPE_CHECKING:
     from .server import Server
@@ -28,9 +30,10 @@ class LayerExchange:
         self._server = server
 
     async def find(self, worker_id: str, message: FindLayers) -> tuple[FoundLayers, bytes]:
-        """What another worker has under a name, its layers being blobs by then."""
+        """What another worker has, or one that is gone has had, under a name, its layers being blobs by then."""
+        store, blobs = self._server.store, self._server.context.blobs
         if message.damaged:
-            await asyncio.to_thread(remove_damaged, self._server.context.blobs, message.damaged)
+            await asyncio.to_thread(remove_damaged, blobs, message.damaged)
         workers = self._server.engine.workers
         others = [worker for other, worker in workers.items() if other != worker_id]
         ask = GiveLayers(message.name, message.arch)
@@ -39,8 +42,9 @@ class LayerExchange:
         for worker in (worker for worker, has in zip(others, having, strict=True) if has):
             answer, known = await self._of(worker, ask)
             if answer.found:
-                return answer, known
-        return FoundLayers(), b""
+                await asyncio.to_thread(keep, store, blobs, message, answer, known)
+                return FoundLayers(True, answer.layers), known
+        return await asyncio.to_thread(kept, store, blobs, message)
 
     async def _has(self, worker: Peer, ask: GiveLayers) -> bool:
         try:
@@ -57,6 +61,27 @@ class LayerExchange:
             return FoundLayers(), b""
         assert isinstance(answer, FoundLayers)
         return answer, known
+
+
+def keep(store: Store, blobs: BlobStore, asked: FindLayers, given: FoundLayers, known: bytes) -> None:
+    """What a worker gave stays to be had when it is gone. Blocks."""
+    try:
+        if not blobs.missing(layer.digest for layer in given.layers):
+            store.packed.keep(asked.name, asked.arch, given, known.decode())
+    except (BlobError, StoreError, ValueError) as error:  # the worker that asked has what it asked for
+        log.warning("image=%s: what its packed layers are could not be kept: %s", asked.name, error)
+
+
+def kept(store: Store, blobs: BlobStore, asked: FindLayers) -> tuple[FoundLayers, bytes]:
+    """What there still is under a name. Its blobs count as used now. Blocks."""
+    found = store.packed.find(asked.name, asked.arch)
+    if found is None:
+        return FoundLayers(), b""
+    layers, known = found
+    if missing := blobs.missing(layer.digest for layer in layers):
+        store.packed.lost(missing)
+        return FoundLayers(), b""
+    return FoundLayers(True, layers), known.encode()
 
 
 def remove_damaged(blobs: BlobStore, digests: Iterable[str]) -> None:

@@ -315,14 +315,16 @@ class Server:
     async def _collect(self) -> None:
         while True:
             await asyncio.sleep(COLLECT_EVERY_S)
-            task = self._beside(collect_garbage, self.store, self.context.blobs)
             logs = self._beside(self._purge_logs)
             counts = self._beside(self._purge_counts)
             usage = self._beside(self._purge_usage)
             self.beside(self._collect_images())
-            await asyncio.wait(
-                [task, logs, counts, usage]
-            )  # a failure is logged, and the next hour tries again
+            self.beside(self._collect_blobs())
+            await asyncio.wait([logs, counts, usage])  # a failure is logged, and the next hour tries again
+
+    async def _collect_blobs(self) -> None:
+        needed = await self.image_garbage.needed()
+        await asyncio.to_thread(collect_garbage, self.store, self.context.blobs, needed)
 
     async def _collect_images(self) -> None:
         done = await self.image_garbage.collect()

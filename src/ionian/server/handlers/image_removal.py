@@ -37,6 +37,7 @@ async def remove_image(
                 "ConflictError",
                 f"a worker is building an image, and removes none meanwhile: remove {row.image_id} when it is done",
             )
+        await in_thread(context.store.packed.forget, [row.image_id])
         done = ImagesPruned(collected.images, collected.freed, collected.used)
     await in_thread(context.store.images.forget, row.environment, row.image_id)
     return done, b""
@@ -63,4 +64,5 @@ async def prune_images(
     authorise(actor, "PruneImages", Target())
     done = await context.image_garbage.collect(everything=True, min_age_s=max(0.0, message.unused_for_s))
     await in_thread(context.store.images.forget_all, done.images)
+    await in_thread(context.store.packed.forget, done.images)
     return ImagesPruned(done.images, done.freed, done.used, done.busy), b""

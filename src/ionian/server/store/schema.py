@@ -350,6 +350,19 @@ class ImagePublication(Row):
     published_by: Mapped[str]
 
 
+class PackedImage(Row):
+    """What a worker knew by a name, and gave to another: an image, a step or a base, whose layers are blobs.
+
+    When it was used last is what the blobs' times say.
+    """
+
+    __tablename__ = "packed_images"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    arch: Mapped[str] = mapped_column(primary_key=True)
+    known: Mapped[str] = mapped_column(Text)  # as workers keep it
+    layers: Mapped[str] = mapped_column(Text)  # a list of protocol.layers.PackedLayer as JSON, lowest first
+
+
 class BlobGrant(Row):
     """An app's containers may read this blob."""
 

@@ -27,6 +27,7 @@ from .migrate import migrate
 from .objects import Objects
 from .old_calls import OldCalls
 from .old_items import OldItems
+from .packed import PackedImages
 from .schedules import Schedules
 from .schema import Epoch
 from .secrets import SecretRows
@@ -61,6 +62,7 @@ class Store:
         self.volumes = Volumes(database)
         self.objects = Objects(database)
         self.images = Images(database)
+        self.packed = PackedImages(database)
         self.items = Items(database)
         self.item_reads = ItemReads(database)
         self.old_items = OldItems(database)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from ionian.protocol.layers import FindLayers, FoundLayers, PackedLayer
+from ionian.protocol.layers import PACKING, Below, FindLayers, FoundLayers, PackedLayer
 from ionian.protocol.messages import FindBlobs
 from ionian.protocol.stream import ConnectionLost, Refused
 
@@ -109,7 +109,8 @@ class Sharing:
             if (record := self._known(name, arch)) is None:
                 return FoundLayers(), b""
             layers = [await self._packed(layer) for layer in record.layers]
-        return FoundLayers(True, layers), msgspec.json.encode(record)
+            below = await asyncio.to_thread(_standing, self._store, record)
+        return FoundLayers(True, layers, below), msgspec.json.encode(record)
 
     def _known(self, name: str, arch: str) -> Record | None:
         record = self._store.known_as(name) if NAME.fullmatch(name) else None
@@ -184,6 +185,8 @@ class Sharing:
             raise Damaged(f"what is known of it can't be read: {error}") from None
         if record.arch != architecture() or record.layers != [layer.name for layer in found.layers]:
             raise Damaged("what is known of it has other layers")
+        if other := next((layer.packing for layer in found.layers if layer.packing != PACKING), ""):
+            raise Damaged(f"its layers are packed as {other!r}; this worker knows {PACKING}")
         return record, found.layers
 
     async def _placed(self, record: Record, layers: Sequence[PackedLayer]) -> tuple[Record, int]:
@@ -223,6 +226,16 @@ class Sharing:
             raise _Broken(layer, error) from None
         finally:
             self._blobs.drop(layer.digest)
+
+
+def _standing(store: ImageStore, record: Record) -> list[Below]:
+    """All that has the lowest layers of a record, under each of its names. Blocks."""
+    found: list[Below] = []
+    for name, other in store.names():
+        count = len(other.layers)
+        if other.arch == record.arch and other.layers == record.layers[:count] and NAME.fullmatch(name):
+            found.append(Below(name, count, msgspec.json.encode(other).decode()))
+    return found
 
 
 class _Broken(Damaged):

@@ -10,7 +10,7 @@ import os
 import re
 import secrets as random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -146,6 +146,18 @@ class ImageStore:
         if name.startswith("im-"):
             return self.record_of(name)
         return self.load(name) or self.pinned(self.root / "k" / f"{name}.base")
+
+    def names(self) -> Iterator[tuple[str, Record]]:
+        """All that `known_as` finds. Blocks."""
+        files = [
+            *(self.root / "k").glob("*.json"),
+            *(self.root / "k").glob("*.base"),
+            *(self.root / "i").glob("im-*"),
+        ]
+        for file in files:
+            name = file.name.removesuffix(".json").removesuffix(".base")
+            if (record := self.known_as(name)) is not None:
+                yield name, record
 
     def pinned(self, pin: Path) -> Record | None:
         """The record of the base that a file names."""

@@ -136,6 +136,21 @@ def test_layers_are_packed_when_somebody_asks_and_once(sides: Pair, tmp_path: Pa
     assert {entry.digest for entry in first.blobs.entries()} == set(packs)
 
 
+def test_with_layers_goes_all_that_is_known_of_those_below(sides: Pair) -> None:
+    first, second = sides
+    first.build("im-a", "one")
+    first.build("im-b", "one", "two")
+    first.build("im-c", "three")
+    found, _ = go(first.sharing.give("im-b", first.record("im-b").arch, pack=True))
+    known = {below.name: below.layers for below in found.below}
+    assert known.pop("im-a") == known.pop("im-b") - 1 == 1
+    assert sorted(known.values()) == [0, 1, 2]  # the steps: scratch, and a file each
+    second.other = None
+    for below in found.below:
+        record = msgspec.json.decode(below.known, type=Record)
+        assert record.layers == [layer.name for layer in found.layers[: below.layers]]
+
+
 def test_a_worker_unpacks_only_what_it_lacks(sides: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = sides
     first.build("im-a", "one", "two")
