@@ -19,6 +19,7 @@ from .protocol.ids import new_id
 from .protocol.wire import INPUTS, MAX_INLINE
 from .serialization import FAILED_INPUT, load, load_failure, loads
 from .spill import Inbox
+from .trace_context import traceparent
 
 if TYPE_CHECKING:
     from .function import Function
@@ -40,6 +41,7 @@ class Call:
         self.call_id = new_id("fc")
         self.function_id: str = function.function_id
         self.parent = parent_input()
+        self.trace = traceparent()
         self._detached = _is_detached(function)
         self.opened = False  # by the link, for the connection that is up
         self.results: SimpleQueue[Batch | BaseException] = SimpleQueue()
@@ -180,7 +182,8 @@ def run(function: AnyFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     payload = function.payload(args, kwargs)
     function_id = function.hydrate().function_id  # its app may not run: no server is started before
     link = links.current()
-    lane = link.take_lane() if len(payload) <= MAX_INLINE and not _is_detached(function) else None
+    plain = len(payload) <= MAX_INLINE and not _is_detached(function) and not traceparent()
+    lane = link.take_lane() if plain else None
     if lane is not None:
         try:
             code, result = lane.run(function_id, parent_input(), payload)

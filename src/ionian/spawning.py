@@ -15,6 +15,7 @@ from .protocol.calls import Spawn
 from .protocol.ids import new_id
 from .protocol.wire import MAX_INLINE
 from .steps import Blocking, Steps, run, run_async
+from .trace_context import traceparent
 
 if TYPE_CHECKING:
     from .function import Function
@@ -37,6 +38,7 @@ class Spawning:
         self.sent = 0
         self._function = function
         self._parent = parent_input()
+        self._trace = traceparent()
 
     def put(self, payloads: list[bytes], *, last: bool) -> Steps[None]:
         """Sends inputs; the server has them on disk when this returns. The same ids are sent again where the answer
@@ -48,7 +50,12 @@ class Spawning:
                 payloads[at], codes[at] = f"{digest} {len(payload)}".encode(), BLOB
         index = range(self.sent, self.sent + len(payloads))
         message = Spawn(
-            self.call_id, self._function.function_id, self._parent, tag=self._function.tag, last=last
+            self.call_id,
+            self._function.function_id,
+            self._parent,
+            tag=self._function.tag,
+            last=last,
+            trace=self._trace,
         )
         yield message, pack_inputs(self.call_id, index, codes, payloads)
         self.sent += len(payloads)

@@ -168,7 +168,7 @@ class Connection:
     def send_inputs(self, call: Call, entry: bytes) -> None:
         if not call.opened:
             call.opened = True
-            entry = encode(OpenCall(call.call_id, call.function_id, call.parent)) + entry
+            entry = encode(OpenCall(call.call_id, call.function_id, call.parent, trace=call.trace)) + entry
         self._send(entry)
 
     def close_call(self, call: Call, *, finished: bool) -> None:
@@ -377,7 +377,7 @@ class Connection:
             stream.send(lent)
         for call in list(self.calls.values()):
             call.opened = True
-            stream.send(OpenCall(call.call_id, call.function_id, call.parent, resumed=True))
+            stream.send(OpenCall(call.call_id, call.function_id, call.parent, True, call.trace))
             for entry in call.unsent():
                 stream.send_entry(entry)
         self._drain()

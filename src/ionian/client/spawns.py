@@ -20,7 +20,7 @@ SMALL = 8 << 10
 _HEAD = PREFIX_SIZE + ONE.size
 
 Request = tuple[Any, bytes]
-Kind = tuple[str, str, str]
+Kind = tuple[str, str, str, str]
 
 
 def kind_of(message: Any, payload: bytes) -> Kind | None:
@@ -32,7 +32,7 @@ def kind_of(message: Any, payload: bytes) -> Kind | None:
     batch = Batch.unpack_header(memoryview(payload)[PREFIX_SIZE:_HEAD])
     if batch.index[0] or batch.code[0] & BLOB:
         return None
-    return message.function_id, message.parent, message.tag
+    return message.function_id, message.parent, message.tag, message.trace
 
 
 def joined(requests: Sequence[Request]) -> Request:
@@ -45,6 +45,7 @@ def joined(requests: Sequence[Request]) -> Request:
         [len(one) for one in inputs],
         first.parent,
         first.tag,
+        first.trace,
     )
     return message, b"".join(inputs)
 

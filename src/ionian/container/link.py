@@ -116,7 +116,7 @@ class ContainerLink:
         with self._lock:
             if not call.opened:
                 call.opened = True
-                self._side.send(OpenCall(call.call_id, call.function_id, call.parent))
+                self._side.send(OpenCall(call.call_id, call.function_id, call.parent, trace=call.trace))
             self._side.send_entry(entry)
 
     def close_call(self, call: Call, *, finished: bool) -> None:
@@ -175,7 +175,7 @@ class ContainerLink:
                 self._side.send_entry(entry)
             for call in list(self._calls.values()):
                 call.opened = True
-                self._side.send(OpenCall(call.call_id, call.function_id, call.parent, True))
+                self._side.send(OpenCall(call.call_id, call.function_id, call.parent, True, call.trace))
                 for entry in call.unsent():
                     self._side.send_entry(entry)
 

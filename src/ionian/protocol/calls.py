@@ -16,6 +16,7 @@ class OpenCall:
     function_id: str
     parent: str = ""  # the input id in which the call was made
     resumed: bool = False  # inputs that follow may have been sent before
+    trace: str = ""  # the `traceparent` of the span in which the call was made
 
 
 @dataclass
@@ -98,6 +99,7 @@ class Spawn:
     parent: str = ""  # the input id in which the call was made
     tag: str = ""  # how the caller names the function: "Class.method" for a method
     last: bool = True  # no more inputs follow
+    trace: str = ""  # the `traceparent` of the span in which the call was made
 
 
 @dataclass
@@ -110,6 +112,7 @@ class SpawnEach:
     sizes: list[int]  # bytes of each input
     parent: str = ""
     tag: str = ""
+    trace: str = ""  # as of a Spawn
 
 
 @dataclass

@@ -35,6 +35,7 @@ from .failures import lost, no_function
 from .news import News
 from .replays import Replays
 from .samples import Samples
+from .telemetry import Telemetry
 from .terminals import Terminals
 from .web import WEB
 
@@ -67,6 +68,8 @@ class Engine:
         self.news = News(self, server.context.logbook)
         self.records = CallRecords()
         self.counts = Counts(server.store, epoch, self.dispatcher)
+        self.telemetry = Telemetry(self)
+        self.traces = self.telemetry.traces
         self.clients: dict[str, Session] = {}
         self.workers: dict[str, Session] = {}
         self.specs: dict[str, tuple[FunctionSpec, str, str]] = {}  # id → spec, app, environment
@@ -200,7 +203,10 @@ class Engine:
         ):
             function_id = message.function_id
             self._unknown.setdefault(actor.id, {})[message.call_id] = partial(_no_function, function_id)
-        elif message.parent and found is not None:
+            return
+        if self.traces is not None and found is not None:
+            self.traces.opened(message, *found)
+        if message.parent and found is not None:
             spec, _, environment = found
             self.records.opened(
                 Record(message.call_id, message.parent, spec.function_id, spec.tag, spec.module, environment)
@@ -214,6 +220,8 @@ class Engine:
                 unknown.pop(call_id, None)
             self._resumed.discard(call_id)
             self.counts.given_up(call_id)
+            if self.traces is not None:
+                self.traces.closed(call_id)
             self.dispatcher.close_call(now, call_id)
 
     def caller_over(self, caller: str) -> None:
@@ -235,6 +243,8 @@ class Engine:
             self.records.put(batch)
         if caller != STORE:
             self.counts.put(batch)
+        if self.traces is not None:
+            self.traces.put(batch)
         batch.payload = bytes(batch.payload)
         self.dispatcher.put(_now(), batch)
 
@@ -329,6 +339,8 @@ class Engine:
         container = self.containers.numbered(worker_id, batch.container)
         if container is not None:
             self.counts.of_containers.ran(container, batch)
+        if self.traces is not None:
+            self.traces.results(worker_id, batch)
         self.dispatcher.results(_now(), worker_id, batch)
 
     def taken_back(self, worker_id: str, message: TakenBack) -> None:
@@ -402,6 +414,8 @@ class Engine:
             case Run(worker_id, batch):
                 if faults.ARMED:
                     faults.reach("server.run")
+                if self.traces is not None:
+                    self.traces.sent(worker_id, batch)
                 self._to_worker(worker_id, batch.pack(RUN))
             case Deliver(caller, batch):
                 if faults.ARMED:
@@ -438,6 +452,8 @@ class Engine:
     def _deliver(self, caller: str, batch: Batch) -> None:
         if self.records.calls:
             self.records.delivered(batch)
+        if self.traces is not None:
+            self.traces.delivered(batch)
         if caller != STORE:
             self.counts.delivered(caller, batch)
         elif self.server.durable.wants(batch.call_id):  # else it was cancelled, and is counted so

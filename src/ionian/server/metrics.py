@@ -84,11 +84,12 @@ class Metrics:
         workers: Callable[[], int],
         containers: Callable[[], int],
         functions: Callable[[], Iterable[Function]],
-        totals: Collector,
+        *others: Collector,
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(FunctionsNow(functions))
-        self._registry.register(totals)
+        for collector in others:
+            self._registry.register(collector)
         self._parts = Histogram(
             "ionian_container_start_part_seconds",
             "One part of the start of a container, by how it came to be.",

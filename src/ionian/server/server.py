@@ -136,6 +136,7 @@ class Server:
             lambda: len(self.engine.containers.all()),
             self.engine.dispatcher.core.functions.values,
             self.engine.counts.totals,
+            self.engine.telemetry,
         )
         self.store.database.timed = self.metrics.committed
         self.keeper = Keeper(self, local, list(worker_options))
@@ -221,6 +222,7 @@ class Server:
         await self.engine.replays.flush()
         await self.engine.counts.stop()
         await self.metering.stop()
+        await asyncio.to_thread(self.engine.telemetry.stop)
         await asyncio.to_thread(self.context.logbook.close)
         self.store.close()
 
@@ -347,6 +349,8 @@ class Server:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         self.engine.containers.sweep()
         self.always_on.look()
+        if self.engine.traces is not None:
+            self.engine.traces.sweep()
         self.engine.pump()
 
     def _beside(self, function: Any, *args: Any, **kwargs: Any) -> asyncio.Task[None]:

@@ -108,6 +108,8 @@ class Durable:
         except Refused as refused:
             answer(Failure(refused.type, refused.message))
             return
+        if self.engine.traces is not None:
+            self.engine.traces.expect(message.trace, message.call_id)
         if any(code & BLOB for code in batch.code):
             self._begin(self._share_first(write, actor))
         else:
@@ -117,7 +119,10 @@ class Durable:
         """Calls of one input each; `answer` gets SpawnedEach when all are on disk, or a Failure."""
         try:
             writer = self._open_writer()
-            writer.put(*self.intake.checked_each(message, payload, actor, writer, answer))
+            writes = self.intake.checked_each(message, payload, actor, writer, answer)
+            if self.engine.traces is not None:
+                self.engine.traces.expect(message.trace, *message.call_ids)
+            writer.put(*writes)
         except Refused as refused:
             answer(Failure(refused.type, refused.message))
 

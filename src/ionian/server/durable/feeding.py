@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.ledger import QUEUED, UNKNOWN, ranges
 from ...protocol.batch import Batch
+from ...protocol.calls import OpenCall
 from ..store.call_reads import Waiting
 from .calls import STORE, Kept, Line
 from .tries import Tries
@@ -95,6 +96,8 @@ class Feeding:
         used = self.tries.of(kept.call_id) if resumed else None
         if not self.engine.dispatcher.open_call(_now(), kept.call_id, kept.function_id, STORE, resumed, used):
             log.warning("call=%s of an unknown function=%s waits", kept.call_id, kept.function_id)
+        elif self.engine.traces is not None and (found := self.engine.specs.get(kept.function_id)):
+            self.engine.traces.opened(OpenCall(kept.call_id, kept.function_id, kept.parent), *found)
         return kept
 
     def open_waiting(self, line: Line, waiting: Waiting, total: int, complete: bool) -> Kept:
@@ -127,6 +130,8 @@ class Feeding:
         line.bytes += size
         self._bytes += size
         batch.container = batch.seq = 0
+        if self.engine.traces is not None:
+            self.engine.traces.put(batch)
         self.engine.dispatcher.put(_now(), batch)
 
 

@@ -140,7 +140,7 @@ class Ingress:
         self, connection: Guarded, cycle: RequestResponseCycle, route: Route, payload: bytes
     ) -> Answer:
         """Asks for a container, whose answer is written as it comes."""
-        exchange = self._web.open(route, payload)
+        exchange = self._web.open(route, payload, cycle.scope["headers"])
         connection.flow.resume_reading()  # uvicorn does so where more is asked for: else nobody sees that the client goes
         return Answer(exchange, connection, cycle, route.tag, self._web.close)
 
@@ -180,7 +180,7 @@ class Ingress:
 
     async def _socket(self, scope: dict[str, Any], receive: Any, send: Any, route: Route, root: str) -> None:
         await receive()  # websocket.connect
-        exchange = self._web.open(route, _input(scope, root, route, b"", False))
+        exchange = self._web.open(route, _input(scope, root, route, b"", False), scope["headers"])
         incoming = asyncio.ensure_future(self._messages_in(exchange, receive))
         try:
             await self._messages_out(exchange, send, route)

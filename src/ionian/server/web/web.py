@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from .listener import Listener
 if TYPE_CHECKING:
     from ..server import Server
     from ..store.schema import App
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 ACTOR = Actor("client", WEB)
 
@@ -91,13 +94,14 @@ class Web:
         """How many requests of a function have no container yet."""
         return self._waiting[function_id]
 
-    def open(self, route: Route, payload: bytes) -> Exchange:
+    def open(self, route: Route, payload: bytes, headers: Headers = ()) -> Exchange:
         """A request begins."""
         exchange = Exchange(new_id("fc"), route.function_id)
         self._exchanges[exchange.call_id] = exchange
         self._waiting[route.function_id] += 1
         engine = self._server.engine
-        engine.open_call(OpenCall(exchange.call_id, route.function_id), ACTOR)
+        trace = _traceparent(headers) if engine.traces is not None else ""
+        engine.open_call(OpenCall(exchange.call_id, route.function_id, trace=trace), ACTOR)
         engine.put(Batch(exchange.call_id, (0,), (len(payload),), payload), WEB)
         self._soon()
         return exchange
@@ -164,3 +168,8 @@ class Web:
             exchange.end(503, "the server is ending; try again")
             self.close(exchange)
         await self._listener.stop()
+
+
+def _traceparent(headers: Headers) -> str:
+    """The span in which a client made a request; "" where it does not say."""
+    return next((value.decode("latin-1") for name, value in headers if name == b"traceparent"), "")
