@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def ran(priced: Home, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the run of a program said that used something."""
     done = priced.ionian("run", write(tmp_path_factory.mktemp("ran"), "metered.py", METERED))
     assert done.returncode == 0, done.stdout
-    until(lambda: len(usage(priced, "--by", "container")) >= 2, "its containers were not metered")
+    until(lambda: len(containers(priced, "metered")) >= 2, "its containers were not metered")
     return done.stdout
 
 
@@ -111,6 +112,11 @@ def usage(home: Home, *arguments: str) -> list[dict[str, Any]]:
     done = home.ionian("usage", "--json", *arguments)
     assert done.returncode == 0, done.stdout
     return json.loads(done.stdout)
+
+
+def containers(home: Home, app: str) -> list[dict[str, Any]]:
+    rows = usage(home, "--by", "container", "--app", app)
+    return [row for row in rows if row["container"].startswith("ta-")]
 
 
 def until(what: Callable[[], bool], said: str) -> None:
@@ -132,7 +138,7 @@ def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(priced:
     assert lines["calls"]["container_s"] >= 2.0
     assert lines["startup"]["container_s"] > 0
     assert lines["idle"]["container_s"] > 0
-    assert lines.keys() <= {"calls", "startup", "idle", "templates"}
+    assert lines.keys() <= {"calls", "startup", "idle", "templates", "builds"}
     until(
         lambda: adds_up(priced), "the lines do not add up to the containers"
     )  # a template may be metered between two looks
@@ -141,6 +147,49 @@ def test_a_run_ends_with_its_cost_and_its_lines_add_up_to_its_containers(priced:
     assert {"wait", "items"} <= {row["function_name"] for row in calls}
     for name in MEASURES:
         assert total(calls, name) == pytest.approx(lines["calls"][name], rel=1e-3), name
+
+
+BUILT = """
+    import modal
+
+    busy = "import time; [None for _ in iter(lambda: time.process_time() < 1, False)]"
+    image = modal.Image.debian_slim().run_commands("echo {token}", f"python -c '{{busy}}'")
+    app = modal.App("built", image=image)
+
+    @app.function()
+    def work():
+        pass
+
+    @app.local_entrypoint()
+    def main():
+        work.remote()
+"""
+
+
+def test_what_a_build_used_is_a_line_of_the_app_that_asked_for_it(priced: Home, tmp_path: Path) -> None:
+    done = priced.ionian("run", write(tmp_path, "built.py", BUILT.format(token=token_hex(8))))
+    assert done.returncode == 0, done.stdout
+    of_app = ("--app", "built")
+    until(
+        lambda: any(row["line"] == "startup" for row in usage(priced, "--by", "line", *of_app)),
+        "was not metered",
+    )
+    lines = {row["line"]: row for row in usage(priced, "--by", "line", *of_app)}
+    assert lines["builds"]["used_cpu_core_s"] >= 0.9
+    assert lines["builds"]["used_memory_gib_s"] > 0
+    assert lines["builds"]["cost"] >= 0.009
+    (build,) = [
+        row for row in usage(priced, "--by", "container", *of_app) if row["container"].startswith("im-")
+    ]
+    for name in MEASURES:
+        assert build[name] == pytest.approx(lines["builds"][name], rel=1e-3), name
+    functions = {row["function_name"] for row in usage(priced, "--by", "function", *of_app)}
+    assert functions == {"work", "image builds"}
+    until(lambda: adds_up(priced), "the lines do not add up to the containers and builds")
+    done = priced.ionian("run", tmp_path / "built.py")
+    assert done.returncode == 0, done.stdout
+    again = {row["line"]: row for row in usage(priced, "--by", "line", *of_app)}
+    assert again["builds"] == lines["builds"], "what is there already was charged again"
 
 
 def adds_up(home: Home) -> bool:
@@ -185,8 +234,7 @@ def test_an_environment_says_what_its_apps_cost(priced: Home, ran: str, tmp_path
 
 
 def test_what_was_kept_free_is_charged_where_less_was_used(priced: Home, ran: str) -> None:
-    rows = [row for row in usage(priced, "--by", "container") if row["container"].startswith("ta-")]
-    for row in rows:
+    for row in containers(priced, "metered"):
         gib = 0.5 if row["function_name"] == "wait" else 0.125
         assert row["cpu_core_s"] >= 0.99 * 0.25 * row["container_s"]
         assert row["memory_gib_s"] >= 0.99 * gib * row["container_s"]
@@ -236,8 +284,7 @@ def test_an_environment_has_a_budget_until_it_has_none(priced: Home) -> None:
 
 def of_stay(home: Home) -> dict[str, float]:
     """The containers of the app that stays, and their seconds."""
-    rows = usage(home, "--by", "container", "--app", "stays")
-    return {row["container"]: row["container_s"] for row in rows if row["container"].startswith("ta-")}
+    return {row["container"]: row["container_s"] for row in containers(home, "stays")}
 
 
 def test_a_killed_server_loses_nothing_and_counts_nothing_twice(priced: Home, tmp_path: Path) -> None:

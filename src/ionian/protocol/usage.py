@@ -1,13 +1,13 @@
-"""What containers and templates used, from workers to the server; and what came of it, for people."""
+"""What containers, templates and builds used, from workers to the server; and what came of it, for people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-Line = Literal["calls", "startup", "idle", "templates", "shells"]
+Line = Literal["calls", "startup", "idle", "templates", "shells", "builds"]
 """On what it was used: inputs; what a container does until it is ready; a container that waits for inputs; processes from which
-containers are forked; what persons run in containers of their own."""
+containers are forked; what persons run in containers of their own; the steps of images."""
 
 By = Literal["day", "hour", "environment", "app", "function", "line", "container", "call"]
 
@@ -35,9 +35,9 @@ class Amounts:
 
 @dataclass
 class Reading:
-    """What one container or template used since the reading of it before."""
+    """What one container, template or build used since the reading of it before. Of a build the function is its app."""
 
-    id: str  # of the container; of a template, te-…
+    id: str  # of the container; of a template, te-…; of a build, its image's and a number
     app_id: str
     environment: str
     function_id: str

@@ -271,6 +271,7 @@ class MakeImage:
         default_factory=dict[str, dict[str, str]], repr=False
     )  # secret id → values
     devices: list[str] = field(default_factory=list[str])  # for its steps that ask for GPUs
+    app_id: str = ""  # whose usage it is
 
 
 @dataclass

@@ -132,7 +132,7 @@ class Builds:
         for _ in range(TRIES):
             worker, guest = await self._place(message)
             devices = guest.reservation.devices if guest is not None else []
-            make = MakeImage(message.image_id, message.image, app.environment, secrets, devices)
+            make = MakeImage(message.image_id, message.image, app.environment, secrets, devices, app.app_id)
             try:
                 reply, _ = await worker.request(make)
             except ConnectionLost:

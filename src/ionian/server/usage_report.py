@@ -26,7 +26,7 @@ COLUMNS: dict[By, tuple[str, ...]] = {
     "call": ("environment", "app_id", "root_id", "tag", "id"),
 }
 
-SINGLE: dict[By, tuple[str, ...]] = {"container": ("container", "template"), "call": ("call",)}
+SINGLE: dict[By, tuple[str, ...]] = {"container": ("container", "template", "build"), "call": ("call",)}
 """What is kept one by one → the kinds of rows that are it."""
 
 SHAPES: dict[By, str] = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:00"}

@@ -489,6 +489,7 @@ class Container:
                 self.ask.environment,
                 self.ask.build_secrets,
                 self.ask.devices,
+                self.ask.app_id,
             )
         )
         hurry = asyncio.ensure_future(self._hurry.wait())

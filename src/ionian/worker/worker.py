@@ -46,6 +46,7 @@ from ..protocol.workers import (
 )
 from .blobs import Blobs
 from .buckets import Buckets
+from .build_accounts import BuildAccounts
 from .capacity import capacity
 from .cluster import ClusterContainer
 from .container import Container
@@ -107,6 +108,7 @@ class Worker:
         self.execs = Execs(self)
         self.templates = Templates(self)
         self.metering = Metering(self)
+        self.build_accounts = BuildAccounts(self.metering.say)
         self._samples = Samples(self)
         self._ignore_gpu = ignore_gpu
         self._containers: dict[int, Container] = {}
@@ -186,9 +188,9 @@ class Worker:
         self._samples.check()
 
     def readings(self) -> list[Reading]:
-        """What containers and templates used since they were read before."""
+        """What containers, templates and builds used since they were read before."""
         readings = [reading for container in self._containers.values() for reading in container.reading()]
-        return readings + self.templates.readings()
+        return readings + self.templates.readings() + self.build_accounts.readings()
 
     def uses(self) -> Iterator[tuple[int, ResourceUse, list[str]]]:
         """What each container used until now, and its devices."""
@@ -316,7 +318,12 @@ class Worker:
         cached = self.images.find(message.image_id) is not None
         try:
             built = await self._build(
-                message.image_id, message.image, message.environment, message.secrets, message.devices
+                message.image_id,
+                message.image,
+                message.environment,
+                message.secrets,
+                message.devices,
+                message.app_id,
             )
         except ImageError as error:
             stream.refuse(request, "ImageBuildError", str(error))
@@ -386,10 +393,11 @@ class Worker:
         environment: str,
         secrets: dict[str, dict[str, str]],
         devices: Sequence[str],
+        app_id: str,
     ) -> BuiltImage:
-        """An image, built here, with these secrets and devices of its steps, where this worker lacks it."""
+        """An image, built here, with these secrets and devices of its steps, where this worker lacks it: for an app."""
         found = self.images.find(image_id) or await self._brought(image_id)
-        return found or await self._build(image_id, spec, environment, secrets, devices)
+        return found or await self._build(image_id, spec, environment, secrets, devices, app_id)
 
     async def _brought(self, image_id: str) -> BuiltImage | None:
         """An image that another worker has."""
@@ -406,18 +414,21 @@ class Worker:
         environment: str,
         secrets: dict[str, dict[str, str]],
         devices: Sequence[str],
+        app_id: str,
     ) -> BuiltImage:
         def report(step: BuildStep) -> None:
             self.say(step)
 
-        built = await self.images.build(
-            spec,
-            image_id=image_id,
-            secrets=secrets,
-            report=report,
-            environment=environment,
-            cards=self.devices.edits(devices),
-        )
+        gpu = self.devices.model_of(devices)
+        with self.build_accounts.of(image_id, app_id, environment, devices, gpu):
+            built = await self.images.build(
+                spec,
+                image_id=image_id,
+                secrets=secrets,
+                report=report,
+                environment=environment,
+                cards=self.devices.edits(devices),
+            )
         if built.python:
             await self.ring(built)
         return built

@@ -77,13 +77,15 @@ def test_containers_and_calls_are_kept_one_by_one(store: Store) -> None:
             told(reading(8.0, "ta-1", calls={"fc-a": 0.75, "fc-b": 0.25})),
             told(reading(4.0, "ta-2", calls={"fc-a": 1.0}), seq=2),
             told(reading(2.0, "te-1", line="templates"), seq=3),
+            told(reading(1.0, "im-1:1", line="builds"), seq=4),
         ]
     )
-    found = store.metered.details(["kind", "id"], *ALL, ["container", "template", "call"])
+    found = store.metered.details(["kind", "id"], *ALL, ["container", "template", "build", "call"])
     assert {one.keys: one.used.wall_s for one in found} == {
         ("container", "ta-1"): 8.0,
         ("container", "ta-2"): 4.0,
         ("template", "te-1"): 2.0,
+        ("build", "im-1:1"): 1.0,
         ("call", "fc-a"): 10.0,
         ("call", "fc-b"): 2.0,
     }

@@ -126,7 +126,9 @@ def _add_details(rows: dict[tuple[Any, ...], dict[str, Any]], reading: Reading, 
     total = Amounts()
     for used in reading.lines.values():
         total.add(used)
-    kind = "template" if "templates" in reading.lines else "container"
+    kind = (
+        "template" if "templates" in reading.lines else "build" if "builds" in reading.lines else "container"
+    )
     key = (reading.id, reading.gpu)
     _add(rows, key, _span(reading.id, kind, at - total.wall_s, at), reading, total)
     of_calls = reading.lines.get("calls", Amounts())

@@ -19,6 +19,7 @@ from ..sandbox.pipes import read_some
 from . import overlay
 from .host import CA_VARIABLES, HostSettings
 from .records import ImageError
+from .spent import metered
 
 INSIDE = "/run/ionian-build"
 """Where a step finds the settings of this machine: gone when it ends."""
@@ -100,7 +101,8 @@ async def ran(command: Command, scratch: Path, log: Callable[[str], None]) -> As
     finally:
         os.close(writing)
     try:
-        code = await _finish(sandbox, reading, log, tail)
+        with metered(sandbox, has_cards=bool(command.devices)):
+            code = await _finish(sandbox, reading, log, tail)
         upper = scratch / "upper"
         await asyncio.to_thread(tidy, upper, command.layers, [bind.target for bind in binds])
         yield Outcome(code, list(tail), upper, scratch / "tmp")
