@@ -91,6 +91,9 @@ class WorkingCopy:
         self._kept_in = kept
         self.owner = owner
         self._kept = _read(kept)
+        self._looked: dict[
+            bytes, tuple[bytes, Signature]
+        ] = {}  # the content of changes, until they are committed
         if self._kept.pending:
             self._settle()
 
@@ -188,29 +191,40 @@ class WorkingCopy:
             draft = drafts / secrets.token_hex(16)
             try:
                 digest = _copied(descriptor, before.st_size, draft)
-                if (was is not None and was.content == digest.encode()) or digest in found.drafts:
+                is_base = was is not None and was.content == digest.encode()
+                if is_base or digest in found.drafts:
                     draft.unlink()
                 else:
                     found.drafts[digest] = draft
             except BaseException:
                 draft.unlink(missing_ok=True)
                 raise
-            self._sign(path, before, os.fstat(descriptor))
+            self._sign(path, digest, before, os.fstat(descriptor), is_base=is_base)
         finally:
             os.close(descriptor)
         return Entry("file", mode, digest.encode(), before.st_size, before.st_mtime_ns)
 
-    def _sign(self, path: bytes, before: os.stat_result, after: os.stat_result) -> None:
-        """Notes what a file looks like whose content is known, so that it need not be read again."""
+    def _sign(
+        self, path: bytes, digest: str, before: os.stat_result, after: os.stat_result, *, is_base: bool
+    ) -> None:
+        """Notes what a file looks like whose content is known, so that it need not be read again: that of the base now, that
+        of a change when it is the base."""
+        self._kept.signatures.pop(path, None)
+        self._looked.pop(path, None)
         if _signature(before) == _signature(after) and time.time_ns() - after.st_ctime_ns > RACY_NS:
-            self._kept.signatures[path] = _signature(after)
-        else:
-            self._kept.signatures.pop(path, None)
+            if is_base:
+                self._kept.signatures[path] = _signature(after)
+            else:
+                self._looked[path] = (digest.encode(), _signature(after))
 
     def committed(self, changes: Sequence[Change]) -> None:
         """These changes are in a version now."""
         for change in changes:
             self._now(change.path, change.now)
+            content, signature = self._looked.pop(change.path, (b"", None))
+            if signature is not None and change.now is not None and change.now.content == content:
+                self._kept.signatures[change.path] = signature
+        self._looked.clear()
         self._save()
 
     def forget(self) -> None:

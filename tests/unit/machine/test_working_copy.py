@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ionian.machine import working_copy
 from ionian.machine.manifest import Manifest, merge
 from ionian.machine.working_copy import Changes, WorkingCopy
 
@@ -107,6 +108,23 @@ def test_content_and_mode_and_deletion_are_changes(here: Place) -> None:
         (b"gone", True),
         (b"mode", False),
     ]
+
+
+def test_a_change_whose_commit_failed_is_a_change_still_and_outlives_an_update(
+    here: Place, there: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working_copy, "RACY_NS", -(1 << 62))  # as if the files had been written long ago
+    (here.root / "file").write_text("old")
+    newest = here.commit({})
+    there.take(newest)
+    (here.root / "file").write_text("new")
+    assert [change.path for change in here.changes().changes] == [b"file"]  # and nobody took them
+    assert [change.path for change in here.changes().changes] == [b"file"]
+    (there.root / "file").write_text("theirs")
+    here.take(there.commit(newest))
+    assert here.files() == {"file": "new"}
+    assert here.commit(newest)[b"file"].digest == hashlib.sha256(b"new").hexdigest()
+    assert here.changes().changes == []
 
 
 def test_two_who_write_different_files_have_both_in_the_end(here: Place, there: Place) -> None:
