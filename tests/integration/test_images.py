@@ -199,12 +199,15 @@ def test_a_step_depends_on_the_content_of_its_files_and_the_settings_of_pip(
 
 
 def test_builds_of_one_image_at_the_same_time_run_each_step_once(bench: Bench):
+    """Three of two workers, which share a folder of images."""
+
     async def main() -> None:
+        stores = [bench.store, bench.store, Bench(bench.root, bench.blobs).store]
         once = shell("echo ran >> /count; cat /count")
         said: list[list[BuildStep]] = [[], [], []]
 
         async def build(number: int) -> BuiltImage:
-            return await bench.store.build(
+            return await stores[number].build(
                 ImageSpec([SLIM, once]), image_id=f"im-same-{number}", secrets={}, report=said[number].append
             )
 
