@@ -243,8 +243,7 @@ class ConcurrentRunner:
     def _flush(self) -> None:
         rows, self._rows = self._rows, {}
         over, self._over = self._over, []
-        for call_id, some in rows.items():
-            self._results.send(call_id, some)
+        self._results.send_together(rows)
         for job in over:
             self._leave_slot(job)
         if not self._reading:

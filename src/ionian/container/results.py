@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..exception import InputCancellation
 from ..protocol.batch import Batch
 from ..protocol.container import PACKET_MAX
-from ..protocol.wire import RESULTS
+from ..protocol.wire import RESULTS, pack_entry
 from ..serialization import dump_failure
 from .payloads import FilePayload, Row
 from .wire import Packets
 
 if TYPE_CHECKING:
     from traceback import FrameSummary
+
+
+SMALL = 16 << 10
+"""A result up to this (bytes) shares a packet with those of other calls."""
 
 
 def flush_output() -> None:
@@ -59,6 +63,33 @@ class Results:
             else:
                 self._packets.send(RESULTS, batch.header(), b"".join(payloads))
             at = end
+
+    def send_together(self, rows: dict[str, list[Row]]) -> None:
+        """Sends rows of several calls: those that are one small row each, as answers to web requests are, in one packet."""
+        flush_output()
+        joined: list[bytes] = []
+        size = 0
+        for call_id, some in rows.items():
+            index, attempt, code, micros, payload = some[0]
+            if len(some) > 1 or isinstance(payload, FilePayload) or len(payload) > SMALL:
+                self.send(call_id, some)
+                continue
+            batch = Batch(
+                call_id,
+                (index,),
+                (len(payload),),
+                b"",
+                attempt=(attempt,),
+                code=(code,),
+                micros=(min(micros, 0xFFFFFFFF),),
+            )
+            joined.append(pack_entry(RESULTS, batch.header(), payload))
+            size += len(joined[-1])
+            if size > PACKET_MAX // 2:
+                self._packets.send_entries(joined)
+                joined, size = [], 0
+        if joined:
+            self._packets.send_entries(joined)
 
     def failure(self, error: BaseException) -> bytes:
         """The exception as bytes; its traceback is printed too, as Python would."""

@@ -22,7 +22,7 @@ CLOEXEC, NO_WAIT = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_DONTWAIT)
 
 
 class Packets:
-    """A SOCK_SEQPACKET end: one entry a packet; a large payload travels as a descriptor."""
+    """A SOCK_SEQPACKET end: one entry a packet, several where results are small; a large payload travels as a descriptor."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -55,6 +55,10 @@ class Packets:
             self._sock.send(pack_entry(kind, header, payload))
             return
         self.send_file(kind, header, FilePayload(memory_file(payload), len(payload)))
+
+    def send_entries(self, packed: list[bytes]) -> None:
+        """Sends packed entries, of PACKET_MAX in all at most, as one packet."""
+        self._sock.send(packed[0] if len(packed) == 1 else b"".join(packed))
 
     def send_file(self, kind: int, header: bytes, payload: FilePayload) -> None:
         """The same with a payload in a file, which is closed."""

@@ -10,7 +10,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar
 
 INLINE_BODY = 256 << 10
 """A body up to this goes with its request (bytes); of a larger one the rest is asked for, part by part."""
@@ -80,24 +80,28 @@ def pack_event(event: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
     {"t": "began"}; {"t": "start", "s": status, "h": headers, "m": more}; {"t": "body", "m": more};
     {"t": "accept", "p": subprotocol, "h": headers}; {"t": "text"}; {"t": "bytes"}; {"t": "close", "c": code, "r": reason}.
     """
-    header = _encode(event).encode()
-    return b"".join((_length.pack(len(header)), header, body))
+    return pack_words(event) + body
 
 
-def unpack_event(
-    packed: bytes | memoryview, decode: Callable[[bytes], Any] = json.loads
-) -> tuple[dict[str, Any], memoryview]:
-    """The event again. Raises ValueError for anything else: a container's user code can write what it likes."""
+def pack_words(event: dict[str, Any]) -> bytes:
+    """The same without its bytes, which follow."""
+    words = _encode(event).encode()
+    return _length.pack(len(words)) + words
+
+
+W = TypeVar("W")
+
+
+def unpack_event(packed: bytes | memoryview, decode: Callable[[bytes], W]) -> tuple[W, memoryview]:
+    """The event again, as `decode` has its words. Raises ValueError for anything else: a container's user code can write
+    what it likes."""
     view = memoryview(packed)
     if len(view) < _length.size:
         raise ValueError("expected an event, got less than its length")
     (size,) = _length.unpack_from(view)
     if size > len(view) - _length.size:
         raise ValueError("expected an event, got less than it says")
-    event: Any = decode(bytes(view[_length.size : _length.size + size]))
-    if not isinstance(event, dict):
-        raise ValueError(f"expected an event, got {type(event).__name__}")
-    return cast("dict[str, Any]", event), view[_length.size + size :]
+    return decode(bytes(view[_length.size : _length.size + size])), view[_length.size + size :]
 
 
 def pack_headers(headers: Any) -> list[list[str]]:

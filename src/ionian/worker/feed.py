@@ -25,7 +25,7 @@ from ..protocol.slots import Run, ask, cell_size, runs, want_back, wanted_back
 from ..protocol.stream import joined
 from ..protocol.wire import RUN, entries
 from ..protocol.workers import Held
-from .packets import Packet, batch_of, descriptors, header_of, packet_of, received, result_of
+from .packets import Packet, batch_of, descriptors, header_of, packet_of, received, results_of
 
 BUFFER = 256 << 10
 PACKETS_A_TURN = 32
@@ -268,12 +268,13 @@ class Feed:
 
     def _packet(self, size: int, ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
-            batch = result_of(bytes(self._buffer[:size]), descriptors(ancillary))
+            batches = results_of(bytes(self._buffer[:size]), descriptors(ancillary))
         except (ValueError, OSError, struct.error, StopIteration) as error:  # user code can write here
             log.warning("a container sent what is no result: %s", error)
             return
-        if len(batch):
-            self._take(batch)
+        for batch in batches:
+            if len(batch):
+                self._take(batch)
 
     def _take(self, batch: Batch) -> None:
         held = self._held.get(batch.call_id)

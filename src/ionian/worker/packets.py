@@ -31,11 +31,14 @@ class LargeResult(Batch):
         self.file = file
 
 
-def result_of(packet: bytes, fds: list[int]) -> Batch:
-    """The batch of a packet of results, whose payload may have come by a descriptor."""
-    if not fds:
-        _, header, payload = next(entries(packet))
-        return Batch.unpack(header, bytes(payload))
+def results_of(packet: bytes, fds: list[int]) -> list[Batch]:
+    """The batches of a packet of results; of one the payload may have come by a descriptor."""
+    if fds:
+        return [_result_of(packet, fds)]
+    return [Batch.unpack(header, bytes(payload)) for _, header, payload in entries(packet)]
+
+
+def _result_of(packet: bytes, fds: list[int]) -> Batch:
     for fd in fds[1:]:
         os.close(fd)
     file = FileIO(fds[0], "rb")

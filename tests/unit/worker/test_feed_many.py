@@ -48,6 +48,20 @@ def test_many_inputs_pass_and_each_has_its_own_result(function: str) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("size", [1, 5_000, 20_000, LARGE])
+def test_results_of_many_calls_that_end_together_are_each_their_own(size: int) -> None:
+    async def scene() -> None:
+        async with running("later", most=16) as container:
+            calls = {new_id("fc"): f"{n} " + "x" * size for n in range(48)}
+            for call, value in calls.items():
+                container.give(call, {7: value}, attempt=2)
+            rows = await container.results(len(calls))
+            assert sorted(rows) == sorted((call, 7, 2, OK, value) for call, value in calls.items())
+            assert container.feed.held() == []
+
+    play(scene)
+
+
 @pytest.mark.parametrize("function", ["letters", "letters_async"])
 def test_generators_run_beside_each_other(function: str) -> None:
     async def scene() -> None:

@@ -11,7 +11,7 @@ import pytest
 from ionian.protocol.batch import Batch
 from ionian.protocol.ids import new_id
 from ionian.protocol.wire import MAX_INLINE, PREFIX, RESULTS
-from ionian.worker.packets import LargeResult, result_of
+from ionian.worker.packets import LargeResult, results_of
 
 CALL = new_id("fc")
 
@@ -33,13 +33,22 @@ def is_open(fd: int) -> bool:
 
 
 def test_a_result_within_the_packet_is_its_payload() -> None:
-    batch = result_of(Batch(CALL, [3], [5], b"hello").pack(RESULTS), [])
+    (batch,) = results_of(Batch(CALL, [3], [5], b"hello").pack(RESULTS), [])
     assert (batch.index, batch.payloads()) == ((3,), [b"hello"])
+
+
+def test_a_packet_may_hold_results_of_several_calls() -> None:
+    calls = [new_id("fc") for _ in range(3)]
+    packet = b"".join(Batch(call, [n], [1], b"%d" % n).pack(RESULTS) for n, call in enumerate(calls))
+    batches = results_of(packet, [])
+    assert [(batch.call_id, batch.payloads()) for batch in batches] == [
+        (call, [b"%d" % n]) for n, call in enumerate(calls)
+    ]
 
 
 def test_results_that_came_by_a_descriptor_are_read_and_it_is_closed() -> None:
     fd = passed(b"hello" + b"x" * MAX_INLINE)
-    batch = result_of(head([5, MAX_INLINE]), [fd])
+    (batch,) = results_of(head([5, MAX_INLINE]), [fd])
     assert batch.payloads() == [b"hello", b"x" * MAX_INLINE]
     assert not is_open(fd)
 
@@ -47,7 +56,7 @@ def test_results_that_came_by_a_descriptor_are_read_and_it_is_closed() -> None:
 def test_a_result_too_large_for_a_message_stays_in_its_file_until_it_is_dropped() -> None:
     size = MAX_INLINE + 1
     fd = passed(b"y" * size)
-    batch = result_of(head([size]), [fd])
+    (batch,) = results_of(head([size]), [fd])
     assert isinstance(batch, LargeResult)
     assert (list(batch.size), batch.payload) == ([size], b"")
     assert os.pread(batch.file.fileno(), size + 1, 0) == b"y" * size
@@ -58,12 +67,13 @@ def test_a_result_too_large_for_a_message_stays_in_its_file_until_it_is_dropped(
 
 def test_a_file_that_is_shorter_than_its_packet_says_is_no_result() -> None:
     with pytest.raises(ValueError, match="10 bytes, got 3"):
-        result_of(head([10]), [passed(b"abc")])
+        results_of(head([10]), [passed(b"abc")])
 
 
 def test_descriptors_that_nobody_asked_for_are_closed() -> None:
     fds = [passed(b"hello"), passed(b"more")]
-    assert result_of(head([5]), fds).payloads() == [b"hello"]
+    (batch,) = results_of(head([5]), fds)
+    assert batch.payloads() == [b"hello"]
     assert not any(map(is_open, fds))
 
 
@@ -76,7 +86,7 @@ def test_a_descriptor_that_is_no_file_is_no_result(what: str) -> None:
     }
     fd = made[what]()
     with pytest.raises(ValueError, match="got another kind of descriptor"):
-        result_of(head([10]), [fd])
+        results_of(head([10]), [fd])
     assert not is_open(fd)
 
 
@@ -84,4 +94,4 @@ def test_results_that_would_fill_the_workers_memory_are_none() -> None:
     fd = os.memfd_create("sparse")
     os.ftruncate(fd, 1 << 30)
     with pytest.raises(ValueError, match="expected at most"):
-        result_of(head([1 << 28] * 4), [fd])
+        results_of(head([1 << 28] * 4), [fd])

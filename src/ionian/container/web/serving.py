@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from ... import execution, link
 from ...protocol.container import RING
-from ...protocol.web import PART, WINDOW, AwaitTaken, TakePart, pack_event, pack_headers
+from ...protocol.web import PART, WINDOW, AwaitTaken, TakePart, pack_event, pack_headers, pack_words
 from ..payloads import Raw
 from ..results import own_frames, say
 
@@ -17,6 +18,9 @@ App = Callable[
     [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
 Emit = Callable[[Raw], None]
+
+MOST_REPEATED = 20
+"""Headers of a response that is remembered, so that what is remembered is little."""
 
 BEGAN = Raw(pack_event({"t": "began"}), opening=True)
 
@@ -53,7 +57,7 @@ class Response:
         self._call_id = call_id
         self._body: bytes | None = body
         self._more = more
-        self._start: dict[str, Any] | None = None
+        self._start: tuple[int, Any] | None = None  # status and headers, until the body begins
         self._begun = False
         self._over = False
         self._sent = 0
@@ -75,8 +79,7 @@ class Response:
         if kind == "http.response.start":
             if self._start is not None or self._begun:
                 raise RuntimeError("the response has begun already: expected http.response.body")
-            headers = pack_headers(message.get("headers", ()))
-            self._start = {"t": "start", "s": int(message["status"]), "h": headers}
+            self._start = int(message["status"]), tuple(message.get("headers", ()))
         elif kind == "http.response.body":
             if self._start is None and not self._begun:
                 raise RuntimeError("expected http.response.start first, got http.response.body")
@@ -93,11 +96,12 @@ class Response:
             await self._room()
 
     def _put(self, body: memoryview, more: bool) -> None:
-        event, self._start = self._start or {"t": "body"}, None
+        start, self._start = self._start, None
+        words = _body(more) if start is None else _head(*start, more)
         self._begun = True
         self._over = not more
         self._sent += len(body)
-        self._emit(Raw(pack_event({**event, "m": more}, body), last=not more))
+        self._emit(Raw(words + body, last=not more))
 
     async def _room(self) -> None:
         """Waits while the client is far behind."""
@@ -108,7 +112,7 @@ class Response:
     def failed(self) -> None:
         """User code has raised."""
         if not self._begun:
-            self._start = {"t": "start", "s": 500, "h": [["content-type", "text/plain; charset=utf-8"]]}
+            self._start = 500, ((b"content-type", b"text/plain; charset=utf-8"),)
             self._put(memoryview(b"Internal Server Error"), False)
         elif not self._over:
             self._cut()
@@ -128,6 +132,30 @@ class Response:
     def _cut(self) -> None:
         self._over = True
         self._emit(Raw(pack_event({"t": "cut"}), last=True))
+
+
+def _head(status: int, headers: tuple[Any, ...], more: bool) -> bytes:
+    """The words of a response's beginning: those of before, where they are the same, as they are from request to request."""
+    if len(headers) > MOST_REPEATED:
+        return _new_head(status, headers, more)
+    try:
+        return _head_again(status, headers, more)
+    except TypeError:  # of parts that can't be compared, such as lists
+        return _new_head(status, headers, more)
+
+
+def _new_head(status: int, headers: tuple[Any, ...], more: bool) -> bytes:
+    return pack_words({"t": "start", "s": status, "h": pack_headers(headers), "m": more})
+
+
+_head_again = lru_cache(64)(_new_head)
+
+
+def _body(more: bool) -> bytes:
+    return MORE if more else LAST
+
+
+MORE, LAST = pack_words({"t": "body", "m": True}), pack_words({"t": "body", "m": False})
 
 
 class WebSocket:

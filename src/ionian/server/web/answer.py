@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
@@ -15,7 +15,7 @@ from .exchange import GONE, Ended
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from .exchange import Exchange
+    from .exchange import Exchange, Words
     from .guard import Guarded
 
 log = logging.getLogger("ionian.server")
@@ -23,6 +23,38 @@ log = logging.getLogger("ionian.server")
 RETRY_AFTER_S = 1
 
 NO_BODY = (204, 304)
+
+
+class Framing(NamedTuple):
+    """What the headers of a response say of it."""
+
+    status: int
+    headers: bytes
+    length: int
+    chunked: bool | None
+    closes: bool
+
+    @classmethod
+    def of(cls, status: int, headers: list[tuple[str, str]]) -> Framing:
+        """Reads them, and refuses what would be taken for other headers. Raises ValueError, TypeError, KeyError or
+        AttributeError where they are none."""
+        STATUS_LINE[status]
+        names = [name.lower() for name, _ in headers]
+        values = [value for _, value in headers]
+        if HEADER_RE.search("".join(names).encode("latin-1")) or not all(names):
+            raise ValueError("a name of a header is none")
+        if HEADER_VALUE_RE.search("".join(values).encode("latin-1")):
+            raise ValueError("a value of a header is none")
+        length, chunked, closes = 0, None, False
+        for name, value in zip(names, values, strict=True):
+            if name == "content-length" and chunked is None:
+                length, chunked = _length(value), False
+            elif name == "transfer-encoding" and value.lower() == "chunked":
+                length, chunked = 0, True
+            elif name == "connection" and "close" in [each.strip() for each in value.lower().split(",")]:
+                closes = True
+        lines = "".join([f"{name}: {value}\r\n" for name, value in zip(names, values, strict=True)])
+        return cls(status, lines.encode("latin-1"), length, chunked, closes)
 
 
 class Answer:
@@ -82,7 +114,7 @@ class Answer:
         if self._connection.answer is self:
             self._connection.answer = None
 
-    def _said(self, words: dict[str, Any], content: memoryview) -> None:
+    def _said(self, words: Words, content: memoryview) -> None:
         """An event from the container, which may be anything."""
         kind = words.get("t")
         if kind == "began":
@@ -92,7 +124,11 @@ class Answer:
             self._nonsense(f"expected the next part of a response, got {str(kind)[:20]}")
             return
         try:
-            head = b"" if begun else self._head(words["s"], words["h"])
+            if begun:
+                head = b""
+            else:
+                framing = words.framing = words.framing or Framing.of(words["s"], words["h"])
+                head = self._head(framing)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._nonsense(f"expected a status and headers: {type(error).__name__} {error}")
             return
@@ -119,39 +155,27 @@ class Answer:
 
     def _plain(self, status: int, text: str) -> None:
         body, headers = plain(status, text)
-        self._write(self._head(status, headers), memoryview(body), more=False)
+        self._write(self._head(Framing.of(status, headers)), memoryview(body), more=False)
 
     # --- HTTP
 
-    def _head(self, status: int, headers: list[tuple[str, str]]) -> bytes:
+    def _head(self, framing: Framing) -> bytes:
         """The first line and the headers of the response, and in its cycle how its body is framed."""
         cycle = self._cycle
-        line = STATUS_LINE[status]
-        names = [name.lower() for name, _ in headers]
-        values = [value for _, value in headers]
-        if HEADER_RE.search("".join(names).encode("latin-1")) or not all(names):
-            raise ValueError("a name of a header is none")
-        if HEADER_VALUE_RE.search("".join(values).encode("latin-1")):
-            raise ValueError("a value of a header is none")
-        length, chunked, closes = 0, None, False
-        for name, value in zip(names, values, strict=True):
-            if name == "content-length" and chunked is None:
-                length, chunked = _length(value), False
-            elif name == "transfer-encoding" and value.lower() == "chunked":
-                length, chunked = 0, True
-            elif name == "connection" and "close" in [each.strip() for each in value.lower().split(",")]:
-                closes = True
-        lines = [f"{name}: {value}\r\n" for name, value in zip(names, values, strict=True)]
-        keeps = cycle.keep_alive and not closes
-        if not keeps and not closes:
-            lines.append("connection: close\r\n")
-        if chunked is None and cycle.scope["method"] != "HEAD" and status not in NO_BODY:
+        chunked = framing.chunked
+        if chunked is None and cycle.scope["method"] != "HEAD" and framing.status not in NO_BODY:
             chunked = True
-            lines.append("transfer-encoding: chunked\r\n")
-        own = [b"%s: %s\r\n" % pair for pair in cycle.default_headers]
-        cycle.keep_alive, cycle.chunked_encoding, cycle.expected_content_length = keeps, chunked, length
+        keeps = cycle.keep_alive and not framing.closes
+        cycle.keep_alive, cycle.chunked_encoding, cycle.expected_content_length = (
+            keeps,
+            chunked,
+            framing.length,
+        )
         cycle.response_started, cycle.waiting_for_100_continue = True, False
-        return b"".join((line, *own, "".join(lines).encode("latin-1"), b"\r\n"))
+        own = [b"%s: %s\r\n" % pair for pair in cycle.default_headers]
+        closes = b"" if keeps or framing.closes else b"connection: close\r\n"
+        encoding = b"transfer-encoding: chunked\r\n" if chunked and framing.chunked is None else b""
+        return b"".join((STATUS_LINE[framing.status], *own, framing.headers, closes, encoding, b"\r\n"))
 
     def _write(self, head: bytes, content: memoryview, *, more: bool) -> None:
         """A part of the body, and the head in front of it: in one system call, and one packet where it is small."""

@@ -7,14 +7,43 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from ...protocol.batch import BLOB, DONE, ERROR, LOST, YIELD, Batch
 from ...protocol.web import WINDOW, Part, unpack_event
 
-decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+
+class Words(dict[str, Any]):
+    """What an event says beside its bytes. Not to be changed: it may be that of many requests."""
+
+    framing: Framing | None = None
+    """What its answer has made of it."""
+
+
+def _decode(packed: bytes) -> Words:
+    found: Any = _json(packed)
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an event, got {type(found).__name__}")
+    return Words(cast("dict[str, Any]", found))
+
+
+_json: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+_decode_again = lru_cache(1024)(_decode)
+
+REPEATED = 1 << 10
+"""Up to this (bytes) an event is kept for when it comes again: the answers of one endpoint begin alike."""
+
+
+def decode(packed: bytes) -> Words:
+    """What an event says. Raises ValueError or msgspec.DecodeError."""
+    return _decode_again(packed) if len(packed) <= REPEATED else _decode(packed)
+
+
+if TYPE_CHECKING:
+    from .answer import Framing
 
 WEB = "web"
 """The caller of all web requests, to the dispatcher."""
@@ -45,7 +74,7 @@ class Exchange:
         self.call_id = call_id
         self.function_id = function_id
         self.counted = True  # among those that wait for a container
-        self._events: deque[tuple[dict[str, Any], memoryview] | Ended] = deque()
+        self._events: deque[tuple[Words, memoryview] | Ended] = deque()
         self._news: asyncio.Future[None] | None = None
         self.listener: Callable[[], None] | None = None  # is called when there are events
         self._event_bytes = 0  # of answers that wait here
@@ -97,14 +126,14 @@ class Exchange:
         if news is not None and not news.done():
             news.set_result(None)
 
-    async def event(self) -> tuple[dict[str, Any], memoryview] | Ended:
+    async def event(self) -> tuple[Words, memoryview] | Ended:
         """The next of the answer, when it is there."""
         while (event := self.next()) is None:
             self._news = asyncio.get_running_loop().create_future()
             await self._news
         return event
 
-    def next(self) -> tuple[dict[str, Any], memoryview] | Ended | None:
+    def next(self) -> tuple[Words, memoryview] | Ended | None:
         """The next of the answer, if it is there."""
         if not self._events:
             return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ...protocol.stream import Refused
 from ...protocol.web import INLINE_BODY, PART, Part, unpack_headers
@@ -147,16 +146,19 @@ class Ingress:
     def at_once(self, connection: Guarded, cycle: RequestResponseCycle) -> bool:
         """Answers a request that is all here and asks for nothing special, as most do, without a task of its own. False:
         it is not one of them."""
-        scope = cycle.scope
-        if cycle.waiting_for_100_continue or any(name in SPECIAL for name, _ in scope["headers"]):
+        scope: Any = cycle.scope
+        hosts: list[bytes] = []
+        for name, value in scope["headers"]:
+            if name in SPECIAL:
+                return False
+            if name == b"host":
+                hosts.append(value)
+        if len(hosts) > 1 or cycle.waiting_for_100_continue:
             return False
-        _, host, problem = looked_at(scope["headers"])
-        if problem is not None:
-            return False
-        route, root = self._route(cast("Any", scope), host)
+        route, root = self._route(scope, hosts[0].decode("latin-1") if hosts else "")
         if route is None or route.web.requires_proxy_auth or self._refusal(route) is not None:
             return False
-        self._answer(connection, cycle, route, _input(cast("Any", scope), root, route, b"", False))
+        self._answer(connection, cycle, route, _input(scope, root, route, b"", False))
         return True
 
     async def _pass_in(self, exchange: Exchange, receive: Any, size: int) -> None:
@@ -228,7 +230,7 @@ class Ingress:
             exchange.taken(len(content))
 
 
-def looked_at(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, str, tuple[int, str] | None]:
+def looked_at(headers: list[tuple[bytes, bytes]]) -> tuple[int, str, tuple[int, str] | None]:
     """The length of a request's body (UNTOLD where it says none, 0 where there is none), its host, and why it is refused.
 
     Lengths that contradict each other, or the encoding, the parser has refused (RFC 9112, 6.3).
