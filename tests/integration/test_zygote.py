@@ -45,6 +45,21 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield from layered(tmp_path)
 
 
+def test_a_fork_that_is_begun_and_not_wanted_yet_holds_up_no_other(folder: Path):
+    async def main() -> None:
+        async with nursery(folder) as made:
+            zygote = made.zygote
+            begun = [zygote.link.conceive(None) for _ in range(2)]
+            while len(below(zygote.pid)) < 2 + 3:  # its init and itself; one more is begun ahead
+                await asyncio.sleep(0.01)
+            fork = await made.fork()
+            assert await fork.python("out = 1") == 1
+            for one in begun:
+                await zygote.link.call_off(one)
+
+    run(main)
+
+
 def test_a_fork_has_what_its_template_made(folder: Path):
     at_import = """
         global made

@@ -18,7 +18,7 @@ from tests.integration.nursery import (
     run,
 )
 
-from ionian.worker.sandbox import Exit, Limits
+from ionian.worker.sandbox import Exit, Limits, zygote
 from ionian.worker.sandbox.cgroup import parent_of
 
 pytestmark = pytest.mark.container
@@ -36,6 +36,21 @@ async def ahead(made: Nursery) -> int:
     while made.zygote.spare is None:
         await asyncio.sleep(0.01)
     return made.zygote.spare.pid
+
+
+GOES_ON_WHEN_IT_MAY = """
+    def ahead():
+        open("/root/hangs", "x").close()
+        while not __import__("os").path.exists("/code/may"):
+            __import__("time").sleep(0.01)
+"""
+
+
+async def hanging(folder: Path) -> Path:
+    """Waits until what is made ahead has its program; the folder in which that says so."""
+    while not (said := list((folder / "scratch").glob("sp-*/upper/root/hangs"))):
+        await asyncio.sleep(0.01)
+    return said[0].parent
 
 
 def scratches(folder: Path) -> list[str]:
@@ -59,6 +74,46 @@ def test_what_was_made_ahead_becomes_the_next_container_with_descriptors_of_its_
             assert await ahead(made) != pid
             for fd in (*first, *second):
                 os.close(fd)
+        assert scratches(folder) == []
+
+    run(main)
+
+
+def test_where_containers_follow_each_other_the_next_is_made_at_once_and_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(zygote, "SPARE_AFTER_S", 1e4)
+    monkeypatch.setattr(zygote, "SPARE_SOON_S", 1e4)
+
+    async def main() -> None:
+        async with nursery(folder, GOES_ON_WHEN_IT_MAY) as made:
+            await made.fork(**LIKE)
+            assert made.zygote._spare_task is None
+            await made.fork(**LIKE)
+            waits = asyncio.ensure_future(made.fork(**LIKE))
+            at = await hanging(folder)
+            assert not waits.done()
+            (folder / "code" / "may").touch()
+            fork = await waits
+            assert fork.box.spec.scratch == at.parents[1]
+            assert await fork.python("out = 1") == 1
+
+    run(main)
+
+
+def test_what_is_made_ahead_and_hangs_is_waited_for_but_once_and_not_for_long(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(zygote, "SPARE_AFTER_S", 1e4)
+    monkeypatch.setattr(zygote, "SPARE_SOON_S", 0.01)
+
+    async def main() -> None:
+        async with nursery(folder, GOES_ON_WHEN_IT_MAY) as made:
+            for number in range(1, 5):
+                fork = await made.fork(**LIKE)
+                assert fork.box.spec.scratch.name == f"fork-{number}"
+                assert await fork.python("out = 1") == 1
+            await hanging(folder)
         assert scratches(folder) == []
 
     run(main)
@@ -178,8 +233,7 @@ def test_one_whose_program_is_still_on_its_way_ends_with_its_template_too(folder
     async def main() -> None:
         async with nursery(folder, at_import) as made:
             await made.fork(**LIKE)
-            while not list((folder / "scratch").glob("sp-*/upper/root/hangs")):
-                await asyncio.sleep(0.01)
+            await hanging(folder)
         assert scratches(folder) == []
 
     run(main)

@@ -63,6 +63,9 @@ class Forks:
         self._socket = socket.socket(fileno=fd)
         self._own = {fd}
         self._folder = "/"
+        self._begun: dict[int, int] = {}  # A's that may live: pidfd → pid
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
 
     def guard(self) -> None:
         """Notes which descriptors are ours: those are closed in each container, what user code opens is not.
@@ -80,7 +83,7 @@ class Forks:
         except OSError:
             pass  # it was deleted
         while True:
-            asked, fds = _receive(self._socket)
+            asked, fds = self._hear()
             if not asked:
                 return False
             flags, warden = json.loads(asked)["flags"], socket.socket(fileno=fds[0])
@@ -90,10 +93,27 @@ class Forks:
                 self._become_container(flags, warden, ahead)
                 return True
             warden.close()
-            try:
-                os.waitpid(pid, 0)
-            except ChildProcessError:
-                pass  # the user's code ignores SIGCHLD
+            self._watch(pid)
+
+    def _hear(self) -> tuple[bytes, list[int]]:
+        """What the warden asks next. An A that was begun may wait until it is wanted, or for its cgroup; it holds up no other."""
+        while True:
+            ready = {fd for fd, _ in self._poll.poll()}
+            for fd in ready & self._begun.keys():
+                self._poll.unregister(fd)
+                os.close(fd)
+                _reap(self._begun.pop(fd))
+            if self._socket.fileno() in ready:
+                return _receive(self._socket)
+
+    def _watch(self, pid: int) -> None:
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:  # it is gone already, as user code ignores SIGCHLD; or there is no descriptor left
+            _reap(pid)
+            return
+        self._begun[fd] = pid
+        self._poll.register(fd, select.POLLIN)
 
     def _become_container(self, flags: int, warden: socket.socket, ahead: Callable[[], None]) -> None:
         """A, B and P; only P returns."""
@@ -138,7 +158,7 @@ class Forks:
         """Closes what is the template's: by its ends others know that it has ended."""
         self._socket.detach()
         kept = warden.fileno()
-        for fd in self._own:
+        for fd in self._own | self._begun.keys():
             if fd != kept:
                 os.closerange(fd, fd + 1)  # which raises nothing where the template has closed it before
 
@@ -168,6 +188,13 @@ class Forks:
         for target, fd in moved.items():
             os.dup2(fd, target, inheritable=target <= 2)
             os.close(fd)
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # user code ignores SIGCHLD
 
 
 def _is_open(fd: int) -> bool:

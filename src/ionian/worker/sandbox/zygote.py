@@ -17,6 +17,7 @@ import secrets
 import signal
 import socket
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from ...protocol.container import FORK_FD
@@ -28,7 +29,11 @@ from .spec import Bind, Limits, SandboxError, SandboxSpec
 from .warden_link import ForkError, Unborn, WardenLink
 
 SPARE_AFTER_S = 0.1
-"""So long after a fork the next one is made ahead: the container has started by then, on a machine that is not crowded."""
+"""So long after a fork the next one is made ahead: the container has started by then, on a machine that is not crowded. One that is
+asked for sooner is of many, of which each one's making then overlaps with the start of the one before."""
+
+SPARE_SOON_S = 0.5
+"""So long a container waits for what is being made ahead: it is there sooner than another one would be, unless it hangs."""
 
 SPARE_S = 5.0
 
@@ -78,6 +83,8 @@ class Zygote(Sandbox):
         self.goes_ahead = True  # where what is made ahead has its program already
         self._spare_timer: asyncio.TimerHandle | None = None  # until it is made
         self._spare_task: asyncio.Task[None] | None = None
+        self._coming: ForkSpec | None = None  # what is being made ahead, until somebody waits for it
+        self._forked_at = -inf
 
     @property
     def forks(self) -> int:
@@ -109,6 +116,8 @@ class Zygote(Sandbox):
             raise ValueError(
                 f"expected the scratch folder of a fork in {beside}, beside its template's, got {spec.scratch}"
             )
+        now = asyncio.get_running_loop().time()
+        follows, self._forked_at = now - self._forked_at < SPARE_AFTER_S, now
         box = await self._of_spare(spec)
         if box is None:
             made = await self._make(spec, timeout_s)
@@ -118,11 +127,15 @@ class Zygote(Sandbox):
                 await asyncio.shield(made.discard(self._ids))
                 raise ForkError(f"the template could not be forked: {error}") from None
         if spec.again:
-            self._spares_later(spec)
+            self._spares_later(spec, at_once=follows)
         return box
 
     async def _of_spare(self, spec: ForkSpec) -> Sandbox | None:
-        """That which was made ahead, where there is one and it will do."""
+        """That which was made ahead, where there is one, or will be soon, and it will do."""
+        coming, task = self._coming, self._spare_task
+        if self.spare is None and task is not None and coming is not None and coming.is_like(spec):
+            self._coming = None
+            await asyncio.wait([task], timeout=SPARE_SOON_S)
         spare = self.spare
         if spare is None:
             return None
@@ -198,21 +211,28 @@ class Zygote(Sandbox):
 
     # --- one more, ahead
 
-    def _spares_later(self, spec: ForkSpec) -> None:
+    def _spares_later(self, spec: ForkSpec, *, at_once: bool) -> None:
         """A fork like this one is made once the container that this one becomes has started: it is in nobody's way then."""
-        if self.spare is None and self._spare_timer is None and not self.link.closed:
+        if self.spare is not None or self.link.closed or (self._spare_task and not self._spare_task.done()):
+            return
+        if at_once:
+            self._begin_spare(spec)
+        elif self._spare_timer is None:
             loop = asyncio.get_running_loop()
             self._spare_timer = loop.call_later(SPARE_AFTER_S, self._begin_spare, spec)
 
     def _begin_spare(self, spec: ForkSpec) -> None:
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
+            self._spare_timer = None
         name = f"sp-{secrets.token_hex(8)}"
-        own = replace(spec, scratch=spec.scratch.with_name(name), stdout=-1, stderr=-1, pass_fds={})
-        self._spare_task = asyncio.ensure_future(self._make_spare(own))
+        self._coming = replace(spec, scratch=spec.scratch.with_name(name), stdout=-1, stderr=-1, pass_fds={})
+        self._spare_task = asyncio.ensure_future(self._make_spare(self._coming))
 
     async def _make_spare(self, spec: ForkSpec) -> None:
         try:
             made = await self._make(spec, SPARE_S)
-            if self.goes_ahead and not await self._go_ahead(made):
+            if self.goes_ahead and not self.link.closed and not await self._go_ahead(made):
                 await made.discard(self._ids)
                 made = await self._make(spec, SPARE_S)
             if self.link.closed:
@@ -222,7 +242,7 @@ class Zygote(Sandbox):
         except SandboxError:
             pass  # fork() will say why
         finally:
-            self._spare_timer = None
+            self._coming = None
 
     async def _go_ahead(self, made: Spare) -> bool:
         """Where that fails once, its program starts when it is wanted, and who waits for it hears why."""
