@@ -275,6 +275,43 @@ def test_a_server_of_the_users_is_reached(site: Site) -> None:
     assert site.ask("files", "nothing").status == 404
 
 
+LARGEST = 16 << 20
+
+
+def test_a_message_of_a_websocket_may_have_16_mib_both_ways(site: Site) -> None:
+    address = site.by_path["pages"].replace("http:", "ws:")
+    with connect(f"{address}echo", max_size=None, compression=None, ping_interval=None) as socket:
+        socket.send("x" * LARGEST)
+        assert socket.recv(60) == "X" * LARGEST
+        socket.send("x" * (LARGEST + 1))
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(60)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+    with connect(f"{address}sized", max_size=None, compression=None, ping_interval=None) as socket:
+        for size in (0, 1, LARGEST):
+            socket.send(str(size))
+            assert socket.recv(60) == bytes(size)
+        socket.send(str(LARGEST + 1))
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(60)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
+        1009,
+        "a message of a WebSocket may have 16 MiB, got 16,777,217 bytes",
+    )
+
+
+def test_no_message_is_lost_where_who_waits_for_one_gives_up_and_asks_again(site: Site) -> None:
+    with connect(f"{site.by_path['pages'].replace('http:', 'ws:')}patient") as socket:
+        for word in ["one", "two", "three"]:
+            assert socket.recv(60) == "still waiting"
+            socket.send(word)
+            while (said := socket.recv(60)) == "still waiting":
+                pass
+            assert said == word
+
+
 def test_a_websocket_reaches_a_server_of_the_users(site: Site) -> None:
     with connect(site.by_path["echoes"].replace("http:", "ws:")) as socket:
         socket.send("a text")

@@ -21,6 +21,14 @@ PART = 256 << 10
 WINDOW = 4 << 20
 """So much of a response may be under way: then its container waits until its client has taken some (bytes)."""
 
+MOST_MESSAGE = 16 << 20
+"""The most that one message of a WebSocket may have, in both directions (bytes): what uvicorn takes, too."""
+
+MESSAGE_PART = 1 << 20
+"""The most of a client's message that goes in one piece (bytes): each is asked for, which takes a way there and back."""
+
+MESSAGE_TOO_LARGE = f"a message of a WebSocket may have {MOST_MESSAGE >> 20} MiB"
+
 _length = struct.Struct("<I")
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes another for each event
@@ -28,7 +36,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes ano
 
 @dataclass
 class TakePart:
-    """Container → server: the next part of a request of its own, or message of a WebSocket. Answered by Part, when it is there."""
+    """Container → server: the next part of a request of its own, or of a message of its WebSocket. Answered by Part, when it
+    is there."""
 
     call_id: str
 
@@ -37,7 +46,8 @@ class TakePart:
 class Part:
     """The answer to TakePart; the payload is the part.
 
-    kind: "body"; "text" or "bytes", a message of a WebSocket; "disconnect", the client has gone (`code`: of a WebSocket).
+    kind: "body"; "text" or "bytes", of a message of a WebSocket; "disconnect", the client has gone (`code`: of a WebSocket).
+    `more`: of this body, or message.
     """
 
     kind: str
@@ -78,7 +88,7 @@ def pack_event(event: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
     """An event of a response: a few words as JSON, and bytes.
 
     {"t": "began"}; {"t": "start", "s": status, "h": headers, "m": more}; {"t": "body", "m": more};
-    {"t": "accept", "p": subprotocol, "h": headers}; {"t": "text"}; {"t": "bytes"}; {"t": "close", "c": code, "r": reason}.
+    {"t": "accept", "p": subprotocol, "h": headers}; {"t": "text", "m": more}; {"t": "bytes", "m": more}; {"t": "close", "c": code, "r": reason}.
     """
     return pack_words(event) + body
 

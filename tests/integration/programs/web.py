@@ -159,6 +159,21 @@ def pages():
             await socket.send_text(text.upper())
         print("the socket is closed", flush=True)
 
+    @made.websocket("/sized")
+    async def sized(socket: WebSocket) -> None:
+        await socket.accept()
+        async for text in socket.iter_text():
+            await socket.send_bytes(bytes(int(text)))
+
+    @made.websocket("/patient")
+    async def patient(socket: WebSocket) -> None:
+        await socket.accept()
+        while True:
+            try:
+                await socket.send_text(await asyncio.wait_for(socket.receive_text(), 0.05))
+            except asyncio.TimeoutError:
+                await socket.send_text("still waiting")
+
     return made
 
 

@@ -10,9 +10,19 @@ from typing import Any
 
 from ... import execution, link
 from ...protocol.container import RING
-from ...protocol.web import PART, WINDOW, AwaitTaken, TakePart, pack_event, pack_headers, pack_words
+from ...protocol.web import (
+    MESSAGE_TOO_LARGE,
+    MOST_MESSAGE,
+    PART,
+    WINDOW,
+    AwaitTaken,
+    pack_event,
+    pack_headers,
+    pack_words,
+)
 from ..payloads import Raw
 from ..results import own_frames, say
+from .incoming import Incoming
 
 App = Callable[
     [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
@@ -47,6 +57,8 @@ class Served:
             exchange.failed()
         else:
             exchange.ended()
+        finally:
+            exchange.incoming.close()
 
 
 class Response:
@@ -55,6 +67,7 @@ class Response:
     def __init__(self, emit: Emit, call_id: str, body: bytes, more: bool) -> None:
         self._emit = emit
         self._call_id = call_id
+        self.incoming = Incoming(call_id)
         self._body: bytes | None = body
         self._more = more
         self._start: tuple[int, Any] | None = None  # status and headers, until the body begins
@@ -68,7 +81,7 @@ class Response:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": self._more}
-        part, payload = await link.current().request_async(TakePart(self._call_id))
+        part, payload = await self.incoming.part()
         if part.kind != "body":
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": bytes(payload), "more_body": part.more}
@@ -164,6 +177,7 @@ class WebSocket:
     def __init__(self, emit: Emit, call_id: str, body: bytes, more: bool) -> None:
         self._emit = emit
         self._call_id = call_id
+        self.incoming = Incoming(call_id)
         self._connected = False
         self._closed = False
         self._sent = 0
@@ -174,11 +188,11 @@ class WebSocket:
         if not self._connected:
             self._connected = True
             return {"type": "websocket.connect"}
-        part, payload = await link.current().request_async(TakePart(self._call_id))
+        part, content = await self.incoming.message()
         if part.kind == "text":
-            return {"type": "websocket.receive", "text": bytes(payload).decode()}
+            return {"type": "websocket.receive", "text": content.decode()}
         if part.kind == "bytes":
-            return {"type": "websocket.receive", "bytes": bytes(payload)}
+            return {"type": "websocket.receive", "bytes": content}
         self._closed = True
         return {"type": "websocket.disconnect", "code": part.code}
 
@@ -190,17 +204,28 @@ class WebSocket:
             self._put({"t": "accept", "p": message.get("subprotocol"), "h": headers})
         elif kind == "websocket.send":
             words = message.get("text")
-            event = {"t": "bytes"} if words is None else {"t": "text"}
             body = message.get("bytes", b"") if words is None else words.encode()
-            self._sent += len(body)
-            self._put(event, body)
-            if self._sent > self._allowed:
-                await link.current().request_async(AwaitTaken(self._call_id, self._sent))
-                self._allowed = self._sent + WINDOW
+            await self._send("bytes" if words is None else "text", memoryview(body))
         elif kind == "websocket.close":
             self._close(message.get("code", 1000), message.get("reason") or "")
 
-    def _put(self, event: dict[str, Any], body: bytes = b"") -> None:
+    async def _send(self, kind: str, body: memoryview) -> None:
+        """A message, in pieces; waits while the client is far behind."""
+        if len(body) > MOST_MESSAGE:
+            problem = f"{MESSAGE_TOO_LARGE}, got {len(body):,} bytes"
+            say(f"{problem}: the WebSocket is closed\n")
+            self._close(1009, problem)
+        if self._closed:
+            return
+        for at in range(0, max(len(body), 1), PART):
+            piece = body[at : at + PART]
+            self._sent += len(piece)
+            self._put({"t": kind, "m": at + PART < len(body)}, piece)
+            if self._sent > self._allowed:
+                await link.current().request_async(AwaitTaken(self._call_id, self._sent))
+                self._allowed = self._sent + WINDOW
+
+    def _put(self, event: dict[str, Any], body: bytes | memoryview = b"") -> None:
         self._emit(Raw(pack_event(event, body)))
 
     def _close(self, code: int, reason: str) -> None:

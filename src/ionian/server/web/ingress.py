@@ -8,7 +8,15 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.stream import Refused
-from ...protocol.web import INLINE_BODY, PART, Part, unpack_headers
+from ...protocol.web import (
+    INLINE_BODY,
+    MESSAGE_PART,
+    MESSAGE_TOO_LARGE,
+    MOST_MESSAGE,
+    PART,
+    Part,
+    unpack_headers,
+)
 from ..attempts import TooManyAttempts
 from ..auth import PermissionDenied
 from .answer import Answer, plain
@@ -197,14 +205,15 @@ class Ingress:
                 exchange.over(event.get("code", 1005))
                 asyncio.get_running_loop().call_later(CLOSE_S, self._web.close, exchange)
                 return
-            words = event.get("text")
-            if words is None:
-                await exchange.put(Part("bytes"), event["bytes"])
-            else:
-                await exchange.put(Part("text"), words.encode())
+            text = event.get("text")
+            kind, content = ("bytes", event["bytes"]) if text is None else ("text", text.encode())
+            for at in range(0, max(len(content), 1), MESSAGE_PART):
+                more = at + MESSAGE_PART < len(content)
+                await exchange.put(Part(kind, more), content[at : at + MESSAGE_PART])
 
     async def _messages_out(self, exchange: Exchange, send: Any, route: Route) -> None:
         closed = False
+        message = bytearray()  # as far as it is here
         while True:
             event = await exchange.event()
             if isinstance(event, Ended):
@@ -217,14 +226,20 @@ class Ingress:
                 return
             words, content = event
             kind = words.get("t")
-            if kind == "accept":
+            if closed:
+                pass
+            elif kind == "accept":
                 headers = unpack_headers(words["h"])
                 await send({"type": "websocket.accept", "subprotocol": words.get("p"), "headers": headers})
-            elif kind == "text":
-                await send({"type": "websocket.send", "text": bytes(content).decode()})
-            elif kind == "bytes":
-                await send({"type": "websocket.send", "bytes": bytes(content)})
-            elif kind == "close" and not closed:
+            elif kind in ("text", "bytes"):
+                message += content
+                if len(message) > MOST_MESSAGE:
+                    closed = True
+                    await send({"type": "websocket.close", "code": 1009, "reason": MESSAGE_TOO_LARGE})
+                elif not words.get("m"):
+                    whole, message = bytes(message), bytearray()
+                    await send({"type": "websocket.send", kind: whole.decode() if kind == "text" else whole})
+            elif kind == "close":
                 closed = True
                 await send({"type": "websocket.close", "code": int(words["c"]), "reason": str(words["r"])})
             exchange.taken(len(content))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...machine.state import StateFolder
+from ...protocol.web import MOST_MESSAGE
 from ..own_address import bracketed, reached_at
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def config_of(app: Any, **otherwise: Any) -> Any:
         "interface": "asgi3",
         "http": Guarded,
         "ws": "wsproto",
+        "ws_max_size": MOST_MESSAGE,
         "lifespan": "off",
         "log_config": None,
         "access_log": False,
