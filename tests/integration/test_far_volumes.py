@@ -107,6 +107,44 @@ def test_a_reload_for_which_the_disk_has_no_room_says_so_and_changes_nothing(tmp
         assert files == [f"first {3 << 20}"]
 
 
+def test_a_commit_for_which_the_servers_disk_has_no_room_says_so_and_is_done_when_there_is_some(
+    tmp_path: Path,
+) -> None:
+    many = [f"many-{number:02}" for number in range(20)]
+    with machines(tmp_path) as made:
+        made.stop_server()
+        disk = made.home.folder / "blobs"
+        mount(disk, "size=3m,mode=700")
+        try:
+            made.start_server()
+            done = made.home.ionian(
+                "run", "-q", f"{PROGRAMS}/far_volumes.py::too_much", environment=made.client, timeout_s=300
+            )
+            assert done.returncode == 0, done.stdout + made.said()
+            before, told, after = json.loads(done.stdout.splitlines()[-1])
+            assert before == ["kept"]
+            assert "kept" in after
+            assert len(after) < len(many)  # some may have been committed while they were written
+            assert told.startswith(
+                f"ResourceExhaustedError: the disk that holds {disk} is full: no room for "
+            )
+            mount(disk, "remount,size=64m")
+            done = made.home.ionian(
+                "run", "-q", f"{PROGRAMS}/far_volumes.py::with_room", environment=made.client, timeout_s=300
+            )
+            assert done.returncode == 0, done.stdout + made.said()
+            committed, names = map(json.loads, done.stdout.splitlines()[-2:])
+            assert committed == ["committed"] * 2
+            assert names == [["kept", *many]] * 2
+            made.stop_server()
+        finally:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def mount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", disk], check=True)
+
+
 def test_a_worker_that_has_another_folder_for_the_servers_is_refused_at_its_start(
     far: Machines, tmp_path: Path
 ) -> None:

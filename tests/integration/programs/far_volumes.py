@@ -48,6 +48,26 @@ class Place:
         return {str(path.relative_to("/data")): path.read_text() for path in sorted(found)}
 
     @modal.method()
+    def write_many(self) -> str:
+        """Twenty files, each of its own content."""
+        for number in range(20):
+            Path(f"/data/many-{number:02}").write_bytes(bytes([number]) * (300 << 10))
+        return self.commit()
+
+    @modal.method()
+    def commit(self) -> str:
+        try:
+            volume.commit()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return "committed"
+
+    @modal.method()
+    def names(self) -> list[str]:
+        volume.reload()
+        return sorted(os.listdir("/data"))
+
+    @modal.method()
     def reload_with_too_little_room(self) -> list[str]:
         try:
             volume.reload()
@@ -128,3 +148,16 @@ def full() -> None:
         batch.put_file(io.BytesIO(b"b" * (3 << 20)), "second")
         batch.put_file(io.BytesIO(b"s"), "small")
     print(json.dumps(a.reload_with_too_little_room.remote()))
+
+
+@app.local_entrypoint()
+def too_much() -> None:
+    a, b = Place(name="a"), Place(name="b")
+    a.write.remote("kept", "old")
+    print(json.dumps([b.names.remote(), a.write_many.remote(), b.names.remote()]))
+
+
+@app.local_entrypoint()
+def with_room() -> None:
+    print(json.dumps([Place(name=name).commit.remote() for name in "ab"]))
+    print(json.dumps([Place(name=name).names.remote() for name in "ab"]))
