@@ -30,6 +30,7 @@ DEFAULTS: dict[str, str] = {
     "image_budget": "",  # of a worker's disk for image layers, as in "50GB"; "": half of what the disk could give
     "prices": "",  # the file of a server's prices; "": prices.toml in its folder
     "volumes": "",  # where a worker sees the server's folder of volumes: a file system that both have mounted
+    "volume_bucket": "",  # s3://BUCKET/PREFIX: where a server has the content of volumes' versions; "": on its disk
     "idle_warning": "24h",  # a server tells of functions that had containers for so long on end; "off": of none
     "loglevel": "WARNING",
     "traceback": "",  # "1": errors show Ionian's own frames too

@@ -91,6 +91,10 @@ class BlobStore:
         except FileNotFoundError:
             raise _no_such(digest) from None
 
+    def part(self, digest: str, offset: int, length: int) -> tuple[int, bytes]:
+        """The size of the content, and a part of it. Raises NoSuchBlob."""
+        return self.size(digest), self.read(digest, offset, length)
+
     def put(self, content: bytes) -> str:
         """Keeps content; returns its digest."""
         digest = hashlib.sha256(content).hexdigest()

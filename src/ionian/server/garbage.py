@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from .blobs import BlobStore
 from .store import Store
+from .version_content import VersionContent
 from .volume_versions import version_blobs
 
 MIN_AGE_S = 24 * 3600.0
@@ -31,10 +32,15 @@ def collect_garbage(store: Store, blobs: BlobStore, images: Iterable[str] = ()) 
         | store.old_items.blobs()
         | store.images.blobs()
         | store.packed.blobs(images)
-        | version_blobs(store, blobs),
+        | version_blobs(store, blobs.read),
         budget_bytes=budget,
         max_age_s=MAX_AGE_S,
         min_age_s=MIN_AGE_S,
     )
     store.packed.lost(gone)
     return len(gone)
+
+
+def collect_versions(store: Store, content: VersionContent) -> int:
+    """The same in the bucket with the content of volumes' versions, where there is one."""
+    return content.collect(lambda: version_blobs(store, content.read, content.place), MIN_AGE_S)

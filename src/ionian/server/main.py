@@ -18,6 +18,7 @@ import uvloop
 
 from ..machine.state import STAY, StateError, StateFolder
 from .auth import local_token
+from .bucket import BucketError
 from .master_key import SecretError
 from .own_address import ANY, bracketed, reached_at
 from .server import Server, announce
@@ -115,7 +116,7 @@ async def _serve(options: Options, certificate: Certificate | None) -> None:
             dashboard_port=options.dashboard_port,
             dashboard_url=options.dashboard_url,
         )
-    except (StoreError, StateError, SecretError) as error:
+    except (StoreError, StateError, SecretError, BucketError) as error:
         raise CannotServe(str(error)) from error
     try:
         url = await server.start(options.host, options.port)

@@ -26,13 +26,14 @@ from .always_on import AlwaysOn, configured
 from .attempts import Attempts
 from .auth import Actor, admit_token, local_token
 from .blobs import BlobStore
+from .bucket import configured_bucket
 from .budgets import Budgets
 from .builds import WORKER_WAIT_S, Builds
 from .containers import Container
 from .dashboard import Dashboard
 from .durable import Durable
 from .engine import Engine
-from .garbage import collect_garbage
+from .garbage import collect_garbage, collect_versions
 from .handlers.apps import end_app
 from .handlers.blobs import share_blobs
 from .handlers.context import Context
@@ -107,7 +108,9 @@ class Server:
         self.epoch = self.store.next_epoch()
         self.secrets = Secrets(self.store.secrets, KeyRing.load(state.master_key))
         self.secrets.settle()
-        self.context = Context(state, self.store, BlobStore(state.blobs), self.secrets, self)
+        self.context = Context(
+            state, self.store, BlobStore(state.blobs), self.secrets, self, configured_bucket()
+        )
         self.sessions: set[Session] = set()
         self.attempts = Attempts(time.monotonic)
         known = {worker.worker_id for worker in self.store.workers.alive()}
@@ -317,12 +320,15 @@ class Server:
     async def _collect(self) -> None:
         while True:
             await asyncio.sleep(COLLECT_EVERY_S)
+            versions = self._beside(collect_versions, self.store, self.context.versions.content)
             logs = self._beside(self._purge_logs)
             counts = self._beside(self._purge_counts)
             usage = self._beside(self._purge_usage)
             self.beside(self._collect_images())
             self.beside(self._collect_blobs())
-            await asyncio.wait([logs, counts, usage])  # a failure is logged, and the next hour tries again
+            await asyncio.wait(
+                [versions, logs, counts, usage]
+            )  # a failure is logged, and the next hour tries again
 
     async def _collect_blobs(self) -> None:
         needed = await self.image_garbage.needed()

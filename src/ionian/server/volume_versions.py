@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ionian import faults
@@ -27,13 +28,19 @@ from ionian.machine.state import StateFolder
 from ionian.machine.working_copy import FULL, WorkingCopy
 
 from .blobs import BlobError, BlobStore
+from .bucket import Bucket, BucketError
 from .store import Store
+from .store.schema import VolumeVersion
 from .store.volumes import Commit
+from .version_content import VersionContent
 
 log = logging.getLogger("ionian.server")
 
 CHANGES_MAX = 1 << 30
 """Bytes of a manifest or of changes: more than those of the most files that a volume may have with paths of usual length."""
+
+THREADS = 8
+"""Of a server, for what may wait for a bucket that does not answer: all else must not wait with it."""
 
 
 class LacksContent(BlobError):
@@ -43,22 +50,28 @@ class LacksContent(BlobError):
 class VolumeVersions:
     """One a server. Safe to use from any thread; blocks."""
 
-    def __init__(self, state: StateFolder, store: Store, blobs: BlobStore) -> None:
+    def __init__(
+        self, state: StateFolder, store: Store, blobs: BlobStore, bucket: Bucket | None = None
+    ) -> None:
         self._state = state
         self._store = store
         self._blobs = blobs
+        self.threads = ThreadPoolExecutor(THREADS, "versions")
+        self.content = VersionContent(blobs, bucket, lambda: state.volume_mark)
         self._guard = threading.Lock()
         self._places: dict[str, _Place] = {}
 
     def settle(self) -> None:
         """A server that was killed had named a version as the newest that its folder has not taken up, or not all of it."""
-        for volume_id, version in self._store.volumes.versions().items():
+        for newest in self._store.volumes.versions():
+            volume_id = newest.volume_id
             copy = WorkingCopy(self._state.volume(volume_id), self._kept(volume_id), (0, 0))
-            if copy.version != version:
-                try:
+            try:
+                self._check(newest)
+                if copy.version != newest.manifest:
                     self.newest(volume_id)
-                except (OSError, BlobError, BadManifest) as error:
-                    log.error("volume=%s its folder can't take up its newest version: %s", volume_id, error)
+            except (OSError, BlobError, BadManifest) as error:
+                log.error("volume=%s its folder can't take up its newest version: %s", volume_id, error)
 
     def newest(self, volume_id: str) -> str:
         """The digest of the newest manifest, with what was written to the server's own folder until now."""
@@ -73,8 +86,8 @@ class VolumeVersions:
         with place.lock:
             if commit is not None and (known := self._store.volumes.committed(volume_id, commit.commit_id)):
                 return known
-            wanted = self._wanted(changes)
             before = self._looked(place)
+            wanted = self._wanted(changes, before)
             version = self._merged(place, before, wanted, who, commit)
             if version != before:
                 try:
@@ -87,14 +100,14 @@ class VolumeVersions:
                     log.error("volume=%s its folder can't take up its newest version: %s", volume_id, error)
             return version
 
-    def _wanted(self, changes: str) -> list[Change]:
+    def _wanted(self, changes: str, newest: str) -> list[Change]:
         if self._blobs.size(changes) > CHANGES_MAX:
             raise BadManifest(f"expected changes of up to {CHANGES_MAX:,} bytes")
         wanted = unpack_changes(self._blobs.read(changes))
         lacking = self._blobs.missing(
             change.now.digest for change in wanted if change.now is not None and change.now.kind == "file"
         )
-        if lacking:
+        if lacking and not contents(self._manifest(newest)).issuperset(lacking):
             raise LacksContent(f"the content of {len(lacking)} files was not sent; send it again")
         return wanted
 
@@ -110,7 +123,9 @@ class VolumeVersions:
     def _looked(self, place: _Place) -> str:
         """The newest version, once what was changed in the server's folder is in it and what others changed is there."""
         copy = place.copy(self._state, self._kept(place.volume_id))
-        version = self._store.volumes.newest(place.volume_id)
+        newest = self._store.volumes.newest(place.volume_id)
+        self._check(newest)
+        version = newest.manifest
         found = copy.changes(self._blobs.writes)
         try:
             self._blobs.adopt(found.drafts)
@@ -142,12 +157,13 @@ class VolumeVersions:
         merged, lost = merge(newest, changes)
         if merged == newest and version:
             if commit is not None:
-                self._store.volumes.advance(place.volume_id, version, commit)
+                self._store.volumes.changed_nothing(place.volume_id, version, commit)
             return version
         made = self._blobs.put(pack(merged))
-        if faults.ARMED:
-            faults.reach("version.made")
-        number = self._store.volumes.advance(place.volume_id, made, commit)
+        with self.content.secured({made, *self._unsecured(place, newest, merged)}):
+            if faults.ARMED:
+                faults.reach("version.made")
+            number = self._store.volumes.advance(place.volume_id, made, self.content.place, commit)
         if faults.ARMED:
             faults.reach("version.newest")
         log.info("volume=%s version=%d files=%d by %s", place.volume_id, number, len(merged), who)
@@ -161,6 +177,13 @@ class VolumeVersions:
             )
         return made
 
+    def _unsecured(self, place: _Place, newest: Manifest, merged: Manifest) -> set[str]:
+        """What of a version is not in the bucket with the one before; all of it, where that is elsewhere."""
+        if not self.content.place:
+            return set()
+        in_place = self._store.volumes.newest(place.volume_id).bucket == self.content.place
+        return contents(merged) - (contents(newest) if in_place else set())
+
     def _take_up(self, place: _Place, version: str) -> None:
         """The server's folder holds this version. Where its disk is full it does so later: the version is in the store."""
         copy = place.copy(self._state, self._kept(place.volume_id))
@@ -168,7 +191,7 @@ class VolumeVersions:
         update = copy.plan(version, manifest, self._state.volume_drafts)
         try:
             for path, draft in update.drafts.items():
-                self._blobs.copy(manifest[path].digest, draft)
+                self.content.copy(manifest[path].digest, draft)
             troubles = copy.apply(update, _placing)
         except (OSError, BlobError) as error:
             if isinstance(error, OSError) and error.errno not in FULL:
@@ -183,7 +206,14 @@ class VolumeVersions:
             log.warning("volume=%s files=%d not taken up, one is %s", place.volume_id, len(troubles), trouble)
 
     def _manifest(self, version: str) -> Manifest:
-        return unpack_manifest(self._blobs.read(version))
+        return unpack_manifest(self.content.read(version))
+
+    def _check(self, newest: VolumeVersion) -> None:
+        """Raises BucketError where its content is in a bucket that this server does not have."""
+        if newest.bucket not in ("", self.content.place):
+            raise BucketError(
+                f"the content of this volume's versions is in {newest.bucket}; start the server with that as volume_bucket"
+            )
 
     def _kept(self, volume_id: str) -> Path:
         return self._state.volume_copies / volume_id
@@ -211,13 +241,17 @@ class _Place:
         return self._copy
 
 
-def version_blobs(store: Store, blobs: BlobStore) -> set[str]:
-    """What the newest versions consist of: no garbage."""
+def contents(manifest: Manifest) -> set[str]:
+    """The digests of its files."""
+    return {entry.digest for entry in manifest.values() if entry.kind == "file"}
+
+
+def version_blobs(store: Store, read: Callable[[str], bytes], bucket: str = "") -> set[str]:
+    """What the newest versions consist of that are in a bucket, or on the server's disk: no garbage there."""
     found: set[str] = set()
-    for version in store.volumes.versions().values():
-        found.add(version)
-        entries = unpack_manifest(blobs.read(version)).values()
-        found.update(entry.digest for entry in entries if entry.kind == "file")
+    for newest in store.volumes.versions():
+        if newest.bucket == bucket:
+            found |= {newest.manifest, *contents(unpack_manifest(read(newest.manifest)))}
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from ionian.protocol.messages import Blob, Done, FindBlobs, MissingBlobs, ReadBlob
@@ -10,8 +11,9 @@ from ionian.protocol.stream import Refused
 
 from ..auth import Actor, PermissionDenied, Target, authorise
 from ..blobs import BlobError, DiskFull, NoSuchBlob
+from ..bucket import BucketError
 from ..store.schema import App
-from .context import Context, in_thread
+from .context import Context, in_thread, in_thread_of
 from .uploads import Upload
 
 P = ParamSpec("P")
@@ -87,8 +89,13 @@ async def read_blob(actor: Actor, message: ReadBlob, _: bytes, context: Context)
         allowed = await in_thread(context.store.blob_grants.allowed, actor.app_id, [message.digest])
         target = own(actor) if allowed else Target()
     authorise(actor, "ReadBlob", target)
-    size = await _refusing(context.blobs.size, message.digest)
-    part = await _refusing(context.blobs.read, message.digest, message.offset, min(message.length, READ_MAX))
+    wanted = (message.digest, message.offset, min(message.length, READ_MAX))
+    content = context.versions.content
+    if actor.kind == "worker" and content.place and not await _refusing(context.blobs.has, message.digest):
+        with _refusals():
+            size, part = await in_thread_of(context.versions.threads, content.part, *wanted)
+    else:
+        size, part = await _refusing(context.blobs.part, *wanted)
     return Blob(message.digest, size, message.offset), part
 
 
@@ -98,12 +105,21 @@ def own(actor: Actor) -> Target:
 
 
 async def _refusing(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Runs work on the blob store in a thread; its errors become refusals."""
-    try:
+    """Runs work on the blob store in a thread."""
+    with _refusals():
         return await in_thread(function, *args, **kwargs)
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    """Errors of blobs become refusals."""
+    try:
+        yield
     except NoSuchBlob as error:
         raise Refused("NotFoundError", str(error)) from None
     except DiskFull as error:
         raise Refused("ResourceExhaustedError", str(error)) from None
+    except BucketError as error:
+        raise Refused("ServiceError", str(error)) from None
     except BlobError as error:
         raise Refused("InvalidError", str(error)) from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -16,6 +18,7 @@ from ionian.protocol.spec import FunctionSpec, Resources
 from ... import config
 from ...machine.state import StateFolder
 from ..blobs import BlobStore
+from ..bucket import Bucket
 from ..build_logs import BuildLogs
 from ..logbook import LogBook
 from ..offers import Offers
@@ -131,6 +134,7 @@ class Context:
     blobs: BlobStore
     secrets: Secrets
     engine: Engine
+    bucket: Bucket | None = None  # for the content of volumes' versions
     uploads: Uploads = field(default_factory=Uploads)
     offers: Offers = field(default_factory=Offers)
     versions: VolumeVersions = field(init=False)
@@ -155,7 +159,7 @@ class Context:
     )
 
     def __post_init__(self) -> None:
-        self.versions = VolumeVersions(self.state, self.store, self.blobs)
+        self.versions = VolumeVersions(self.state, self.store, self.blobs, self.bucket)
         self.logbook = LogBook(self.state.app_logs)
         self.build_logs = BuildLogs(self.state.build_logs)
         self.prices = Prices(Path(config.get("prices") or self.state.root / FILE).expanduser())
@@ -178,3 +182,8 @@ class Context:
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Runs what waits for the disk beside the event loop."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def in_thread_of(threads: Executor, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The same in threads that are for this alone."""
+    return await asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))

@@ -10,9 +10,10 @@ from ionian.protocol.volumes import CommitChanges, FindVersion, VolumeVersion
 
 from ..auth import Actor
 from ..blobs import FULL, BlobError, DiskFull, NoSuchBlob
+from ..bucket import BucketError
 from ..store.volumes import Commit
 from ..volume_versions import LacksContent
-from .context import Context, in_thread
+from .context import Context, in_thread_of
 from .objects import object_of
 
 
@@ -21,7 +22,7 @@ async def find_version(
 ) -> tuple[VolumeVersion, bytes]:
     """The newest version of a volume."""
     await object_of(actor, "FindVersion", "volume", message.volume_id, context)
-    return VolumeVersion(await _asked(lambda: context.versions.newest(message.volume_id))), b""
+    return VolumeVersion(await _asked(context, lambda: context.versions.newest(message.volume_id))), b""
 
 
 async def commit_changes(
@@ -31,19 +32,23 @@ async def commit_changes(
     await object_of(actor, "CommitChanges", "volume", message.volume_id, context)
     who = f"worker {actor.id}" + (f" for container {message.container_id}" if message.container_id else "")
     commit = Commit(message.commit_id, message.answered) if message.commit_id else None
-    version = await _asked(lambda: context.versions.commit(message.volume_id, message.changes, who, commit))
+    version = await _asked(
+        context, lambda: context.versions.commit(message.volume_id, message.changes, who, commit)
+    )
     return VolumeVersion(version), b""
 
 
-async def _asked(work: Callable[[], str]) -> str:
+async def _asked(context: Context, work: Callable[[], str]) -> str:
     try:
-        return await in_thread(work)
+        return await in_thread_of(context.versions.threads, work)
     except LacksContent as error:
         raise Refused("ConflictError", str(error)) from None
     except NoSuchBlob as error:
         raise Refused("DataLossError", str(error)) from None
     except DiskFull as error:
         raise Refused("ResourceExhaustedError", str(error)) from None
+    except BucketError as error:
+        raise Refused("ServiceError", str(error)) from None
     except (BadManifest, BlobError) as error:
         raise Refused("InvalidError", str(error)) from None
     except OSError as error:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from .database import Database, StoreError
 
-HEAD = "0021"
+HEAD = "0022"
 """The newest revision in `migrations/versions` (a test holds it). Revisions are numbers in order."""
 
 MIGRATING = 0x10_71A2

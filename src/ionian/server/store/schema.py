@@ -225,6 +225,7 @@ class VolumeVersion(Row):
     number: Mapped[int] = mapped_column(BigInteger)  # how many there were
     manifest: Mapped[str]  # the digest of the blob with its files
     made_at: Mapped[float]
+    bucket: Mapped[str] = mapped_column(Text, default="")  # where its content is; "": on the server's disk
 
 
 class VolumeCommit(Row):

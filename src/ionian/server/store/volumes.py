@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
 
 from .database import Database
 from .objects import is_there
@@ -56,11 +57,10 @@ class Volumes:
         with self._database.read() as session:
             return set(session.scalars(query))
 
-    def newest(self, volume_id: str) -> str:
-        """The manifest of the newest version; "": there is none yet."""
+    def newest(self, volume_id: str) -> VolumeVersion:
+        """The newest version; one without a manifest: there is none yet."""
         with self._database.read() as session:
-            found = session.get(VolumeVersion, volume_id)
-            return found.manifest if found is not None else ""
+            return session.get(VolumeVersion, volume_id) or VolumeVersion(volume_id, 0, "", 0.0)
 
     def committed(self, volume_id: str, commit_id: str) -> str:
         """What this commit was answered; "": it is not known."""
@@ -68,36 +68,38 @@ class Volumes:
             found = session.get(VolumeCommit, (volume_id, commit_id))
             return found.manifest if found is not None else ""
 
-    def advance(self, volume_id: str, manifest: str, commit: Commit | None = None) -> int:
+    def advance(self, volume_id: str, manifest: str, bucket: str = "", commit: Commit | None = None) -> int:
         """The newest version is this one from now on, and the commit that made it is known; returns its number."""
-        now = time.time()
         with self._database.write() as session:
             found = session.get(VolumeVersion, volume_id)
             if found is None:
                 found = VolumeVersion(volume_id, 0, "", 0.0)
                 session.add(found)
-            if found.manifest != manifest:
-                found.number, found.manifest, found.made_at = found.number + 1, manifest, now
+            found.number, found.manifest, found.made_at = found.number + 1, manifest, time.time()
+            found.bucket = bucket
             if commit is not None:
-                session.execute(
-                    delete(VolumeCommit).where(
-                        VolumeCommit.volume_id == volume_id,
-                        or_(
-                            VolumeCommit.commit_id == commit.answered,
-                            VolumeCommit.made_at < now - KEEP_COMMITS_S,
-                        ),
-                    )
-                )
-                session.add(VolumeCommit(volume_id, commit.commit_id, manifest, now))
+                _remember(session, volume_id, manifest, commit)
             return found.number
 
-    def versions(self) -> dict[str, str]:
-        """The manifests of all newest versions, by volume."""
+    def changed_nothing(self, volume_id: str, manifest: str, commit: Commit) -> None:
+        """A commit is known that left the newest version as it was."""
+        with self._database.write() as session:
+            _remember(session, volume_id, manifest, commit)
+
+    def versions(self) -> list[VolumeVersion]:
+        """All newest versions."""
         with self._database.read() as session:
-            return {row.volume_id: row.manifest for row in session.scalars(select(VolumeVersion))}
+            return list(session.scalars(select(VolumeVersion)))
 
     def forget(self, volume_id: str) -> None:
         """The volume is gone, and so are its versions."""
         with self._database.write() as session:
             session.execute(delete(VolumeVersion).where(VolumeVersion.volume_id == volume_id))
             session.execute(delete(VolumeCommit).where(VolumeCommit.volume_id == volume_id))
+
+
+def _remember(session: Session, volume_id: str, manifest: str, commit: Commit) -> None:
+    now = time.time()
+    over = or_(VolumeCommit.commit_id == commit.answered, VolumeCommit.made_at < now - KEEP_COMMITS_S)
+    session.execute(delete(VolumeCommit).where(VolumeCommit.volume_id == volume_id, over))
+    session.add(VolumeCommit(volume_id, commit.commit_id, manifest, now))
