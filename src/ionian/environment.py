@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .environment_billing import EnvironmentBilling
+    from .environment_roles import EnvironmentMembers, EnvironmentRoles
 
 
 class Environments:
@@ -108,6 +109,20 @@ class Environment(OnDashboard):
         from .environment_billing import EnvironmentBilling
 
         return EnvironmentBilling(self)
+
+    @property
+    def roles(self) -> EnvironmentRoles:
+        """What users may do in it."""
+        from .environment_roles import EnvironmentRoles
+
+        return EnvironmentRoles(self)
+
+    @property
+    def members(self) -> EnvironmentMembers:
+        """The former name of `roles`."""
+        from .environment_roles import EnvironmentMembers
+
+        return EnvironmentMembers(self)
 
     @StepsMethod
     def hydrate(self, client: Any = None) -> Steps[Self]:

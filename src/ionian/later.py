@@ -43,7 +43,7 @@ NAMES: dict[str, str] = {
             "Environment.apps Workspace billing types.WorkspaceBillingSummary types.WorkspaceSettings"
         ),
         "roles": (
-            "Environment.members Environment.roles types.MemberTokenInfo types.ProxyTokenInfo types.ServiceUserInfo "
+            "types.MemberTokenInfo types.ProxyTokenInfo types.ServiceUserInfo "
             "types.TokenData types.WorkspaceMemberInfo"
         ),
         "connections by hand": (

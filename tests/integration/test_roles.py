@@ -133,3 +133,62 @@ async def greeted(watched: Watched, token: str) -> Peer:
     peer = await dial(watched.viewer["IONIAN_SERVER_URL"], Peer)
     await peer.request(Hello("client", token, VERSION, new_id("cl")))
     return peer
+
+
+ROLES = """
+import sys
+import warnings
+
+import modal
+
+main = modal.Environment.from_name("main")
+if sys.argv[1:]:
+    try:
+        main.roles.update(users=dict([sys.argv[1].split("=")]))
+    except modal.exception.Error as error:
+        print(type(error).__name__, error)
+print(sorted(main.roles.list(exclude_default=True)["users"].items()))
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    assert main.members.list() == main.roles.list()
+print(*{one.message for one in warned if "members" in str(one.message)})
+"""
+
+
+def test_who_may_do_what_in_an_environment_is_listed_and_changed_by_admins_alone(watched: Watched) -> None:
+    home, folder = watched.home, watched.folder
+    (folder / "roles.py").write_text(ROLES)
+    made = home.ionian("token", "new", "--env", "main", "--role", "viewer", "--name", "ann").stdout
+    found = re.search(r"--token-id (\S+) --token-secret (\S+)", made)
+    assert found is not None, made
+    ann = watched.viewer | {"IONIAN_TOKEN": ".".join(found.groups())}
+
+    def roles(*change: str, environment: dict[str, str] | None = None) -> list[str]:
+        done = home.ionian("python", "-q", "roles.py", *change, cwd=folder, environment=environment or {})
+        return done.stdout.splitlines()
+
+    refused, *rest = roles("ann=contributor", environment=ann)
+    assert refused.startswith("PermissionDeniedError"), refused
+    assert rest == [
+        "[('ann', 'viewer')]",
+        "Environment.members.list is retired; write Environment.roles.list",
+    ]
+    assert roles("ann=contributor")[0] == "[('ann', 'contributor')]"
+    assert roles("ann=contributor", environment=ann)[0].startswith("PermissionDeniedError")
+    assert roles("ann=owner")[0].startswith(
+        "InvalidError users['ann']: expected contributor, viewer or no-access"
+    )
+    update = ("environment", "roles", "update", "main", "ann", "--role")
+    assert home.ionian(*update, "contributor", environment=ann).returncode != 0
+    assert home.ionian(*update, "no-access").returncode == 0
+    listed = json.loads(home.ionian("environment", "roles", "list", "main", "--json").stdout)
+    assert listed["users"]["ann"] == "no-access"
+    assert set(listed["users"].values()) == {"no-access", "viewer", "contributor"}
+    done = home.ionian("app", "list", environment=ann)
+    assert (done.returncode != 0, "gives no access to environment 'main' now" in said(done)) == (
+        True,
+        True,
+    ), said(done)
+    done = home.ionian("environment", "members", "update", "main", "ann", "--role", "viewer")
+    assert (done.returncode, "write `ionian environment roles update`" in said(done)) == (0, True), said(done)
+    assert home.ionian("app", "list", environment=ann).returncode == 0

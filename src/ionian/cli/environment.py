@@ -18,6 +18,7 @@ from ..protocol.environments import (
     UpdateEnvironment,
 )
 from .billing import report_options, show_report, show_summary
+from .environment_roles import members, roles
 from .lists import ask, confirm, json_option, show_table
 
 NONE = "none"
@@ -117,6 +118,10 @@ def delete(name: str, yes: bool) -> None:
     except Error as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"✓ Deleted environment {name}.")
+
+
+command.add_command(roles)
+command.add_command(members)
 
 
 @command.group("billing")

@@ -123,8 +123,9 @@ def rotate(expires_in: str) -> None:
             "`ionian token revoke` the former"
         )
     former: TokenInfo = ask(DescribeToken())
+    role = "viewer" if former.role == "none" else former.role  # none: it would not have come in
     made: TokenCreated = ask(
-        CreateToken("client", former.environment, former.name, seconds(expires_in), former.role)
+        CreateToken("client", former.environment, former.name, seconds(expires_in), role)
     )
     _keep(config.active_profile(), url, made.token, activate=False)
     ask(RevokeToken(former.token_id))  # last: until then the former one works

@@ -7,6 +7,8 @@ from typing import Literal
 
 Kind = Literal["client", "worker"]
 Role = Literal["admin", "member", "viewer"]
+Access = Literal["admin", "member", "viewer", "none"]
+"""A role, or none: the token lets nobody in until it has one again."""
 
 
 @dataclass
@@ -31,7 +33,7 @@ class TokenInfo:
     created_at: float = 0.0
     expires_at: float = 0.0
     revoked_at: float = 0.0
-    role: Role = "admin"
+    role: Access = "admin"
 
 
 @dataclass

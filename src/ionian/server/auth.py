@@ -17,7 +17,7 @@ from ionian.protocol.stream import Refused
 from ionian.protocol.tokens import Role
 
 from ..machine.state import StateFolder
-from .roles import refusal, role_of
+from .roles import NO_ROLE, refusal, role_of
 
 if TYPE_CHECKING:
     from .store import Store  # not at run time: a client makes its local token without a database library
@@ -115,6 +115,8 @@ ALLOWED: dict[Kind, frozenset[str]] = {
                 "CreateEnvironment",
                 "UpdateEnvironment",
                 "DeleteEnvironment",
+                "ListRoles",
+                "UpdateRoles",
             ),
             *("FindVolumeUsers", "CopyOffered", "PlaceFiles"),
             *("PutNamedSecret", "FindSecret", "ListSecrets", "RotateMasterKey"),
@@ -173,7 +175,14 @@ NOT_OF_SECRETS = OBJECTS - {"FindObject"}
 """What a container may do with objects, and not with secrets: no code that runs lists, changes or deletes them."""
 
 OF_ALL = frozenset(
-    {"CreateEnvironment", "UpdateEnvironment", "DeleteEnvironment", "CreateToken", "ListTokens"}
+    {
+        "CreateEnvironment",
+        "UpdateEnvironment",
+        "DeleteEnvironment",
+        "UpdateRoles",
+        "CreateToken",
+        "ListTokens",
+    }
     | {"RotateMasterKey", "PruneImages"}
 )
 """What concerns more than one environment: not for who belongs to one."""
@@ -296,6 +305,11 @@ def _check_good(row: Token) -> None:
         raise Refused("AuthError", f"token {row.token_id} was revoked; ask for a new one")
     if row.expires_at is not None and row.expires_at <= time.time():
         raise Refused("AuthError", f"token {row.token_id} has expired; ask for a new one")
+    if row.role == NO_ROLE:
+        raise Refused(
+            "AuthError",
+            f"token {row.token_id} gives no access to environment {row.environment!r} now; an admin may change that",
+        )
 
 
 def container_actor(container_id: str, *, environment: str, app_id: str, restricted: bool = False) -> Actor:

@@ -13,7 +13,7 @@ VIEWS = frozenset(
         *("FindObject", "ListObjects", "ReadDict", "PeekQueue", "MeasureQueue", "FindSecret", "ListSecrets"),
         *("FindVolume", "FindVolumeUsers", "ListFiles", "ReadFile", "ReadBlob"),
         *("FindImage", "ListImages", "ReadImageLogs", "ListImageNames", "ReadImageName"),
-        *("FindEnvironment", "ListEnvironments", "FindDashboard", "OpenDashboard"),
+        *("FindEnvironment", "ListEnvironments", "ListRoles", "FindDashboard", "OpenDashboard"),
         *("DescribeToken", "RevokeToken"),
     }
 )
@@ -22,11 +22,15 @@ to viewers: a new message is none of theirs until it is written down."""
 
 FOR_ADMINS = frozenset(
     {
-        *("CreateEnvironment", "UpdateEnvironment", "DeleteEnvironment"),
+        *("CreateEnvironment", "UpdateEnvironment", "DeleteEnvironment", "UpdateRoles"),
         *("CreateToken", "ListTokens", "RotateMasterKey", "PruneImages"),
     }
 )
 """What concerns everybody: who may come in, which environments there are, what they may cost."""
+
+
+NO_ROLE = "none"
+"""In the place of a role: the token lets nobody in until it has one again."""
 
 
 def role_of(word: str) -> Role:

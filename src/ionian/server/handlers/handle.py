@@ -36,6 +36,7 @@ from ionian.protocol.calls import (
 )
 from ionian.protocol.clusters import GetCluster
 from ionian.protocol.dashboard import FindDashboard, OpenDashboard
+from ionian.protocol.environment_roles import ListRoles, UpdateRoles
 from ionian.protocol.environments import (
     CreateEnvironment,
     DeleteEnvironment,
@@ -107,6 +108,7 @@ from .containers import end_container, get_cluster, list_containers
 from .context import Context
 from .dashboard import find_dashboard, open_dashboard
 from .deploys import app_history, find_app, list_apps, rollback_app, tag_app
+from .environment_roles import list_roles, update_roles
 from .environments import (
     create_environment,
     delete_environment,
@@ -244,6 +246,8 @@ HANDLED: dict[type, Handler] = {
     ListEnvironments: list_environments,
     UpdateEnvironment: update_environment,
     DeleteEnvironment: delete_environment,
+    ListRoles: list_roles,
+    UpdateRoles: update_roles,
     CreateToken: create_token,
     DescribeToken: describe_token,
     ListTokens: list_tokens,

@@ -17,7 +17,7 @@ from ionian.protocol.tokens import (
 )
 
 from ..auth import Actor, Target, admit_token, authorise, new_token
-from ..roles import role_of
+from ..roles import NO_ROLE, role_of
 from ..store.schema import Token
 from .context import Context, in_thread
 from .names import check_word, environment_of
@@ -106,5 +106,5 @@ def _described(row: Token) -> TokenInfo:
         row.created_at,
         row.expires_at or 0.0,
         row.revoked_at or 0.0,
-        role_of(row.role),
+        "none" if row.role == NO_ROLE else role_of(row.role),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from .database import Database, once_more
 from .schema import Token
@@ -49,6 +50,12 @@ class Tokens:
                 return False
             token.revoked_at = token.revoked_at or time.time()
             return True
+
+    def set_roles(self, roles: Mapping[str, str]) -> None:
+        """Gives tokens these roles, all of them at once."""
+        with self._database.write() as session:
+            for token_id, role in roles.items():
+                session.execute(update(Token).where(Token.token_id == token_id).values(role=role))
 
     def all(self) -> list[Token]:
         """Every token, oldest first."""
