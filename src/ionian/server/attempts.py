@@ -24,6 +24,7 @@ class TooManyAttempts(Refused):
     """So many wrong tokens came from an address that this one is not looked at."""
 
     def __init__(self, address: str, wait_s: int) -> None:
+        self.wait_s = wait_s
         super().__init__(
             "ResourceExhaustedError", f"too many wrong tokens came from {address}; try again in {wait_s} s"
         )

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from ..protocol.stream import Refused
-from .auth import authenticate
+from .attempts import Attempts, TooManyAttempts
 from .metrics import TEXT, Metrics
 from .store import Store
 
 BEARER = "bearer "
 
+ASKERS = "those who ask for /metrics"
+"""Whose wrong tokens are counted together: picows says no address of a request that becomes no stream."""
 
-def page(request: WSUpgradeRequest, store: Store, metrics: Metrics) -> WSUpgradeResponseWithListener | None:
+
+def page(
+    request: WSUpgradeRequest, store: Store, metrics: Metrics, attempts: Attempts
+) -> WSUpgradeResponseWithListener | None:
     """The answer, or None where no page is asked for."""
     pages: dict[str, Callable[[], WSUpgradeResponse]] = {
         "/healthz": lambda: _answer(200, b"ok\n"),
-        "/metrics": lambda: _metrics(request, store, metrics),
+        "/metrics": lambda: _metrics(request, store, metrics, attempts),
     }
     path = bytes(request.path).decode("latin-1").partition("?")[0]
     if path not in pages or "upgrade" in (name.lower() for name in request.headers):
@@ -26,14 +31,20 @@ def page(request: WSUpgradeRequest, store: Store, metrics: Metrics) -> WSUpgrade
     return WSUpgradeResponseWithListener(pages[path](), None)
 
 
-def _metrics(request: WSUpgradeRequest, store: Store, metrics: Metrics) -> WSUpgradeResponse:
+def _metrics(
+    request: WSUpgradeRequest, store: Store, metrics: Metrics, attempts: Attempts
+) -> WSUpgradeResponse:
     token = request.headers.get("Authorization", "")
     if not token.lower().startswith(BEARER):
         return _answer(
             401, b"expected a client's token: Authorization: Bearer ti-...\n", ("WWW-Authenticate", "Bearer")
         )
     try:
-        actor = authenticate(store, token[len(BEARER) :].strip(), role="client", peer_id="cl-metrics")
+        actor = attempts.authenticate(
+            store, token[len(BEARER) :].strip(), ASKERS, role="client", peer_id="cl-metrics"
+        )
+    except TooManyAttempts as refused:
+        return _answer(429, f"{refused.message}\n".encode(), ("Retry-After", str(refused.wait_s)))
     except Refused as refused:
         return _answer(401, f"{refused.message}\n".encode(), ("WWW-Authenticate", "Bearer"))
     if actor.environment:

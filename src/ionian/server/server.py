@@ -195,7 +195,7 @@ class Server:
     ) -> Session | WSUpgradeResponseWithListener | None:
         if any(name.lower() == "origin" for name in request.headers):
             return None  # a page in a browser: it has no business here
-        if (answer := page(request, self.store, self.metrics)) is not None:
+        if (answer := page(request, self.store, self.metrics, self.attempts)) is not None:
             return answer
         session = Session(self, forwarded="" if local else forwarded_for(request.headers), local=local)
         self.sessions.add(session)
