@@ -31,9 +31,9 @@ class Owner:
         # Only root may give files away; a plain user's files are its own, which is the id that its sandboxes map.
         self.active = os.geteuid() == 0
 
-    def take(self, path: Path | str) -> None:
-        """Makes `path` (not what it points at) the owner's."""
-        if self.active:
+    def take(self, path: Path | str, status: os.stat_result | None = None) -> None:
+        """Makes `path` (not what it points at) the owner's, unless it is by what is known of it."""
+        if self.active and (status is None or (status.st_uid, status.st_gid) != (self.uid, self.gid)):
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def here(self, uid: int, gid: int) -> tuple[int, int]:

@@ -242,18 +242,24 @@ def _move_tree(source: Path, name: str, target: Target) -> None:
             if overlay.lstat(target.below, inside) is not None or (place / entry.name).exists():
                 _move_tree(Path(entry.path), inside, target)
                 continue
-            target.owner.take_tree(Path(entry.path))
-            _normalise(Path(entry.path))
+            target.owner.take(entry.path)
+            _settle(entry.path, target.owner)
         else:
             target.owner.take(entry.path)
             os.utime(entry.path, (EPOCH, EPOCH), follow_symlinks=False)
         os.replace(entry.path, place / entry.name)
 
 
-def _normalise(root: Path) -> None:
-    for folder, _, files in os.walk(root):
-        for name in files:
-            os.utime(os.path.join(folder, name), (EPOCH, EPOCH), follow_symlinks=False)
+def _settle(folder: str, owner: Owner) -> None:
+    """Makes all in a folder the owner's, and gives its files the time of all. Most came from the cache by a link, and have had
+    both since a layer got them first."""
+    for entry in list(os.scandir(folder)):
+        status = entry.stat(follow_symlinks=False)
+        owner.take(entry.path, status)
+        if entry.is_dir(follow_symlinks=False):
+            _settle(entry.path, owner)
+        elif status.st_mtime_ns != EPOCH * 10**9:
+            os.utime(entry.path, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def mend_scripts(folder: Path, image: Python) -> None:

@@ -86,14 +86,7 @@ class Bytecode:
         They are compiled by the Python in the layers `over`, which `base` names: no other image takes them from
         the cache, so a Python that somebody tampered with reaches only itself.
         """
-        missing: dict[Path, list[str]] = {}
-        for metadata in packages:
-            sources = python_files(metadata)
-            kept = self.place_of(metadata, target.python.tag, base)
-            if kept.is_dir():
-                await asyncio.to_thread(link_tree, kept, metadata.parent, target.owner)
-            elif sources:
-                missing[metadata] = sources
+        missing = await asyncio.to_thread(self._linked, packages, target, base)
         if not missing:
             return
         site = "/" + str(next(iter(missing)).parent.relative_to(target.layer))
@@ -105,6 +98,17 @@ class Bytecode:
             for metadata, sources in missing.items():
                 kept = self.place_of(metadata, target.python.tag, base)
                 await asyncio.to_thread(self._keep, made, metadata, sources, target, kept)
+
+    def _linked(self, packages: Sequence[Path], target: Target, base: str) -> dict[Path, list[str]]:
+        """Links what is kept; the packages of which nothing is, each with its Python files."""
+        missing: dict[Path, list[str]] = {}
+        for metadata in packages:
+            kept = self.place_of(metadata, target.python.tag, base)
+            if kept.is_dir():
+                link_tree(kept, metadata.parent, target.owner)
+            elif sources := python_files(metadata):
+                missing[metadata] = sources
+        return missing
 
     def place_of(self, metadata: Path, tag: str, base: str) -> Path:
         """Where the .pyc files of a package are kept."""
@@ -156,5 +160,9 @@ def link_tree(source: Path, target: Path, owner: Owner) -> None:
             if covered:
                 overlay.make_opaque(place)
         for name in names:
-            overlay.remove(place / name)
-            overlay.link_or_copy(os.path.join(folder, name), place / name)
+            file, link = f"{folder}/{name}", f"{place}/{name}"
+            try:
+                overlay.link_or_copy(file, link)
+            except FileExistsError:
+                overlay.remove(place / name)
+                overlay.link_or_copy(file, link)
