@@ -256,3 +256,27 @@ def test_its_memory_is_its_templates_until_it_is_a_container(folder: Path):
             assert made.zygote.usage().memory_bytes < 32 << 20
 
     run(main)
+
+
+@pytest.mark.parametrize("why", ["another kind is wanted", "its template ends"])
+def test_the_time_of_what_is_made_ahead_in_vain_is_its_templates(folder: Path, why: str):
+    at_import = """
+        def ahead():
+            while __import__("time").process_time() < 1.0:
+                pass
+    """
+
+    async def main() -> None:
+        async with nursery(folder, at_import) as made:
+            await made.fork(**LIKE)
+            await ahead(made)
+            before_s = made.zygote.usage().cpu_s
+            if why == "its template ends":
+                made.zygote.retire()
+                made.zygote.retire()
+            else:
+                unlike: dict[str, Any] = LIKE | {"again": False, "hostname": "other"}
+                await made.fork(**unlike)
+            assert 0.9 < made.zygote.usage().cpu_s - before_s < 1.9
+
+    run(main)

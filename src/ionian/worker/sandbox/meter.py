@@ -23,6 +23,9 @@ class Meter:
         self.beside: Callable[[], int] = (
             int  # bytes of what is nobody else's: of a template, what is made ahead
         )
+        self.also_cpu_s = (
+            0.0  # of what has ended and was nobody else's: of a template, what was made ahead in vain
+        )
         self._pid = pid
         self._group = group
         self._limit = limits.memory_limit_mib << 20
@@ -64,7 +67,7 @@ class Meter:
         now, use = time.monotonic(), self._use
         passed = now - self._last
         # Without a cgroup, what has ended is no longer seen: the sums never go back.
-        more = max(0.0, reading.cpu_s - use.cpu_s, cpu_s - use.cpu_s)
+        more = max(0.0, reading.cpu_s + self.also_cpu_s - use.cpu_s, cpu_s - use.cpu_s)
         memory_bytes = reading.memory_bytes + self.beside()
         memory = (use.memory_bytes + memory_bytes) / 2
         use.cpu_s += more

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...protocol.container import AHEAD
 from . import scratch, soft
-from .cgroup import Cgroup
+from .cgroup import Cgroup, Reading
 from .idmap import IdMap
 from .sandbox import remove_group
 from .spec import Bind, Limits
@@ -54,6 +54,7 @@ class Spare:
     pidfd: int
     way: socket.socket  # to the process of it that waits, and takes nothing but descriptors there
     gateway: object = None  # which joined its network
+    _told: bool = False
 
     @property
     def lives(self) -> bool:
@@ -74,8 +75,15 @@ class Spare:
     @property
     def memory_bytes(self) -> int:
         """The memory that it has beside its template's."""
-        read = self.group.read() if self.group is not None else soft.read(self.pid, of_template=True)
-        return read.memory_bytes
+        return self._read().memory_bytes
+
+    def wasted_s(self) -> float:
+        """The processor time that it has had, where nobody wants it any more: told once."""
+        told, self._told = self._told, True
+        return 0.0 if told else self._read().cpu_s
+
+    def _read(self) -> Reading:
+        return self.group.read() if self.group is not None else soft.read(self.pid, of_template=True)
 
     def give(self, spec: ForkSpec) -> socket.socket:
         """Makes it the container of `spec`, at its gate, and returns the gate. Raises OSError where it has ended."""

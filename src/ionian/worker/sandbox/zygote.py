@@ -145,8 +145,12 @@ class Zygote(Sandbox):
                 return self._complete(spare, spec)
             except OSError:
                 pass  # it ends at this moment
-        await asyncio.shield(spare.discard(self._ids))
+        await asyncio.shield(self._discard(spare))
         return None
+
+    async def _discard(self, spare: Spare) -> None:
+        self._meter.also_cpu_s += spare.wasted_s()
+        await spare.discard(self._ids)
 
     def _complete(self, spare: Spare, spec: ForkSpec) -> Sandbox:
         gate = spare.give(spec)
@@ -233,10 +237,10 @@ class Zygote(Sandbox):
         try:
             made = await self._make(spec, SPARE_S)
             if self.goes_ahead and not self.link.closed and not await self._go_ahead(made):
-                await made.discard(self._ids)
+                await self._discard(made)
                 made = await self._make(spec, SPARE_S)
             if self.link.closed:
-                await made.discard(self._ids)
+                await self._discard(made)
             else:
                 self.spare = made
         except SandboxError:
@@ -325,8 +329,10 @@ class Zygote(Sandbox):
         if self._spare_timer is not None:
             self._spare_timer.cancel()
         if self._going is not None:
+            self._meter.also_cpu_s += self._going.wasted_s()
             self._going.end()
         if self.spare is not None:
+            self._meter.also_cpu_s += self.spare.wasted_s()
             self.spare.kill()
 
     def kill(self) -> None:
@@ -341,7 +347,7 @@ class Zygote(Sandbox):
             await asyncio.wait([self._spare_task])
         spare, self.spare = self.spare, None
         if spare is not None:
-            await spare.discard(self._ids)
+            await self._discard(spare)
         await super().remove()
         ahead, self._ahead = self._ahead, None
         if ahead is not None:

@@ -302,13 +302,13 @@ class Template:
 
     async def _watch(self, zygote: Zygote) -> None:
         await self._over.wait()
+        zygote.retire()
         self._worker.metering.say(self.readings())
         self._account = None
         if self.state is State.READY:
             self.state, self.reason = State.GONE, "its template has ended"
         self._ended(self)
         try:
-            zygote.retire()
             await zygote.remove()  # once its last fork has ended
         except SandboxError as error:
             log.warning("template function=%s: %s", self.ask.function.tag, error)
