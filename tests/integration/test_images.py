@@ -277,6 +277,20 @@ def test_a_secret_is_seen_by_its_step_and_its_value_is_nowhere_after(bench: Benc
     go(main)
 
 
+def test_a_step_is_built_anew_for_other_names_of_variables_and_not_for_another_secret_or_value(bench: Bench):
+    async def main() -> None:
+        async def build(secret: str, **values: str) -> list[str]:
+            await bench.build(SLIM, shell("true", secret_ids=[secret]), secrets={secret: values})
+            return bench.states("RUN")
+
+        assert await build("st-1", TOKEN="one") == ["done"]
+        assert await build("st-1", TOKEN="two") == ["cached"]
+        assert await build("st-2", TOKEN="one") == ["cached"]
+        assert await build("st-2", OTHER="one") == ["done"]
+
+    go(main)
+
+
 def test_a_cancelled_build_ends_its_step_and_leaves_nothing(bench: Bench):
     async def main() -> None:
         before, started = bench.layers(), asyncio.Event()
