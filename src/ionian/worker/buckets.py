@@ -51,13 +51,13 @@ KEYS = (
 
 def lacking() -> str:
     """Why no bucket can be mounted on this machine; "" where it can."""
+    if os.geteuid() != 0:  # first: what else lacks would be got for nothing
+        return "a worker that mounts buckets runs as root, and this one as a plain user; use a volume, or run `ionian worker` as root"
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         return f"{' and '.join(missing)} lack; apt-get install rclone fuse3 util-linux"
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "/dev/fuse can't be opened; load the kernel's module fuse, or give this machine the device"
-    if os.geteuid() != 0:
-        return "a worker that mounts buckets runs as root; this one doesn't"
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ionian.protocol.spec import BucketMount
-from ionian.worker.buckets import environment
+from ionian.worker.buckets import environment, lacking
 from ionian.worker.sandbox import SandboxError
 
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
@@ -18,6 +18,14 @@ def told(bucket: BucketMount, values: dict[str, str]) -> dict[str, str]:
         for name, value in environment(bucket, values).items()
         if name.startswith(begin)
     }
+
+
+def test_a_plain_user_s_worker_says_that_it_mounts_no_bucket_before_all_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert lacking().startswith("a worker that mounts buckets runs as root, and this one as a plain user")
 
 
 def test_every_option_of_a_bucket_is_told_to_rclone() -> None:
