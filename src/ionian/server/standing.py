@@ -40,16 +40,20 @@ def together(standings: Iterable[Standing]) -> Standing:
 
 async def standings(server: Server, app_ids: set[str]) -> dict[str, dict[str, Standing]]:
     """App → function → how it is doing. Variants count as the function that they are of."""
-    durable = server.durable
-    kept = {call.function_id for call in durable.windows.calls.values()}
+    functions = server.engine.dispatcher.core.functions
+    stored = await server.durable.waiting_by_function(
+        {function_id for function_id, function in functions.items() if function.app_id in app_ids}
+    )
     found: dict[str, dict[str, Standing]] = {app_id: {} for app_id in app_ids}
-    for function_id, function in list(server.engine.dispatcher.core.functions.items()):
+    for function_id, function in functions.items():
         if function.app_id not in app_ids:
             continue
         starting = function.count(State.STARTING)
-        stored = await durable.waiting_in_store(function_id) if function_id in kept else 0
         one = Standing(
-            len(function.containers) - starting, starting, function.running, function.queued + stored
+            len(function.containers) - starting,
+            starting,
+            function.running,
+            function.queued + stored.get(function_id, 0),
         )
         of_app = found[function.app_id]
         base = function.spec.base_id or function_id

@@ -56,6 +56,7 @@ def test_inputs_are_kept_and_what_came_of_each_is_said(store: Store) -> None:
         (other, 1, "cl-1"),
     ]
     assert store.call_reads.waiting_inputs("fu-1") == 4
+    assert store.call_reads.waiting_by_function(["fu-1", "fu-2"]) == {"fu-1": 4}
     batches = store.call_reads.inputs([(call_id, 0), (call_id, 2), (other, 0)])
     assert {key: batch.payloads() for key, batch in batches.items()} == {
         (call_id, 0): [b"a", b"b"],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,6 +40,12 @@ SPANS = {
     for one in (Span("hour", "Hour", 60, 1), Span("day", "Day", 96, 15), Span("week", "7 days", 84, 120))
 }
 
+SETTLED = 5
+"""Minutes after which nothing is added to one any more: counts are written every few seconds."""
+
+MOST_KEPT = 100
+"""So many functions are kept that were looked at last."""
+
 PERCENTILES = (50.0, 95.0)
 
 
@@ -72,21 +79,50 @@ class History:
         return _sum(self.steps)
 
 
-async def history_of(counts: Counts, root_id: str, span: Span, now: Standing) -> History:
-    """Of a function and its variants, with what it has at this moment."""
-    until = int(time.time()) // MINUTE_S + 1
-    until += -until % span.minutes
-    first = until - span.steps * span.minutes
-    rows = await counts.minutes(first, until, root_id)
-    found = History(span, first, await asyncio.to_thread(steps, rows, span, first))
-    last = found.steps[-1]
-    last.waiting, last.containers = max(last.waiting, now.waiting), max(last.containers, now.containers)
-    return found
+class Histories:
+    """Of the functions that are looked at. A page asks each second: what is over is read once."""
+
+    def __init__(self, counts: Counts, clock: Callable[[], float] = time.time) -> None:
+        self._counts = counts
+        self._clock = clock
+        self._over: OrderedDict[tuple[str, str], dict[int, Step]] = (
+            OrderedDict()
+        )  # function, span → minute → step
+
+    async def of(self, root_id: str, span: Span, now: Standing) -> History:
+        """Of a function and its variants, with what it has at this moment."""
+        minute = int(self._clock()) // MINUTE_S
+        until = minute + 1 + -(minute + 1) % span.minutes
+        first = until - span.steps * span.minutes
+        over = self._known((root_id, span.word), first)
+        begin = first
+        while begin in over:
+            begin += span.minutes
+        rows = await self._counts.minutes(begin, until, root_id)
+        read = await asyncio.to_thread(steps, rows, span, begin, (until - begin) // span.minutes)
+        found = History(span, first, [over[one] for one in range(first, begin, span.minutes)] + read)
+        for begun, step in zip(range(begin, until, span.minutes), read, strict=True):
+            if begun + span.minutes + SETTLED > minute:
+                break
+            over[begun] = step
+        last = found.steps[-1]
+        last.waiting, last.containers = max(last.waiting, now.waiting), max(last.containers, now.containers)
+        return found
+
+    def _known(self, key: tuple[str, str], first: int) -> dict[int, Step]:
+        """The steps of a function that are over, without those before a minute."""
+        over = self._over.setdefault(key, {})
+        self._over.move_to_end(key)
+        while len(self._over) > MOST_KEPT:
+            self._over.popitem(last=False)
+        for begun in [one for one in over if one < first]:
+            del over[begun]
+        return over
 
 
-def steps(rows: Sequence[Counted], span: Span, first: int) -> list[Step]:
-    """Minutes, put together. Of what is at a time the most is kept, else it is summed."""
-    return [_step(of_step) for of_step in by_step(rows, first, span.minutes, span.steps)]
+def steps(rows: Sequence[Counted], span: Span, first: int, count: int = 0) -> list[Step]:
+    """Minutes, put together in so many steps (0: all of the span). Of what is at a time the most is kept, else it is summed."""
+    return [_step(of_step) for of_step in by_step(rows, first, span.minutes, count or span.steps)]
 
 
 def _step(rows: Sequence[Counted]) -> Step:

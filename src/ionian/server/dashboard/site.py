@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ionian.protocol.stream import Refused
 
 from .guard import Guard
+from .history import Histories
 from .pages import (
     apps,
     calls,
@@ -74,6 +75,7 @@ def site(dashboard: Dashboard) -> Any:
         exception_handlers=handlers,
     )
     app.state.dashboard = dashboard
+    app.state.histories = Histories(dashboard.server.engine.counts)
     return Guard(app, dashboard)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -255,10 +256,17 @@ class Durable:
         under_way = sum(k.under_way for k in self.windows.calls.values() if k.function_id == function_id)
         return max(0, waiting - under_way)
 
-    async def waiting_by_function(self) -> dict[str, int]:
-        """The same of each function that has such calls."""
-        function_ids = {call.function_id for call in self.windows.calls.values()}
-        return {function_id: await self.waiting_in_store(function_id) for function_id in function_ids}
+    async def waiting_by_function(self, function_ids: Collection[str] | None = None) -> dict[str, int]:
+        """The same of each function that has such calls, or of these that have some, asked for at once: a question for each
+        held others up."""
+        under_way = Counter[str]()
+        for call in self.windows.calls.values():
+            if function_ids is None or call.function_id in function_ids:
+                under_way[call.function_id] += call.under_way
+        if not under_way:
+            return {}
+        waiting = await asyncio.to_thread(self.reads.waiting_by_function, list(under_way))
+        return {key: max(0, waiting.get(key, 0) - count) for key, count in under_way.items()}
 
     def _begin(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

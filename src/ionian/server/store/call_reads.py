@@ -112,6 +112,17 @@ class CallReads:
         with self._database.read() as session:
             return int(session.scalar(query) or 0)
 
+    def waiting_by_function(self, function_ids: Sequence[str]) -> dict[str, int]:
+        """The same of those of several functions that have calls without an end."""
+        waiting = func.coalesce(func.sum(Call.total - Call.done), 0)
+        query = select(Call.function_id, waiting).where(Call.finished_at.is_(None)).group_by(Call.function_id)
+        found: dict[str, int] = {}
+        with self._database.read() as session:
+            for at in range(0, len(function_ids), CHUNK):
+                of_some = query.where(Call.function_id.in_(function_ids[at : at + CHUNK]))
+                found.update({row[0]: int(row[1]) for row in session.execute(of_some)})
+        return found
+
     def unsent(self) -> list[UnsentCall]:
         """The unfinished calls that take more inputs, or lack some between others."""
         received = func.coalesce(func.sum(CallInputs.stop - CallInputs.start), 0)

@@ -11,7 +11,7 @@ from ionian.protocol.tags import shown
 from ...handlers.context import in_thread
 from ...standing import Standing, standings
 from ..describing import asks_for, kind_of, scaled, schedule_of
-from ..history import SPANS, charts, history_of
+from ..history import SPANS, Histories, charts
 from ..rendering import page
 from ..visit import Visit, go, page_route
 from .containers import containers_of, end_route
@@ -28,7 +28,8 @@ async def function_page(visit: Visit) -> Response:
         return go(f"/functions/{spec.base_id}")
     span = visit.chosen("over", SPANS, "hour")
     now = (await standings(visit.server, {found.app_id}))[found.app_id].get(spec.function_id, Standing())
-    history = await history_of(visit.server.engine.counts, spec.function_id, span, now)
+    histories: Histories = visit.request.app.state.histories
+    history = await histories.of(spec.function_id, span, now)
     due = await in_thread(visit.context.store.schedules.next_by_function, found.app_id)
     calls: CallList = await visit.ask(
         ListCalls(found.environment, found.app_id, shown(spec.tag), limit=NEWEST)
