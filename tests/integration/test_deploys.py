@@ -113,23 +113,43 @@ def test_calls_go_on_over_deploys_and_none_is_lost(place: Home, tmp_path: Path):
 def test_a_map_that_runs_over_a_deploy_gets_each_result_once(place: Home, tmp_path: Path):
     deploy(place, write(tmp_path, 1, name="mapped", options="max_containers=2"))
     text = """
+        import itertools
+        import sys
+        import threading
         import ionian as modal
 
+        deployed = threading.Event()
+        threading.Thread(target=lambda: (sys.stdin.readline(), deployed.set()), daemon=True).start()
+
+        def numbers():
+            given = itertools.count()
+            while not deployed.is_set():
+                yield next(given)
+            yield from itertools.islice(given, 100)
+
         results = []
-        for result in modal.Function.from_name("mapped", "version").map(range(300)):
+        for result in modal.Function.from_name("mapped", "version").map(numbers()):
             results.append(result)
             if len(results) == 20:
                 print("under way", flush=True)
-        assert [n for _, n in results] == list(range(300))
+        assert [n for _, n in results] == list(range(len(results)))
         print(sorted({version for version, _ in results}))
     """
     (tmp_path / "mapping.py").write_text(dedent(text))
     with subprocess.Popen(
-        [sys.executable, "mapping.py"], cwd=tmp_path, env=place.environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "mapping.py"],
+        cwd=tmp_path,
+        env=place.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as program:
+        assert program.stdin is not None
         assert program.stdout is not None
         assert program.stdout.readline() == "under way\n"
         deploy(place, write(tmp_path, 2, name="mapped", options="max_containers=2"))
+        program.stdin.write("deployed\n")
+        program.stdin.flush()
         assert program.stdout.read() == "[1, 2]\n"
     assert program.returncode == 0
 
