@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arguments import integer, number, wrong
@@ -11,6 +10,7 @@ from .steps import Item, Steps, StreamMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from typing import Literal
 
     from .protocol.apps import LogLine, LogLines, ReadLogs
@@ -161,12 +161,16 @@ class CallLogs(_Log):
 
 
 def _at(name: str, at: Any) -> float:
+    from datetime import datetime
+
     if not isinstance(at, datetime):
         raise wrong(name, "a datetime", at)
     return at.timestamp()
 
 
 def _entry(line: LogLine, object_id: str) -> LogEntry:
+    from datetime import datetime, timezone
+
     ids: list[str] = []
     if object_id.startswith("ap-"):
         ids.append(line.function)

@@ -23,7 +23,18 @@ INNER = sorted(
     if path.relative_to(PACKAGE).parts[0] not in OUTER and path.name not in OUTER_FILES
 )
 
-HEAVY = {"asyncio", "dataclasses", "inspect", "logging", "pathlib", "socket", "ssl", "subprocess", "pickle"}
+HEAVY = {
+    "asyncio",
+    "dataclasses",
+    "datetime",
+    "inspect",
+    "logging",
+    "pathlib",
+    "socket",
+    "ssl",
+    "subprocess",
+    "pickle",
+}
 """Standard modules that take long to import, and are not needed before they are used."""
 
 LIST_MODULES = """
