@@ -53,6 +53,8 @@ class LogBook:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.files = LogFiles(folder)
+        self.kept: list[Callable[[str], None]] = []
+        """Told, on the thread, of each app that has more lines."""
         self._clock = clock
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._waiting = 0  # bytes handed over
@@ -217,5 +219,7 @@ class LogBook:
                 if time.monotonic() - self._complained_at > COMPLAIN_EVERY_S:
                     self._complained_at = time.monotonic()
                     log.error("logs of app=%s: %s; lines not kept until now: %d", app_id, error, self._lost)
+            for told in self.kept:
+                told(app_id)
             if self._loop is not None and app_id in self._news and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self.nudge, app_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +45,8 @@ _row = msgspec.json.Decoder(_Row)
 _encoder = msgspec.json.Encoder()
 
 
-def _setting(name: str, default: float) -> float:
+def setting(name: str, default: float) -> float:
+    """A number above 0 of the server's environment. Raises StateError for what is none."""
     given = os.environ.get(name) or default
     try:
         value = float(given)
@@ -71,9 +72,9 @@ class Bounds:
         Raises StateError for a value that is no bound.
         """
         return cls(
-            int(_setting("IONIAN_LOGS_APP_MIB", 64) * MIB),
-            int(_setting("IONIAN_LOGS_MIB", 2048) * MIB),
-            _setting("IONIAN_LOGS_DAYS", 30) * 86_400,
+            int(setting("IONIAN_LOGS_APP_MIB", 64) * MIB),
+            int(setting("IONIAN_LOGS_MIB", 2048) * MIB),
+            setting("IONIAN_LOGS_DAYS", 30) * 86_400,
         )
 
 
@@ -137,6 +138,8 @@ class LogFiles:
     def __init__(self, folder: Path, bounds: Bounds | None = None) -> None:
         self.folder = folder
         self.bounds = bounds or Bounds.of_environment()
+        self.deleting: list[Callable[[str, int, Path], None]] = []
+        """Told, with the app and the millisecond, of each file that is about to be deleted."""
 
     def append(self, app_id: str, lines: Sequence[LogLine]) -> None:
         """Adds lines to the log of an app. Raises OSError."""
@@ -189,7 +192,7 @@ class LogFiles:
         total = sum(size for _, _, size, _ in files)
         for _, written, size, path in sorted(files):
             if now - written > self.bounds.age_s or total > self.bounds.all_bytes:
-                path.unlink(missing_ok=True)
+                self._delete(path)
                 total -= size
         for folder in self._folders():
             if folder.name in lives:
@@ -199,7 +202,26 @@ class LogFiles:
             except OSError:  # not empty
                 continue
 
+    def apps(self) -> list[str]:
+        """The apps of which anything is kept."""
+        return [folder.name for folder in self._folders()]
+
+    def end(self, app_id: str) -> Position:
+        """The place behind all that is kept of an app."""
+        segments = self._segments(app_id)
+        if not segments:
+            return Position()
+        return Position(segments[-1], _path(self.folder / app_id, segments[-1]).stat().st_size)
+
     # --- within
+
+    def _delete(self, path: Path) -> None:
+        for told in self.deleting:
+            try:
+                told(path.parent.name, int(path.stem), path)
+            except FileNotFoundError:
+                pass  # another thread was first
+        path.unlink(missing_ok=True)
 
     def _folders(self) -> list[Path]:
         return [path for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
@@ -217,7 +239,7 @@ class LogFiles:
         for segment in segments:
             if total <= self.bounds.app_bytes:
                 return
-            _path(folder, segment).unlink(missing_ok=True)
+            self._delete(_path(folder, segment))
             total -= sizes[segment]
 
     def _begin(self, app_id: str, query: Query) -> Position:

@@ -175,6 +175,7 @@ class Server:
         self.retention.start()
         self.engine.counts.stored = self.durable.waiting_by_function
         self.engine.counts.start()
+        await asyncio.to_thread(self.engine.telemetry.start, self.context)
         self.scheduler.start()
         self.dashboard.start()
         self._listener, url = await listen(self._accept, host, port)
@@ -225,8 +226,8 @@ class Server:
         await self.engine.replays.flush()
         await self.engine.counts.stop()
         await self.metering.stop()
-        await asyncio.to_thread(self.engine.telemetry.stop)
         await asyncio.to_thread(self.context.logbook.close)
+        await asyncio.to_thread(self.engine.telemetry.stop)
         self.store.close()
 
     # --- what sessions and the engine ask for

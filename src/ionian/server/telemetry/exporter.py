@@ -19,7 +19,7 @@ MOST_WAITING = 20_000
 
 MOST_AT_ONCE = 1_000
 
-LAST_S = 5.0
+LAST_S = 3.0
 """At the end of the server what is left has so long."""
 
 T = TypeVar("T")

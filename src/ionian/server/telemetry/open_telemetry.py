@@ -7,7 +7,12 @@ import logging
 from collections.abc import Sequence
 
 from opentelemetry import trace
+from opentelemetry._logs import LogRecord
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -16,6 +21,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from ...protocol.traces import TraceContext
 from ...version import VERSION
+from .log_export import Exported
 from .spans import Span
 
 SCOPE = InstrumentationScope("ionian", VERSION)
@@ -78,6 +84,42 @@ class SpanExport:
             end_time=int(span.ended * 1e9),
             instrumentation_scope=SCOPE,
         )
+
+
+class LogReceiver:
+    """Sends lines of apps to the collector."""
+
+    def __init__(self) -> None:
+        self._exporter = OTLPLogExporter()
+        self._resource = resource()
+
+    def __call__(self, lines: Sequence[Exported]) -> bool:
+        """Whether the collector has them. Blocks, with a few tries, for OTEL_EXPORTER_OTLP_TIMEOUT at most."""
+        made = [ReadableLogRecord(_record(one), self._resource, SCOPE) for one in lines]
+        return self._exporter.export(made) is LogRecordExportResult.SUCCESS
+
+    def stop(self) -> None:
+        """Ends what waits for another try."""
+        self._exporter.shutdown()
+
+
+def _record(one: Exported) -> LogRecord:
+    line = one.line
+    attributes: dict[str, str | int] = {
+        "ionian.app": one.app,
+        "ionian.app_id": one.app_id,
+        "ionian.environment": one.environment,
+        "ionian.function": line.function,
+        "ionian.container": line.container_id,
+        "log.iostream": one.source,
+    }
+    if line.call_id:
+        attributes["ionian.call"] = line.call_id
+    if line.index >= 0:
+        attributes["ionian.input.index"] = line.index
+    return LogRecord(
+        timestamp=int(line.at * 1e9), context=Context(), body=line.text.rstrip("\n"), attributes=attributes
+    )
 
 
 def _named(context: TraceContext, *, remote: bool = False) -> trace.SpanContext:
