@@ -18,12 +18,12 @@ APP = """
     app = modal.App("measured")
 
     @app.function(max_containers=1)
-    def half(n):
+    def measured_half(n):
         return n / (n % 5)
 
     @app.local_entrypoint()
     def main():
-        list(half.map(range(10), return_exceptions=True))
+        list(measured_half.map(range(10), return_exceptions=True))
 """
 
 
@@ -97,7 +97,7 @@ def test_calls_builds_and_transactions_are_counted(home: Home, tmp_path: Path) -
 
     assert grew("ionian_inputs_ended_total", outcome="succeeded") == 8
     assert grew("ionian_inputs_ended_total", outcome="failed") == 2
-    of_half = {"environment": "main", "function": "half"}
+    of_half = {"environment": "main", "function": "measured_half"}
     assert now.sum("ionian_function_inputs_ended_total", outcome="succeeded", **of_half) == 8
     assert now.sum("ionian_function_inputs_ended_total", outcome="failed", **of_half) == 2
     assert grew("ionian_input_run_seconds_count") >= 1  # some of a batch stand for all of it
