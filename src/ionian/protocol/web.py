@@ -37,9 +37,10 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes ano
 @dataclass
 class TakePart:
     """Container → server: the next part of a request of its own, or of a message of its WebSocket. Answered by Part, when it
-    is there."""
+    is there; asked for again under its number, as after a cut of the worker's stream, it is the same one."""
 
     call_id: str
+    number: int
 
 
 @dataclass

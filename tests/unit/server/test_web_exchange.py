@@ -69,9 +69,28 @@ def test_a_client_waits_while_its_container_takes_nothing() -> None:
         putting = asyncio.ensure_future(one.put(Part("body"), b"last"))
         await settle()
         assert not putting.done()
-        assert (await one.take())[1] == b"x" * WAITING_BYTES
+        assert (await one.take(1))[1] == b"x" * WAITING_BYTES
         await putting
-        assert await one.take() == (Part("body"), b"last")
+        assert await one.take(2) == (Part("body"), b"last")
+
+    asyncio.run(run())
+
+
+def test_a_part_that_is_asked_for_again_is_the_same_and_none_is_left_out() -> None:
+    """A worker's stream that comes back has its containers ask again; the answers to both may arrive, or one, or none."""
+
+    async def run() -> None:
+        one = exchange()
+        asked = [asyncio.ensure_future(one.take(1)) for _ in range(2)]
+        await settle()
+        await one.put(Part("text"), b"first")
+        await one.put(Part("text"), b"second")
+        assert [payload for _, payload in await asyncio.gather(*asked)] == [b"first", b"first"]
+        assert [(await one.take(number))[1] for number in (1, 2, 2)] == [b"first", b"second", b"second"]
+        last = asyncio.ensure_future(one.take(3))
+        await settle()
+        one.over()
+        assert (await last)[0].kind == (await one.take(3))[0].kind == "disconnect"
 
     asyncio.run(run())
 
@@ -103,11 +122,11 @@ def test_a_container_that_does_not_keep_to_the_window_is_cut_off() -> None:
 def test_who_waits_when_the_client_goes_is_told() -> None:
     async def run() -> None:
         one = exchange()
-        taking, waiting = asyncio.ensure_future(one.take()), asyncio.ensure_future(one.all_taken(2 * WINDOW))
+        taking, waiting = asyncio.ensure_future(one.take(1)), asyncio.ensure_future(one.all_taken(2 * WINDOW))
         await settle()
         one.over(1001)
         assert await taking == (Part("disconnect", code=1001), b"")
         await waiting
-        assert (await one.take())[0].kind == "disconnect"
+        assert (await one.take(2))[0].kind == "disconnect"
 
     asyncio.run(run())

@@ -16,6 +16,7 @@ class Incoming:
 
     def __init__(self, call_id: str) -> None:
         self._call_id = call_id
+        self._number = 0  # of the part that was asked for last
         self._asked: Any = None  # a future of Answer
         self._pieces: list[bytes] = []  # of a message that is not whole yet
 
@@ -23,11 +24,15 @@ class Incoming:
         """The next part, when it is there."""
         import asyncio
 
-        if self._asked is None:
-            self._asked = asyncio.ensure_future(link.current().request_async(TakePart(self._call_id)))
-            self._asked.add_done_callback(_heard)
-        answer: Answer = await asyncio.shield(self._asked)
-        self._asked = None
+        asked = self._asked
+        if asked is None:
+            self._number += 1
+            asking = link.current().request_async(TakePart(self._call_id, self._number))
+            asked = self._asked = asyncio.ensure_future(asking)
+            asked.add_done_callback(_heard)
+        answer: Answer = await asyncio.shield(asked)
+        if self._asked is asked:  # else another who waited for it has asked for the next already
+            self._asked = None
         return answer
 
     async def message(self) -> Answer:

@@ -15,7 +15,7 @@ from .context import Context
 
 async def take_part(actor: Actor, message: TakePart, _: bytes, context: Context) -> tuple[Any, bytes]:
     """The next part of a request's body, or message of its WebSocket, when it is there."""
-    return await context.web.find(message.call_id, _function_of(actor, context)).take()
+    return await context.web.find(message.call_id, _function_of(actor, context)).take(message.number)
 
 
 async def await_taken(actor: Actor, message: AwaitTaken, _: bytes, context: Context) -> tuple[Done, bytes]:

@@ -81,7 +81,8 @@ class Exchange:
         self._parts: deque[tuple[Part, bytes]] = deque()
         self._part_bytes = 0
         self._room: asyncio.Future[None] | None = None
-        self._wanted: deque[asyncio.Future[tuple[Part, bytes]]] = deque()
+        self._number = 0  # of the part that its container asked for last
+        self._asked: asyncio.Future[tuple[Part, bytes]] | None = None  # that part; it may be asked for again
         self._taken = 0
         self._far: list[tuple[int, asyncio.Future[None]]] = []
         self._over: tuple[Part, bytes] | None = None
@@ -168,36 +169,35 @@ class Exchange:
         self._give(part, payload)
 
     def _give(self, part: Part, payload: bytes) -> None:
-        while self._wanted:
-            wanted = self._wanted.popleft()
-            if not wanted.done():
-                wanted.set_result((part, payload))
-                return
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_result((part, payload))
+            return
         self._parts.append((part, payload))
         self._part_bytes += len(payload)
 
-    async def take(self) -> tuple[Part, bytes]:
-        """The next part, when it is there."""
-        if self._parts:
-            part = self._parts.popleft()
-            self._part_bytes -= len(part[1])
-            room, self._room = self._room, None
-            if room is not None and not room.done():
-                room.set_result(None)
-            return part
-        if self._over is not None:
-            return self._over
-        wanted: asyncio.Future[tuple[Part, bytes]] = asyncio.get_running_loop().create_future()
-        self._wanted.append(wanted)
-        return await wanted
+    async def take(self, number: int) -> tuple[Part, bytes]:
+        """The next part, when it is there. Who asks for a number again did not hear the answer, and gets the same."""
+        if self._asked is None or (number != self._number and self._asked.done()):
+            self._number, self._asked = number, asyncio.get_running_loop().create_future()
+            if self._parts:
+                self._asked.set_result(self._next_part())
+            elif self._over is not None:
+                self._asked.set_result(self._over)
+        return await asyncio.shield(self._asked)
+
+    def _next_part(self) -> tuple[Part, bytes]:
+        part = self._parts.popleft()
+        self._part_bytes -= len(part[1])
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+        return part
 
     def over(self, code: int = 1005) -> None:
         """No more will come: the client has gone, or the request has ended. Who waits is told."""
         self._over = (Part("disconnect", code=code), b"")
-        while self._wanted:
-            wanted = self._wanted.popleft()
-            if not wanted.done():
-                wanted.set_result(self._over)
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_result(self._over)
         for _, waiting in self._far:
             if not waiting.done():
                 waiting.set_result(None)
