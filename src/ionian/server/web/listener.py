@@ -108,13 +108,14 @@ def config_of(app: Any, **otherwise: Any) -> Any:
     import uvicorn
 
     from .guard import Guarded
+    from .sockets import Socket
 
     # What is no HTTP is its sender's concern, and a line for each would be theirs to write.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     settings: dict[str, Any] = {
         "interface": "asgi3",
         "http": Guarded,
-        "ws": "wsproto",
+        "ws": Socket,
         "ws_max_size": MOST_MESSAGE,
         "lifespan": "off",
         "log_config": None,
