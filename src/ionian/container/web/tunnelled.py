@@ -71,21 +71,31 @@ async def _inward(connection: Any, receive: Any, writer: Any) -> None:
 
 
 async def _outward(connection: Any, reader: Any, send: Any, writer: Any) -> None:
+    import asyncio
+
     from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
     whole: list[Any] = []
-    while True:
-        event = await _next(connection, reader)
-        if isinstance(event, (TextMessage, BytesMessage)):
-            whole.append(event.data)
-            if event.message_finished:
-                message = type(event.data)().join(whole)
-                whole.clear()
-                await send(
-                    {"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message}
-                )
-        elif isinstance(event, Ping):
-            writer.write(connection.send(event.response()))
-        elif isinstance(event, CloseConnection):
-            await send({"type": "websocket.close", "code": event.code, "reason": event.reason})
-            return
+    sending: Any = None  # the last message: while a slow client takes it, a ping behind it is answered
+    try:
+        while True:
+            event = await _next(connection, reader)
+            if isinstance(event, (TextMessage, BytesMessage)):
+                whole.append(event.data)
+                if event.message_finished:
+                    message = type(event.data)().join(whole)
+                    whole.clear()
+                    if sending is not None:
+                        await sending
+                    kind = "text" if isinstance(message, str) else "bytes"
+                    sending = asyncio.ensure_future(send({"type": "websocket.send", kind: message}))
+            elif isinstance(event, Ping):
+                writer.write(connection.send(event.response()))
+            elif isinstance(event, CloseConnection):
+                if sending is not None:
+                    await sending
+                await send({"type": "websocket.close", "code": event.code, "reason": event.reason})
+                return
+    finally:
+        if sending is not None:
+            sending.cancel()
