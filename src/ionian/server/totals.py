@@ -110,9 +110,12 @@ class Totals(Collector):
             "The same, of each function.",
             labels=(*FUNCTION, "outcome"),
         )
-        for total in functions.values():
-            for outcome, count in total.outcomes.items():
-                of_each.add_metric((*total.labels, outcome), count)
+        outcomes: dict[tuple[str, str, str], Sum[str]] = {}
+        for total in functions.values():  # one that was left out of a deploy and is back has another id
+            outcomes.setdefault(total.labels, Sum[str]()).update(total.outcomes)
+        for labels, counts in outcomes.items():
+            for outcome, count in counts.items():
+                of_each.add_metric((*labels, outcome), count)
         yield ended
         yield of_each
         yield CounterMetricFamily(

@@ -22,11 +22,17 @@ class Minutes:
         self.number = 100
 
     def count(
-        self, function_id: str = "fu-1", root_id: str = "", *, succeeded: int = 0, failed: int = 0
+        self,
+        function_id: str = "fu-1",
+        root_id: str = "",
+        *,
+        tag: str = "",
+        succeeded: int = 0,
+        failed: int = 0,
     ) -> Counted:
         root = root_id or function_id
         one = Counted(function_id, self.number, 1, root, "ap-1", "main", succeeded, failed)
-        self.totals.counts(one, f"tag of {root}")
+        self.totals.counts(one, tag or f"tag of {root}")
         self.now.append(one)
         return one
 
@@ -75,6 +81,15 @@ def test_a_function_that_is_gone_is_shown_for_some_minutes_and_stays_in_the_tota
     found = minutes.read()
     assert not [key for key in found if "_function_" in key[0]]
     assert found["ionian_inputs_ended_total", "succeeded"] == 4
+
+
+def test_a_function_that_is_left_out_of_a_deploy_and_back_in_the_next_is_one_series() -> None:
+    minutes = Minutes()
+    minutes.count("fu-1", succeeded=1)
+    minutes.over()
+    minutes.count("fu-2", tag="tag of fu-1", succeeded=2)
+    of_functions = {key: count for key, count in minutes.read().items() if "_function_" in key[0]}
+    assert of_functions == {OF_FUNCTION: 3}
 
 
 def test_durations_are_in_the_buckets_that_hold_them() -> None:
