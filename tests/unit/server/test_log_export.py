@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from ionian.protocol.apps import STARTED, LogLine
 from ionian.server.logfiles import Bounds, LogFiles
-from ionian.server.telemetry import log_export
+from ionian.server.telemetry import log_export, log_file
 from ionian.server.telemetry.log_export import Exported, LogExport
 from ionian.server.telemetry.log_file import FileBounds, LogFile, encoded
 
@@ -198,4 +200,24 @@ def test_a_line_that_a_kill_tore_is_taken_away_before_it_comes_again(tmp_path: P
     with open(path, "ab") as file:
         file.write(encoded(exported("x" * 200_000))[:-1])
     LogFile(path, bounds)([exported("again")])
+    assert texts_of(path) == ["whole", "again"]
+
+
+def test_a_line_that_a_full_disk_tore_is_taken_away_before_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "apps.log"
+    receiver = LogFile(path, FileBounds(1 << 20, 3600, 3))
+    receiver([exported("whole")])
+
+    def torn(one: Exported) -> bytes:
+        with open(path, "ab") as file:
+            file.write(encoded(one)[:20])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(log_file, "encoded", torn)
+        with pytest.raises(OSError, match="No space left"):
+            receiver([exported("again")])
+    receiver([exported("again")])
     assert texts_of(path) == ["whole", "again"]

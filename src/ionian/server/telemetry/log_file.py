@@ -45,6 +45,17 @@ class LogFile:
 
     def __call__(self, lines: Sequence[Exported]) -> bool:
         """Writes lines. Raises OSError."""
+        try:
+            self._write(lines)
+        except OSError:
+            self._began = 0.0  # the disk is full, say: the file may end amid a line
+            raise
+        return True
+
+    def stop(self) -> None:
+        """Each batch is in the file already."""
+
+    def _write(self, lines: Sequence[Exported]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         at = 0
         while at < len(lines):
@@ -60,16 +71,12 @@ class LogFile:
                     at += 1
             if at < len(lines):
                 self._turn()
-        return True
-
-    def stop(self) -> None:
-        """Each batch is in the file already."""
 
     def _is_full(self, size: int, now: float) -> bool:
         return size >= self._bounds.size or now - self._began >= self._bounds.age_s
 
     def _mended(self, size: int) -> int:
-        """Takes up a file that is there: its age, and its size without a line that a kill tore, which comes again."""
+        """Takes up a file that is there: its age, and its size without a line that was torn, which comes again."""
         content_end = size
         with open(self._path, "rb+") as file:
             try:
