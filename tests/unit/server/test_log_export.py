@@ -145,6 +145,27 @@ def test_lines_that_are_deleted_before_they_were_taken_are_counted(scene: Scene)
     export.stop()
 
 
+def test_an_app_has_the_name_and_environment_of_the_moment_and_is_forgotten_when_nothing_of_it_is_kept(
+    scene: Scene,
+) -> None:
+    environments = ["main"]
+    export = LogExport(
+        "test", scene.files, lambda _: ("letters", environments[-1]), scene.receiver, scene.place
+    )
+    export.start()
+    for text in ("one", "two"):
+        scene.write(text)
+        export.kept("ap-1")
+        scene.receiver.wait(lambda text=text: text in scene.receiver.texts)
+        environments.append("renamed")
+    assert [one.environment for one in scene.receiver.lines] == ["main", "renamed"]
+    scene.files.purge([], now=NOON + 1e10)
+    scene.files.append("ap-2", [line("three")])
+    export.kept("ap-2")
+    export.stop()
+    assert [*json.loads(scene.place.read_text())] == ["ap-2"]
+
+
 # --- to a file
 
 

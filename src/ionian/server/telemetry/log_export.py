@@ -74,7 +74,6 @@ class LogExport:
         self._named = named
         self._receiver = receiver
         self._place = place
-        self._names: dict[str, tuple[str, str]] = {}
         self._changed: deque[str] = deque()  # apps
         self._news = threading.Event()
         self._ending = threading.Event()
@@ -139,7 +138,7 @@ class LogExport:
         while True:
             found = self._files.read_on(app_id, Query(), position)
             if found.lines:
-                app, environment = self._name(app_id)
+                app, environment = self._named(app_id)
                 lines = [Exported(app, app_id, environment, line) for line in found.lines]
                 if not self._receiver(lines):
                     self._refused("it was refused")
@@ -164,11 +163,6 @@ class LogExport:
                 "logs can't be exported to=%s: %s; it is tried again while they are kept", self.to, why
             )
 
-    def _name(self, app_id: str) -> tuple[str, str]:
-        if app_id not in self._names:
-            self._names[app_id] = self._named(app_id)
-        return self._names[app_id]
-
     # --- how far it is
 
     def _remembered(self) -> dict[str, Position]:
@@ -187,7 +181,7 @@ class LogExport:
 
     def _remember(self) -> None:
         there = {*self._files.apps()}
-        said = {app_id: str(at) for app_id, at in self._positions.items() if app_id in there}
+        self._positions = {app_id: at for app_id, at in self._positions.items() if app_id in there}
         draft = self._place.with_suffix(".draft")
-        draft.write_text(json.dumps(said))
+        draft.write_text(json.dumps({app_id: str(at) for app_id, at in self._positions.items()}))
         os.replace(draft, self._place)
