@@ -60,6 +60,16 @@ def test_a_fork_that_is_begun_and_not_wanted_yet_holds_up_no_other(folder: Path)
     run(main)
 
 
+def test_a_python_that_was_built_for_an_older_kernel_can_be_a_template(folder: Path):
+    async def main() -> None:
+        async with nursery(folder, "vars(os).pop('pidfd_open', None)") as made:
+            for _ in range(2):
+                fork = await made.fork()
+                assert await fork.python("import os; out = hasattr(os, 'pidfd_open')") is False
+
+    run(main)
+
+
 def test_a_fork_has_what_its_template_made(folder: Path):
     at_import = """
         global made

@@ -29,6 +29,8 @@ from . import init
 
 CAPSET = {"x86_64": 126, "aarch64": 91}
 CAP_VERSION_3 = 0x20080522
+PIDFD_OPEN = 434
+"""The same everywhere. Pythons that were built for an older kernel, as many of conda's, have no `os.pidfd_open` (python-trio/trio#2855)."""
 PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 24, 47, 4
 SECCOMP_MODE_FILTER = 2
 MAX_FDS = 64
@@ -107,9 +109,8 @@ class Forks:
                 return _receive(self._socket)
 
     def _watch(self, pid: int) -> None:
-        try:
-            fd = os.pidfd_open(pid)
-        except OSError:  # it is gone already, as user code ignores SIGCHLD; or there is no descriptor left
+        fd = _libc.syscall(PIDFD_OPEN, pid, 0)
+        if fd < 0:  # it is gone already, as user code ignores SIGCHLD; or there is no descriptor left
             _reap(pid)
             return
         self._begun[fd] = pid
