@@ -13,6 +13,10 @@ from ..serialization import MAIN, dump, dumps, load, loads
 FOLDER = "/tmp"
 """On the worker's disk: what is in its files counts as memory of the container only as long as nobody needs that."""
 
+MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}
+MFD_CLOEXEC = 1
+"""Pythons that were built for an older libc, as many standalone ones, have no `os.memfd_create` (astral-sh/uv#15081)."""
+
 QUICK = {int, float, bool, type(None)}
 FLAT = {str, bytes}
 """Small in their pickles whatever the value is, or as long as it is short: most results. A sink costs 0.8 µs."""
@@ -135,4 +139,16 @@ def unnamed_file() -> int:
     try:
         return os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError:
+        return file_in_memory()
+
+
+def file_in_memory() -> int:
+    """A descriptor of a new file in memory."""
+    if hasattr(os, "memfd_create"):
         return os.memfd_create("payload")
+    import ctypes
+
+    fd = ctypes.CDLL(None, use_errno=True).syscall(MEMFD_CREATE[os.uname().machine], b"payload", MFD_CLOEXEC)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), f"no file in memory: {os.strerror(ctypes.get_errno())}")
+    return fd

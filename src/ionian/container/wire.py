@@ -13,7 +13,7 @@ from typing import Any
 from ..protocol.batch import ONE
 from ..protocol.container import PACKET_MAX
 from ..protocol.wire import CONTROL, MAX_INLINE, PREFIX, PREFIX_SIZE, entries, pack_entry
-from .payloads import FilePayload
+from .payloads import FilePayload, file_in_memory
 
 BUFFER = 256 << 10
 FD_SPACE = socket.CMSG_SPACE(4)
@@ -77,7 +77,7 @@ def descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
 
 def memory_file(payload: bytes | memoryview) -> int:
     """A descriptor of an unnamed file in memory that holds the payload."""
-    fd = os.memfd_create("payload")
+    fd = file_in_memory()
     view = memoryview(payload)
     while view:
         view = view[os.write(fd, view) :]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ionian.container import payloads
 from ionian.container.payloads import FilePayload, pickled, unpickled
+from ionian.container.wire import memory_file, read_fd
 from ionian.exception import ResourceExhaustedError, SerializationError
 from ionian.protocol.wire import MAX_INLINE
 
@@ -87,6 +88,13 @@ def test_what_cannot_be_pickled_is_named_whatever_was_written_before_it():
 def test_without_a_folder_for_files_they_are_in_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(payloads, "FOLDER", "/nowhere")
     assert unpickled(pickled(bytes(LARGE), "it")) == bytes(LARGE)
+
+
+def test_a_python_that_was_built_for_an_older_libc_has_files_in_memory_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    fd = memory_file(b"x" * 100_000)
+    assert not os.get_inheritable(fd)
+    assert read_fd(fd, 100_000) == b"x" * 100_000
 
 
 def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch):
