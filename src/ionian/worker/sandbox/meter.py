@@ -23,9 +23,6 @@ class Meter:
         self.beside: Callable[[], int] = (
             int  # bytes of what is nobody else's: of a template, what is made ahead
         )
-        self.also_cpu_s = (
-            0.0  # of what has ended and was nobody else's: of a template, what was made ahead in vain
-        )
         self._pid = pid
         self._group = group
         self._limit = limits.memory_limit_mib << 20
@@ -34,6 +31,7 @@ class Meter:
         self._reserved_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._use = ResourceUse()
+        self._added_s = 0.0  # of it, what add() told
         self._last = time.monotonic()
         self._period = PERIOD_S if group else soft.PERIOD_S
         self._timer = self._loop.call_later(self._period, self._tick)
@@ -45,6 +43,12 @@ class Meter:
         before = max(0.0, self._last - since)
         self._use.charged_cpu_s += before * cores
         self._use.charged_memory_gib_s += before * memory_bytes / GIB
+
+    def add(self, cpu_s: float) -> None:
+        """Processor time of what has ended and was nobody else's: of a template, what was made ahead in vain."""
+        self._added_s += cpu_s
+        self._use.cpu_s += cpu_s
+        self._use.charged_cpu_s += cpu_s
 
     def use(self) -> ResourceUse:
         if self._running:
@@ -67,7 +71,8 @@ class Meter:
         now, use = time.monotonic(), self._use
         passed = now - self._last
         # Without a cgroup, what has ended is no longer seen: the sums never go back.
-        more = max(0.0, reading.cpu_s + self.also_cpu_s - use.cpu_s, cpu_s - use.cpu_s)
+        own_s = use.cpu_s - self._added_s
+        more = max(0.0, reading.cpu_s - own_s, cpu_s - own_s)
         memory_bytes = reading.memory_bytes + self.beside()
         memory = (use.memory_bytes + memory_bytes) / 2
         use.cpu_s += more

@@ -149,7 +149,7 @@ class Zygote(Sandbox):
         return None
 
     async def _discard(self, spare: Spare) -> None:
-        self._meter.also_cpu_s += spare.wasted_s()
+        self._meter.add(spare.wasted_s())
         await spare.discard(self._ids)
 
     def _complete(self, spare: Spare, spec: ForkSpec) -> Sandbox:
@@ -329,10 +329,10 @@ class Zygote(Sandbox):
         if self._spare_timer is not None:
             self._spare_timer.cancel()
         if self._going is not None:
-            self._meter.also_cpu_s += self._going.wasted_s()
+            self._meter.add(self._going.wasted_s())
             self._going.end()
         if self.spare is not None:
-            self._meter.also_cpu_s += self.spare.wasted_s()
+            self._meter.add(self.spare.wasted_s())
             self.spare.kill()
 
     def kill(self) -> None:

@@ -81,3 +81,18 @@ def test_what_the_kernel_counted_at_the_end_is_charged_too(clock: Callable[[floa
 
     use = asyncio.run(run())
     assert (use.cpu_s, use.charged_cpu_s) == (4.0, 4.0)
+
+
+def test_what_ended_beside_it_is_in_the_sum_though_what_was_its_own_is_not_seen_any_more(
+    clock: Callable[[float], None],
+) -> None:
+    def ends(meter: Meter, group: Group) -> None:
+        for second, cpu_s in enumerate([3.0, 0.0, 0.0, 3.5], 101):
+            clock(float(second))
+            group.reading = Reading(cpu_s, 0)
+            if second == 102:
+                meter.add(1.0)
+            meter.use()
+
+    use = metered(ends)
+    assert (use.cpu_s, use.charged_cpu_s) == pytest.approx((4.5, 4.5))
