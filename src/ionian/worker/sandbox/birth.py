@@ -102,7 +102,8 @@ class Birth:
         self._ours.send(warden.filter)
         if (yield from self._hear(b"C")) != pid:
             raise Suspect("another process than its first answered")
-        yield self._parent_fd  # it was told to end: nothing with its rights is left
+        while not _readable(self._parent_fd):
+            yield self._parent_fd  # it was told to end: nothing with its rights is left
         check_harmless(pid, self._proc, request["group"], len(self._groups))
 
     def _ask(self) -> None:
