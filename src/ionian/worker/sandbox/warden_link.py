@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -109,7 +109,8 @@ class WardenLink:
                 return  # the warden has ended, and the fork with it
         _, came = await unborn.answer
         if came:
-            signal.pidfd_send_signal(came[0], signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended
+                signal.pidfd_send_signal(came[0], signal.SIGKILL)
         for fd in came:
             os.close(fd)
 
