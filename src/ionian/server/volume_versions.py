@@ -47,6 +47,10 @@ class LacksContent(BlobError):
     """Changes name content that is not here, as that of a version which is gone may be."""
 
 
+class VolumeGone(BlobError):
+    """The volume was deleted while a version of it was made."""
+
+
 class VolumeVersions:
     """One a server. Safe to use from any thread; blocks."""
 
@@ -81,7 +85,7 @@ class VolumeVersions:
 
     def commit(self, volume_id: str, changes: str, who: str, commit: Commit | None = None) -> str:
         """Changes of a worker's, in a blob, go into the newest version; returns its digest. A commit that is known is not done
-        again. Raises BadManifest, LacksContent, BlobError."""
+        again. Raises BadManifest, LacksContent, VolumeGone, BlobError."""
         place = self._place(volume_id)
         with place.lock:
             if commit is not None and (known := self._store.volumes.committed(volume_id, commit.commit_id)):
@@ -112,7 +116,7 @@ class VolumeVersions:
         return wanted
 
     def forget(self, volume_id: str) -> None:
-        """The volume is gone."""
+        """The volume is gone. Who makes a version of it just now finds that when it is made: to wait for it may take long."""
         with self._guard:
             self._places.pop(volume_id, None)
         self._store.volumes.forget(volume_id)
@@ -122,6 +126,7 @@ class VolumeVersions:
 
     def _looked(self, place: _Place) -> str:
         """The newest version, once what was changed in the server's folder is in it and what others changed is there."""
+        self._end_if_gone(place)
         copy = place.copy(self._state, self._kept(place.volume_id))
         newest = self._store.volumes.newest(place.volume_id)
         self._check(newest)
@@ -158,12 +163,14 @@ class VolumeVersions:
         if merged == newest and version:
             if commit is not None:
                 self._store.volumes.changed_nothing(place.volume_id, version, commit)
+                self._end_if_gone(place)
             return version
         made = self._blobs.put(pack(merged))
         with self.content.secured({made, *self._unsecured(place, newest, merged)}):
             if faults.ARMED:
                 faults.reach("version.made")
             number = self._store.volumes.advance(place.volume_id, made, self.content.place, commit)
+        self._end_if_gone(place)
         if faults.ARMED:
             faults.reach("version.newest")
         log.info("volume=%s version=%d files=%d by %s", place.volume_id, number, len(merged), who)
@@ -176,6 +183,14 @@ class VolumeVersions:
                 shown(lost[0]),
             )
         return made
+
+    def _end_if_gone(self, place: _Place) -> None:
+        """What the store was told of a volume after it was forgotten would stay there, and its content with it."""
+        with self._guard:
+            if self._places.get(place.volume_id) is place:
+                return
+        self._store.volumes.forget(place.volume_id)
+        raise VolumeGone(f"there is no volume {place.volume_id} any more: it was deleted meanwhile")
 
     def _unsecured(self, place: _Place, newest: Manifest, merged: Manifest) -> set[str]:
         """What of a version is not in the bucket with the one before; all of it, where that is elsewhere."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
 import pytest
 from tests.unit.server.answering import Server
 
 from ionian.machine.manifest import Change, Entry, Manifest, pack, unpack_manifest
 from ionian.server.store.volumes import Commit
-from ionian.server.volume_versions import VolumeVersions
+from ionian.server.volume_versions import VolumeGone, VolumeVersions
 
 VOLUME = "vo-1"
 
@@ -58,3 +61,20 @@ def test_a_commit_is_forgotten_when_its_answer_was_had_and_with_its_volume(
     assert [bool(known(VOLUME, commit)) for commit in "123"] == [False, True, True]
     versions.forget(VOLUME)
     assert not known(VOLUME, "2")
+
+
+def test_a_volume_that_is_deleted_while_a_version_of_it_is_made_has_none(
+    server: Server, versions: VolumeVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions.commit(VOLUME, changed(server, b"a", b"1"), "me", Commit("1"))
+
+    @contextmanager
+    def meanwhile(_: Iterable[str]) -> Generator[None]:
+        versions.forget(VOLUME)
+        yield
+
+    monkeypatch.setattr(versions.content, "secured", meanwhile)
+    with pytest.raises(VolumeGone, match=f"there is no volume {VOLUME} any more"):
+        versions.commit(VOLUME, changed(server, b"a", b"2"), "me", Commit("2"))
+    assert server.store.volumes.versions() == []
+    assert not server.store.volumes.committed(VOLUME, "2")

@@ -12,7 +12,7 @@ from ..auth import Actor
 from ..blobs import FULL, BlobError, DiskFull, NoSuchBlob
 from ..bucket import BucketError
 from ..store.volumes import Commit
-from ..volume_versions import LacksContent
+from ..volume_versions import LacksContent, VolumeGone
 from .context import Context, in_thread_of
 from .objects import object_of
 
@@ -43,6 +43,8 @@ async def _asked(context: Context, work: Callable[[], str]) -> str:
         return await in_thread_of(context.versions.threads, work)
     except LacksContent as error:
         raise Refused("ConflictError", str(error)) from None
+    except VolumeGone as error:
+        raise Refused("NotFoundError", str(error)) from None
     except NoSuchBlob as error:
         raise Refused("DataLossError", str(error)) from None
     except DiskFull as error:
