@@ -15,6 +15,7 @@ from configparser import ConfigParser
 from configparser import Error as ParserError
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
 
 PART = 8 << 20
-"""Bytes of an object that are in memory at a time, and the least part of an upload."""
+"""Bytes of an object that are read at a time, and the least part of an upload."""
 
 PARTS_MAX = 9_000
 """An upload may have 10,000 parts."""
 
 AT_ONCE = 8
-"""Objects on their way at the same time."""
+"""Objects, or parts of few large ones, on their way to the bucket at the same time: so many parts are in memory."""
 
 ASKED_AT_ONCE = 1_000
 """Objects of one list, and of one deletion."""
@@ -92,15 +93,17 @@ class Bucket:
 
     def keep(self, contents: Mapping[str, Path]) -> None:
         """Uploads these files, each under the digest of its content, unless it is there. Raises BlobError, OSError."""
-        with ThreadPoolExecutor(max(1, min(AT_ONCE, len(contents)))) as threads:
-            for _ in threads.map(self._keep, contents, contents.values()):
+        files = max(1, min(AT_ONCE, len(contents)))
+        with ThreadPoolExecutor(files) as threads:
+            for _ in threads.map(partial(self._keep, parts=AT_ONCE // files), contents, contents.values()):
                 pass
 
-    def _keep(self, digest: str, file: Path) -> None:
+    def _keep(self, digest: str, file: Path, *, parts: int) -> None:
         size = file.stat().st_size
         if size and self._size(digest) != size:
+            part = max(PART, size // PARTS_MAX)
             with self._speaking():
-                self._store.put(_key(digest), file, chunk_size=max(PART, size // PARTS_MAX))
+                self._store.put(_key(digest), file, chunk_size=part, max_concurrency=parts)
 
     def _size(self, digest: str) -> int:
         """Of what is there; 0: nothing is."""
