@@ -228,6 +228,7 @@ class Server:
         await self.metering.stop()
         await asyncio.to_thread(self.context.logbook.close)
         await asyncio.to_thread(self.engine.telemetry.stop)
+        await asyncio.to_thread(self.context.versions.stop)
         self.store.close()
 
     # --- what sessions and the engine ask for

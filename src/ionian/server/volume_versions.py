@@ -77,6 +77,11 @@ class VolumeVersions:
             except (OSError, BlobError, BadManifest) as error:
                 log.error("volume=%s its folder can't take up its newest version: %s", volume_id, error)
 
+    def stop(self) -> None:
+        """What is under way is done when this returns, and nothing begins any more: the next server has this folder then, and would
+        not know that a thread of this one names a version."""
+        self.threads.shutdown(cancel_futures=True)
+
     def newest(self, volume_id: str) -> str:
         """The digest of the newest manifest, with what was written to the server's own folder until now."""
         place = self._place(volume_id)

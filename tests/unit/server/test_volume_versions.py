@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from threading import Event, Thread
 
 import pytest
 from tests.unit.server.answering import Server
@@ -78,3 +79,26 @@ def test_a_volume_that_is_deleted_while_a_version_of_it_is_made_has_none(
         versions.commit(VOLUME, changed(server, b"a", b"2"), "me", Commit("2"))
     assert server.store.volumes.versions() == []
     assert not server.store.volumes.committed(VOLUME, "2")
+
+
+def test_a_server_that_ends_waits_for_the_version_that_is_being_made(
+    server: Server, versions: VolumeVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploading, done = Event(), Event()
+
+    @contextmanager
+    def upload(_: Iterable[str]) -> Generator[None]:
+        uploading.set()
+        done.wait()
+        yield
+
+    monkeypatch.setattr(versions.content, "secured", upload)
+    making = versions.threads.submit(versions.commit, VOLUME, changed(server, b"a", b"1"), "me")
+    uploading.wait()
+    stopping = Thread(target=versions.stop)
+    stopping.start()
+    stopping.join(0.05)
+    assert stopping.is_alive()
+    done.set()
+    stopping.join()
+    assert making.result() == server.store.volumes.newest(VOLUME).manifest
