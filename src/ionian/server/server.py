@@ -112,6 +112,7 @@ class Server:
             state, self.store, BlobStore(state.blobs), self.secrets, self, configured_bucket()
         )
         self.sessions: set[Session] = set()
+        self.cuts = 0  # how often a token was cut off
         self.attempts = Attempts(time.monotonic)
         known = {worker.worker_id for worker in self.store.workers.alive()}
         self.engine = Engine(self, self.epoch, known)
@@ -434,6 +435,7 @@ class Server:
 
     def cut_off(self, token_id: str) -> None:
         """Ends the connections of who came with a token, once what they asked for last is answered."""
+        self.cuts += 1
         for session in list(self.sessions):
             if session.actor.token_id == token_id:
                 asyncio.get_running_loop().call_later(CUT_OFF_S, session.disconnect)

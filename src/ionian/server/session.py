@@ -115,24 +115,16 @@ class Session(Peer):
     # --- the first message
 
     async def _hello(self, hello: Hello, request: int) -> None:
-        if self.role:
-            raise Refused("InvalidError", "expected one Hello on a stream, got another")
         if hello.protocol != PROTOCOL:
             raise Refused(
                 "VersionError",
                 f"the server is Ionian {VERSION} (protocol {PROTOCOL}), this is Ionian {hello.version} (protocol "
                 f"{hello.protocol}); install the same version on both sides",
             )
-        store = self.server.store
-        self.actor = await asyncio.to_thread(
-            self.server.attempts.authenticate,
-            store,
-            hello.token,
-            self._address(),
-            role=hello.role,
-            peer_id=hello.peer_id,
-        )
-        self.role = hello.role
+        actor = await self._admitted(hello)
+        if self.role:
+            raise Refused("InvalidError", "expected one Hello on a stream, got another")
+        self.actor, self.role = actor, hello.role
         self._calls = self.role == "client" and not refusal(self.actor.role, "INPUTS")
         state = self.server.state
         self.reply(
@@ -149,6 +141,22 @@ class Session(Peer):
         )
         if self.role == "client":
             self.server.engine.client_joined(self)
+
+    async def _admitted(self, hello: Hello) -> Actor:
+        """Who comes with a token. One that is cut off while it is looked up is looked up again: nobody was there yet to cut off."""
+        server = self.server
+        while True:
+            cuts = server.cuts
+            actor = await asyncio.to_thread(
+                server.attempts.authenticate,
+                server.store,
+                hello.token,
+                self._address(),
+                role=hello.role,
+                peer_id=hello.peer_id,
+            )
+            if server.cuts == cuts:
+                return actor
 
     def _address(self) -> str:
         """Whose wrong tokens are counted together; "": nobody's."""
