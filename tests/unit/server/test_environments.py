@@ -20,6 +20,7 @@ from ionian.protocol.environments import (
 from ionian.protocol.ids import new_id
 from ionian.protocol.objects import CreateObject
 from ionian.protocol.stream import Refused
+from ionian.protocol.tokens import CreateToken, TokenCreated
 from ionian.server.auth import Actor
 from ionian.server.store import Store
 from ionian.server.store.environments import StillLive
@@ -108,6 +109,24 @@ def test_what_it_has_goes_with_an_environment(server: Server) -> None:
     assert server.store.apps.find(other) is not None
     server.ask(CreateEnvironment("dev"))
     refused(server, FindVolume("data", "dev"), "there is no volume 'data'")
+
+
+@pytest.mark.parametrize("end", [DeleteEnvironment("dev"), UpdateEnvironment("dev", "stage")])
+def test_who_came_with_a_token_of_it_is_cut_off_when_it_goes_or_has_another_name(
+    server: Server, end: DeleteEnvironment | UpdateEnvironment
+) -> None:
+    server.ask(CreateEnvironment("dev"))
+    asked = [
+        CreateToken("client", "dev"),
+        CreateToken("worker", "dev"),
+        CreateToken("client", "main"),
+        CreateToken(),
+    ]
+    made: list[TokenCreated] = [server.ask(one) for one in asked]
+    server.ask(UpdateEnvironment("dev", web_suffix="x"))
+    assert server.engine.cut == []
+    server.ask(end)
+    assert sorted(server.engine.cut) == sorted(one.info.token_id for one in made[:2])
 
 
 def test_while_it_is_deleted_nothing_finds_an_environment_or_makes_one_of_its_name(server: Server) -> None:

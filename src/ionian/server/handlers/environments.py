@@ -106,6 +106,8 @@ async def update_environment(
         ) from None
     if changed is None:
         raise await _no_environment(message.name, context)
+    if message.new_name not in ("", message.name):
+        await _cut_off(changed.name, context)
     if message.budget is not None or message.no_budget:
         await in_thread(context.store.budgets.put, changed.name, "", message.budget)
         await context.engine.budget_changed()
@@ -125,6 +127,7 @@ async def delete_environment(
     if faults.ARMED:
         faults.reach("environment.marked")
     await delete_all_of(message.name, context)
+    await _cut_off(message.name, context)
     return Done(), b""
 
 
@@ -157,6 +160,13 @@ async def delete_all_of(name: str, context: Context) -> None:
             return
         except StillLive:  # it was made at the last moment
             continue
+
+
+async def _cut_off(name: str, context: Context) -> None:
+    """Who came with a token of an environment knows it by the name that it had, and another may take that."""
+    for token in await in_thread(context.store.tokens.all):
+        if token.environment == name:
+            context.engine.cut_off(token.token_id)
 
 
 def _remove_folders(context: Context, volume_ids: list[str], app_ids: list[str]) -> None:
