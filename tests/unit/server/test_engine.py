@@ -31,7 +31,7 @@ from ionian.protocol.workers import (
     StopContainer,
     ToContainer,
 )
-from ionian.server.auth import admit_token, local_token, new_token
+from ionian.server.auth import PermissionDenied, admit_token, local_token, new_token
 from ionian.server.server import Server
 from ionian.version import VERSION
 
@@ -320,5 +320,25 @@ def test_a_client_of_another_environment_can_neither_call_nor_follow(state: Stat
         assert b"NotFoundError" in bytes(stranger.results[0].payload)
         with pytest.raises(Refused, match="belongs to 'other'"):
             await stranger.request(FollowApp(app_id))
+
+    in_world(state, story)
+
+
+def test_a_guarded_endpoint_is_for_tokens_of_its_environment_and_of_all(state: StateFolder) -> None:
+    async def story(world: World) -> None:
+        _, function_id = await world.app(await world.person("client"))
+        store, tokens = world.server.store, {name: new_token() for name in ("", "main", "other")}
+        await asyncio.to_thread(store.environments.create, "other")
+        for environment, token in tokens.items():
+            await asyncio.to_thread(admit_token, store, token, kind="client", environment=environment)
+
+        async def ask(environment: str) -> None:
+            check = world.server.web.check_token
+            await asyncio.to_thread(check, tokens[environment], "192.0.2.1", function_id)
+
+        await ask("")
+        await ask("main")
+        with pytest.raises(PermissionDenied, match="concerns environment 'main'"):
+            await ask("other")
 
     in_world(state, story)

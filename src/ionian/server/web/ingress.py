@@ -94,7 +94,7 @@ class Ingress:
 
     async def _may(self, scope: dict[str, Any], route: Route) -> tuple[int, str] | None:
         """Why a request is not passed on, if it is not."""
-        if route.web.requires_proxy_auth and (problem := await self._unknown(scope)) is not None:
+        if route.web.requires_proxy_auth and (problem := await self._unknown(scope, route)) is not None:
             return problem
         return self._refusal(route)
 
@@ -106,13 +106,13 @@ class Ingress:
             return 503, f"{MOST_WAITING} requests wait for a container of {route.tag} already; try again"
         return None
 
-    async def _unknown(self, scope: dict[str, Any]) -> tuple[int, str] | None:
+    async def _unknown(self, scope: dict[str, Any], route: Route) -> tuple[int, str] | None:
         """Why a client may not ask, where a token is wanted."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         token = f"{headers.get(b'modal-key', '')}.{headers.get(b'modal-secret', '')}"
         address = (scope.get("client") or ("",))[0]
         try:
-            await asyncio.to_thread(self._web.check_token, token, address)
+            await asyncio.to_thread(self._web.check_token, token, address, route.function_id)
         except TooManyAttempts as refused:
             return 429, refused.message
         except PermissionDenied as refused:

@@ -44,11 +44,12 @@ class Web:
         self._later = False  # something is to be carried out in this turn
         self._listener = Listener(self, server.state, host, port, certificate)
 
-    def check_token(self, token: str, address: str) -> None:
+    def check_token(self, token: str, address: str, function_id: str) -> None:
         """Whether a client may ask an endpoint that is not for everybody. Blocks. Raises Refused."""
         server = self._server
         actor = server.attempts.authenticate(server.store, token, address, role="client", peer_id="cl-web")
-        authorise(actor, "INPUTS", Target())
+        found = server.engine.specs.get(function_id)
+        authorise(actor, "INPUTS", Target() if found is None else Target(found[2]))
 
     def refused(self, app_id: str) -> str:
         """Why an app takes no requests now, or ""."""
