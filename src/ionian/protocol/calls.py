@@ -206,7 +206,7 @@ class ListedCall:
     done: int
     created_at: float  # seconds since 1970
     finished_at: float = 0.0  # 0: it goes on
-    caller: str = ""  # the client or container that made it; empty: a schedule
+    caller: str = ""  # the container that made it, or how the id of the client begins; empty: a schedule
 
 
 @dataclass

@@ -10,7 +10,15 @@ from tests.unit.server.spawning import Client, World, in_world
 from ionian.machine.state import StateFolder
 from ionian.protocol.apps import CreateApp, Deploy, PublishApp
 from ionian.protocol.batch import BLOB, LOST, Batch
-from ionian.protocol.calls import CancelCall, ExplainCall, GetCallGraph, GetCallInfo, GetOutputs, Spawn
+from ionian.protocol.calls import (
+    CancelCall,
+    ExplainCall,
+    GetCallGraph,
+    GetCallInfo,
+    GetOutputs,
+    ListCalls,
+    Spawn,
+)
 from ionian.protocol.ids import new_id
 from ionian.protocol.images import image_id_of
 from ionian.protocol.messages import Hello
@@ -123,6 +131,18 @@ def test_calls_of_another_environment_are_not_there(state: StateFolder) -> None:
         assert batch is not None
         assert batch.payloads() == [b"x"]
         stranger.disconnect()
+
+    in_world(state, story)
+
+
+def test_a_list_of_calls_tells_nobody_the_whole_id_of_a_client_by_which_its_results_are_had(
+    state: StateFolder,
+) -> None:
+    async def story(world: World) -> None:
+        _, function_id = await world.function()
+        await world.client.spawn(function_id, b"x")
+        listed, _ = await world.client.request(ListCalls())
+        assert [call.caller for call in listed.calls] == ["cl-" + "0" * 14]
 
     in_world(state, story)
 
