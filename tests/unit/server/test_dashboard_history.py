@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,3 +48,40 @@ def test_what_is_over_is_read_once(state: StateFolder, word: str, least: int) ->
         assert all(mine > whole for mine, whole in zip(read[:2], read_by_fresh, strict=False))
 
     on_stage(state, story)
+
+
+class Gated:
+    """Counts of a function that did nothing, told when the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.asked: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+
+    async def minutes(self, since: int, until: int, root_id: str) -> list[Counted]:
+        gate = self.gate
+        self.asked.put_nowait((since, until))
+        await gate.wait()
+        return []
+
+
+def test_a_page_is_whole_though_a_minute_begins_and_another_is_asked_for_while_it_is_read() -> None:
+    async def story() -> None:
+        counts, clock, span = Gated(), [6_000_000.0], SPANS["hour"]
+        told: Any = counts
+        histories = Histories(told, lambda: clock[0])
+        counts.gate.set()
+        await histories.of("fu-1", span, Standing())
+        await counts.asked.get()
+        counts.gate = asyncio.Event()
+        slow = asyncio.ensure_future(histories.of("fu-1", span, Standing()))
+        since, until = await counts.asked.get()
+        assert until - since < span.steps  # the others are known
+        slow_gate, counts.gate = counts.gate, asyncio.Event()
+        counts.gate.set()
+        clock[0] += 60
+        later = await histories.of("fu-1", span, Standing())
+        slow_gate.set()
+        assert (await slow).first == later.first - 1
+        assert len((await slow).steps) == len(later.steps) == span.steps
+
+    asyncio.run(story())

@@ -98,9 +98,12 @@ class Histories:
         begin = first
         while begin in over:
             begin += span.minutes
+        known = [
+            over[one] for one in range(first, begin, span.minutes)
+        ]  # a later look forgets the first of them
         rows = await self._counts.minutes(begin, until, root_id)
         read = await asyncio.to_thread(steps, rows, span, begin, (until - begin) // span.minutes)
-        found = History(span, first, [over[one] for one in range(first, begin, span.minutes)] + read)
+        found = History(span, first, known + read)
         for begun, step in zip(range(begin, until, span.minutes), read, strict=True):
             if begun + span.minutes + SETTLED > minute:
                 break
