@@ -103,10 +103,14 @@ def main() -> None:
                         file.write(os.urandom(CHUNK))
                     file.flush()
                     os.fsync(file.fileno())  # else who writes next to this disk waits for it
-                for into, (written, read) in (
-                    (bare, sequential(str(folder), options.mib)),
-                    (ours, in_container.remote(options.mib)),
-                ):
+                one_after_the_other = [
+                    (bare, lambda: sequential(str(folder), options.mib)),
+                    (ours, lambda: in_container.remote(options.mib)),
+                ]
+                for into, measure in one_after_the_other[
+                    :: 1 if turn % 2 else -1
+                ]:  # who is first finds another disk
+                    written, read = measure()
                     note(into, "write", written)
                     note(into, "read", read)
                 for name, local, amount in (("small", small, options.files), ("large", large, options.mib)):
