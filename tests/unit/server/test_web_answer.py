@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -68,9 +69,14 @@ def part(body: bytes, more: bool = False) -> bytes:
     return pack_event({"t": "body", "m": more}, body)
 
 
+_numbers = count()
+"""Of events, in their order."""
+
+
 def say(exchange: Exchange, *events: bytes) -> None:
     for event in events:
-        exchange.received(Batch(CALL, [0], [len(event)], event, code=[YIELD], attempt=[0], micros=[0]))
+        number = next(_numbers)
+        exchange.received(Batch(CALL, [0], [len(event)], event, code=[YIELD], attempt=[0], micros=[number]))
 
 
 def end(exchange: Exchange) -> None:

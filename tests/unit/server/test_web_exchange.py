@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ from ionian.server.web.exchange import MOST_BYTES, WAITING_BYTES, Ended, Exchang
 CALL = "fc-01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
+_numbers = count()
+
+
 def batch(code: int, payload: bytes = b"") -> Batch:
-    """One row of results."""
-    return Batch(CALL, [0], [len(payload)], payload, code=[code], attempt=[0], micros=[0])
+    """One row of results; events are numbered in their order."""
+    return Batch(CALL, [0], [len(payload)], payload, code=[code], attempt=[0], micros=[next(_numbers)])
 
 
 def exchange() -> Exchange:
@@ -34,6 +38,21 @@ def test_events_come_in_their_order_and_then_the_end() -> None:
         one = exchange()
         one.received(batch(YIELD, pack_event({"t": "start", "s": 200, "h": [], "m": True}, b"first")))
         one.received(batch(YIELD, pack_event({"t": "body", "m": False}, b"second")))
+        one.received(batch(DONE))
+        return [await one.event() for _ in range(3)]
+
+    first, second, end = asyncio.run(run())
+    assert (bytes(first[1]), bytes(second[1]), end) == (b"first", b"second", Ended())
+
+
+def test_an_event_that_comes_again_is_passed_over() -> None:
+    """A worker whose stream was cut says again what was not confirmed."""
+
+    async def run() -> list[Any]:
+        one = exchange()
+        again = batch(YIELD, pack_event({"t": "body", "m": True}, b"first"))
+        for each in (again, again, batch(YIELD, pack_event({"t": "body", "m": True}, b"second")), again):
+            one.received(each)
         one.received(batch(DONE))
         return [await one.event() for _ in range(3)]
 

@@ -78,6 +78,7 @@ class Exchange:
         self._news: asyncio.Future[None] | None = None
         self.listener: Callable[[], None] | None = None  # is called when there are events
         self._event_bytes = 0  # of answers that wait here
+        self._due = 0  # the number of the event that comes next
         self._parts: deque[tuple[Part, bytes]] = deque()
         self._part_bytes = 0
         self._room: asyncio.Future[None] | None = None
@@ -91,10 +92,14 @@ class Exchange:
 
     def received(self, batch: Batch) -> None:
         """Results of its input."""
-        for code, payload in zip(batch.code, batch.payloads(), strict=True):
+        for code, number, payload in zip(batch.code, batch.micros, batch.payloads(), strict=True):
             if code not in (YIELD, DONE):
                 self._events.append(failure(code & ~BLOB, payload))
                 continue
+            if code == YIELD:
+                if number < self._due:
+                    continue  # it comes again after a cut of the worker's stream
+                self._due = number + 1
             if payload or code == YIELD:
                 self._event(payload)
             if code == DONE:
