@@ -269,6 +269,13 @@ def test_a_wsgi_app_answers(site: Site) -> None:
     assert site.ask("flask", "size", "POST", b"x" * 1_000_000).text == "1000000"
 
 
+def test_what_a_wsgi_app_says_behind_its_clients_end_goes_to_no_other_request(site: Site) -> None:
+    """A client goes as soon as it has all that Content-Length says, and the app's thread says a little more."""
+    for _ in range(60):
+        assert site.ask("flask").status == 200
+        assert site.ask("flask", "size", "POST", b"x" * 300_000).text == "300000"
+
+
 def test_a_server_of_the_users_is_reached(site: Site) -> None:
     assert "web.py" in site.ask("files").text
     assert site.ask("files", "web.py").text == PROGRAM.read_text()

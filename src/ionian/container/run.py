@@ -275,10 +275,12 @@ class Runner:
     ) -> tuple[Payload, int]:
         """Runs a web request; returns its last event, if that goes with the end, and how many went before."""
         self._flush()
-        number = 0
+        number, over = 0, False
 
         def emit(event: Raw) -> None:
             nonlocal number
+            if over:
+                return  # by a thread of WSGI whose request was cancelled: the rows are those of the next by now
             self._rows.append((index, attempt, YIELD, number, event))
             number += 1
             if event.last:
@@ -291,7 +293,10 @@ class Runner:
             if self._task is not None and not self._task.done():
                 self._flush()
 
-        self._wait(function(emit, *given[0]))
+        try:
+            self._wait(function(emit, *given[0]))
+        finally:
+            over = True
         if not self._rows:
             return b"", number
         *_, event = self._rows.pop()
