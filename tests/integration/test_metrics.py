@@ -105,6 +105,6 @@ def test_calls_builds_and_transactions_are_counted(home: Home, tmp_path: Path) -
     assert grew("ionian_containers_started_total") >= 1
     assert grew("ionian_container_start_seconds_count") >= 1
     assert grew("ionian_builds_total") == 1
-    transactions = grew("ionian_store_transaction_seconds_count", part="work")
-    assert transactions == grew("ionian_store_transaction_seconds_count", part="waiting") >= 1
+    for part in ("waiting", "work"):
+        assert grew("ionian_store_transaction_seconds_count", part=part) >= 1
     assert grew("ionian_store_transaction_seconds_sum", part="work") > 0
