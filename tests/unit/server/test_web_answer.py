@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 import pytest
-import uvicorn
+from tests.unit.server.listening import free_socket, run_with, served
 
 from ionian.protocol.batch import DONE, YIELD, Batch
 from ionian.protocol.web import pack_event
 from ionian.server.web.answer import Answer
 from ionian.server.web.exchange import Exchange
-from ionian.server.web.listener import config_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -85,26 +83,14 @@ def end(exchange: Exchange) -> None:
 
 @asynccontextmanager
 async def listening() -> AsyncGenerator[Site]:
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    site = Site(sock.getsockname()[1])
-    server = uvicorn.Server(config_of(site))
-    serving = asyncio.ensure_future(server._serve([sock]))  # pyright: ignore[reportPrivateUsage]
-    try:
-        while not server.started:
-            await asyncio.sleep(0)
+    sock, port = free_socket()
+    site = Site(port)
+    async with served(site, sock):
         yield site
-    finally:
-        server.should_exit = server.force_exit = True
-        await serving
 
 
 def run(story: Callable[[Site], Awaitable[None]]) -> None:
-    async def with_site() -> None:
-        async with listening() as site:
-            await story(site)
-
-    asyncio.run(with_site())
+    run_with(listening, story)
 
 
 @pytest.mark.parametrize(

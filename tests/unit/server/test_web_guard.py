@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.server.listening import free_socket, run_with, served
 from websockets.asyncio.client import connect
 
 from ionian.protocol.web import INLINE_BODY
 from ionian.server.attempts import MOST, WINDOW_S, Attempts
 from ionian.server.web import guard, ingress
 from ionian.server.web.guard import HEADERS, Guarded
-from ionian.server.web.listener import config_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -69,27 +67,17 @@ class Site:
 
 @asynccontextmanager
 async def listening() -> AsyncGenerator[Site]:
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    site = Site(sock.getsockname()[1])
-    server = uvicorn.Server(config_of(site.app))
-    serving = asyncio.ensure_future(server._serve([sock]))  # pyright: ignore[reportPrivateUsage]
-    try:
-        while not server.started:
-            await asyncio.sleep(0)
-        yield site
-    finally:
-        site.answer.set()
-        server.should_exit = server.force_exit = True
-        await serving
+    sock, port = free_socket()
+    site = Site(port)
+    async with served(site.app, sock):
+        try:
+            yield site
+        finally:
+            site.answer.set()
 
 
 def run(story: Callable[[Site], Awaitable[None]]) -> None:
-    async def with_site() -> None:
-        async with listening() as site:
-            await story(site)
-
-    asyncio.run(with_site())
+    run_with(listening, story)
 
 
 @pytest.fixture
